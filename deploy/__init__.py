@@ -1,0 +1,1 @@
+"""Everything that runs Freshet somewhere: launcher, container images, compose, and their lint."""

@@ -1,0 +1,164 @@
+"""One child process: started on a leash, watched until ready, and ended by its process id."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from deploy.local.errors import StartFailed
+
+LEASH = Path(__file__).with_name("leash.py")
+TAIL_LINES = 15
+TAIL_BYTES = 16_384
+POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How to start a child: `user` None is "as we are"; `env` is laid over our own environment."""
+
+    name: str
+    command: Sequence[str]
+    log: Path
+    cwd: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    user: str | None = None
+    ready_seconds: float = 20.0
+    grace_seconds: float = 10.0
+
+
+class Child:
+    """A running child. It lives in a session of its own, so Ctrl-C reaches the launcher alone."""
+
+    def __init__(self, launch: Launch, process: asyncio.subprocess.Process) -> None:
+        self.launch = launch
+        self.end_was_ordered = False
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        """The process id, also of a child that has ended."""
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs; negative for the signal that ended it."""
+        return self._process.returncode
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self.returncode is None
+
+    async def wait(self) -> int:
+        """Waits for its end and returns the exit code."""
+        return await self._process.wait()
+
+    async def ready(self, probe: Callable[[], Awaitable[bool]]) -> None:
+        """Polls `probe` until True. Raises StartFailed if the child ends or `ready_seconds` pass first."""
+        deadline = time.monotonic() + self.launch.ready_seconds
+        while not await probe():
+            if not self.running:
+                raise StartFailed(f"{self.launch.name} ended with code {self.returncode}\n{self.log_tail()}")
+            if time.monotonic() > deadline:
+                within = f"{self.launch.ready_seconds:g} s"
+                raise StartFailed(f"{self.launch.name} was not ready within {within}\n{self.log_tail()}")
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def stop(self, polite: signal.Signals = signal.SIGTERM) -> int:
+        """Sends `polite`, waits `grace_seconds`, then SIGKILL. Returns the exit code."""
+        self.end_was_ordered = True
+        self.resume()
+        self._send(polite)
+        try:
+            return await asyncio.wait_for(self.wait(), self.launch.grace_seconds)
+        except TimeoutError:
+            return await self.sigkill()
+
+    async def sigkill(self) -> int:
+        """Ends it at once, as a crash would, and returns when it is gone."""
+        self.end_was_ordered = True
+        self._send(signal.SIGKILL)
+        return await self.wait()
+
+    def pause(self) -> None:
+        """Freezes it and its own children: connections stay open and nothing answers."""
+        self._send_tree(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Lets a paused child go on; nothing happens to one that runs or has ended."""
+        self._send_tree(signal.SIGCONT)
+
+    def log_tail(self) -> str:
+        """The last lines of its log, headed by the log's path."""
+        return tail(self.launch.log)
+
+    def _send(self, number: signal.Signals) -> None:
+        if self.running:
+            self._process.send_signal(number)
+
+    def _send_tree(self, number: signal.Signals) -> None:
+        if not self.running:
+            return
+        for process in family(self.pid):
+            try:
+                process.send_signal(number)
+            except psutil.NoSuchProcess:
+                continue  # it ended between the listing and the signal, as a connection's process may
+
+
+async def spawn(launch: Launch) -> Child:
+    """Starts the command on a leash with both outputs appended to its log. Raises OSError.
+
+    The leash is tied to the calling thread: on Linux a child also ends when the thread that started it does.
+    """
+    leash = [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), launch.user or "-"]
+    launch.log.parent.mkdir(parents=True, exist_ok=True)
+    with launch.log.open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            *leash,
+            *launch.command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=launch.cwd,
+            env={**os.environ, **launch.env},
+            start_new_session=True,
+        )
+    return Child(launch, process)
+
+
+async def run(launch: Launch) -> None:
+    """Runs a command to its end. Raises StartFailed with its log if it does not exit with 0."""
+    child = await spawn(launch)
+    try:
+        code = await asyncio.wait_for(child.wait(), launch.ready_seconds)
+    finally:
+        await child.sigkill()
+    if code != 0:
+        raise StartFailed(f"{launch.name} ended with code {code}\n{child.log_tail()}")
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """The process and all that descend from it; empty if it is gone."""
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def tail(log: Path) -> str:
+    """The last lines of a log file, headed by its path; says so if there is none."""
+    if not log.exists():
+        return f"{log} does not exist"
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - TAIL_BYTES))
+        lines = file.read().decode(errors="replace").splitlines()[-TAIL_LINES:]
+    return "\n".join([f"last lines of {log}:", *(f"  {line}" for line in lines)])

@@ -1,0 +1,71 @@
+"""One of the services as a child process, ready when its gRPC health says SERVING."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from deploy.local.ports import LOOPBACK, PortRequest, settle
+from deploy.local.process import Launch
+from deploy.local.server import Server
+from deploy.local.settings import REPOSITORY, SuiteSettings
+
+PROBE_SECONDS = 1.0
+CHANNEL_OPTIONS = (("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1))
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePorts:
+    """The ports of one service and the variables that move them."""
+
+    grpc: PortRequest
+    metrics: PortRequest
+
+    def settled(self) -> "ServicePorts":
+        """The same with free ports chosen. Raises PortTaken."""
+        chosen = [PortRequest(settle(port), port.variable) for port in (self.grpc, self.metrics)]
+        return ServicePorts(*chosen)
+
+
+class Service(Server):
+    """A service with fixed ports; `environment` is what it is told."""
+
+    def __init__(
+        self, name: str, settings: SuiteSettings, ports: ServicePorts, environment: Mapping[str, str]
+    ) -> None:
+        super().__init__(name)
+        self._settings, self._ports, self._environment = settings, ports, environment
+
+    @property
+    def address(self) -> str:
+        """Where it serves gRPC, as host:port."""
+        return address_of(self._ports)
+
+    async def prepare(self) -> Launch:
+        """Checks that its ports are free. Raises PortTaken."""
+        self._ports.settled()
+        return Launch(
+            self.name,
+            self._settings.command(self.name),
+            self._settings.directory.absolute() / "logs" / f"{self.name}.log",
+            cwd=REPOSITORY,
+            env={"PYTHONUNBUFFERED": "1", **self._environment},
+            ready_seconds=self._settings.ready_seconds,
+            grace_seconds=self._settings.drain_seconds,
+        )
+
+    async def probe(self) -> bool:
+        """Whether the server's health is SERVING; a fresh channel each time, so no backoff delays it."""
+        async with grpc.aio.insecure_channel(self.address, options=CHANNEL_OPTIONS) as channel:
+            request = health_pb2.HealthCheckRequest(service="")
+            try:
+                answer = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=PROBE_SECONDS)
+            except grpc.aio.AioRpcError:
+                return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def address_of(ports: ServicePorts) -> str:
+    """The gRPC address as host:port."""
+    return f"{LOOPBACK}:{ports.grpc.number}"

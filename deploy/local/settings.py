@@ -1,0 +1,127 @@
+"""What can be chosen about a local run, in code or by environment variables."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from deploy.local.errors import SettingsError
+from deploy.local.nats_server import MONITOR_PORT_VARIABLE
+from deploy.local.nats_server import PORT_VARIABLE as NATS_PORT_VARIABLE
+from deploy.local.postgres_server import PORT_VARIABLE as POSTGRES_PORT_VARIABLE
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SERVICES = ("ingestion", "feature", "ranking", "trainer")
+GRPC_PORTS = {"ingestion": 50051, "feature": 50052, "ranking": 50053, "trainer": 50054}
+METRICS_PORTS = {"ingestion": 9101, "feature": 9102, "ranking": 9103, "trainer": 9104}
+# What a service may be told by environment, here and in containers.
+NEEDED_VARIABLES = (
+    "FRESHET_NATS_URL",
+    "FRESHET_DATABASE_URL",
+    "FRESHET_GRPC_ADDRESS",
+    "FRESHET_METRICS_PORT",
+)
+OTHER_VARIABLES = ("FRESHET_NAMESPACE", "FRESHET_FEATURE_ADDRESS", "FRESHET_DOMAIN", "FRESHET_LOG_LEVEL")
+HIGHEST_PORT = 65_535
+
+
+def grpc_port_variable(service: str) -> str:
+    """The variable that moves a service's gRPC port, such as FRESHET_RANKING_PORT."""
+    return f"FRESHET_{service.upper()}_PORT"
+
+
+def metrics_port_variable(service: str) -> str:
+    """The variable that moves a service's metrics port, such as FRESHET_RANKING_METRICS_PORT."""
+    return f"FRESHET_{service.upper()}_METRICS_PORT"
+
+
+def service_command(service: str) -> list[str]:
+    """How a service is started: its package as a module of this interpreter."""
+    return [sys.executable, "-m", f"services.{service}"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerSettings:
+    """Where brokers keep their data and listen (port 0: a free one), or the URLs of brokers that run already.
+
+    `nats_monitor_port` None means no monitoring port.
+    """
+
+    directory: Path = REPOSITORY / ".freshet"
+    nats_port: int = 0
+    nats_monitor_port: int | None = None
+    postgres_port: int = 0
+    nats_url: str | None = None
+    database_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteSettings(BrokerSettings):
+    """Brokers and services. Ports not given are the documented ones; `on_free_ports` gives others.
+
+    `environment` holds extra variables by service; they win over those the suite sets.
+    `domain` and `log_level` None leave the choice to the services. Times are in seconds.
+    """
+
+    namespace: str = "freshet"
+    domain: str | None = None
+    log_level: str | None = None
+    services: tuple[str, ...] = SERVICES
+    grpc_ports: Mapping[str, int] = field(default_factory=lambda: GRPC_PORTS)
+    metrics_ports: Mapping[str, int] = field(default_factory=lambda: METRICS_PORTS)
+    environment: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    command: Callable[[str], list[str]] = service_command
+    ready_seconds: float = 60.0
+    drain_seconds: float = 20.0
+
+    @classmethod
+    def on_free_ports(cls, **chosen: object) -> Self:
+        """Settings that collide with nobody: every port that is not in `chosen` is a free one."""
+        free = dict.fromkeys(SERVICES, 0)
+        return cls(**{"grpc_ports": free, "metrics_ports": free, **chosen})  # type: ignore[arg-type]
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """What FRESHET_* variables say, defaults for the rest. Raises SettingsError listing all bad ones."""
+        ports = _Ports(environ)
+        settings = cls(
+            directory=Path(environ.get("FRESHET_DIRECTORY") or REPOSITORY / ".freshet").absolute(),
+            nats_port=ports.read(NATS_PORT_VARIABLE, 4222),
+            nats_monitor_port=ports.read_optional(MONITOR_PORT_VARIABLE),
+            postgres_port=ports.read(POSTGRES_PORT_VARIABLE, 15432),
+            nats_url=environ.get("FRESHET_NATS_URL") or None,
+            database_url=environ.get("FRESHET_DATABASE_URL") or None,
+            namespace=environ.get("FRESHET_NAMESPACE") or "freshet",
+            domain=environ.get("FRESHET_DOMAIN") or None,
+            log_level=environ.get("FRESHET_LOG_LEVEL") or None,
+            grpc_ports={name: ports.read(grpc_port_variable(name), GRPC_PORTS[name]) for name in SERVICES},
+            metrics_ports={
+                name: ports.read(metrics_port_variable(name), METRICS_PORTS[name]) for name in SERVICES
+            },
+        )
+        ports.complain()
+        return settings
+
+
+class _Ports:
+    """Reads port variables and collects what is wrong with them."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._wrong: list[str] = []
+
+    def read(self, variable: str, default: int) -> int:
+        text = self._environ.get(variable) or str(default)
+        if text.isascii() and text.isdigit() and int(text) <= HIGHEST_PORT:
+            return int(text)
+        self._wrong.append(f"{variable}={text!r} is not a port (0 to {HIGHEST_PORT})")
+        return default
+
+    def read_optional(self, variable: str) -> int | None:
+        return self.read(variable, 0) if self._environ.get(variable) else None
+
+    def complain(self) -> None:
+        if self._wrong:
+            raise SettingsError("; ".join(self._wrong))

@@ -1,0 +1,59 @@
+"""Turning a data set into the facts that are sent, and leaving out what is kept for judging."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import xxhash
+
+from freshet.catalog.v1.item_pb2 import Item
+from freshet.event.v1.event_pb2 import EventItem, UserEvent
+from services.console.dataset import Dataset, DatasetItem, Interaction
+from shared.client import user_event
+
+EVENT_ID = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+def event_of(interaction: Interaction, dataset: str) -> UserEvent:
+    """The `rate` event of a rating; its id follows from its content, so a second replay changes nothing."""
+    return user_event(
+        "rate",
+        interaction.user,
+        [EventItem(item_id=interaction.item, value=interaction.rating)],
+        event_id=event_id(interaction, dataset),
+        event_time=datetime.fromtimestamp(interaction.timestamp, UTC),
+    )
+
+
+def event_id(interaction: Interaction, dataset: str) -> str:
+    """<dataset>-<user>-<item>-<timestamp>, or a digest of that where it is too long for an id or not ASCII."""
+    text = f"{dataset}-{interaction.user}-{interaction.item}-{interaction.timestamp:.15g}"
+    return text if EVENT_ID.fullmatch(text) else f"replay-{xxhash.xxh3_128_hexdigest(text.encode())}"
+
+
+def item_of(item: DatasetItem) -> Item:
+    """The catalogue's form of an item."""
+    return Item(item_id=item.item, title=item.title, categories=item.genres)
+
+
+def catalogue_of(dataset: Dataset) -> list[DatasetItem]:
+    """The items of items.tsv, and a bare entry for each that was rated without standing there."""
+    known = {item.item for item in dataset.items}
+    strangers = dict.fromkeys(row.item for row in dataset.interactions if row.item not in known)
+    return [*dataset.items, *(DatasetItem(item, "", ()) for item in strangers)]
+
+
+def leave_one_out(
+    interactions: Sequence[Interaction],
+) -> tuple[list[Interaction], dict[str, Interaction]]:
+    """All but each user's last interaction, in file order; and the last ones by user.
+
+    The last is the one with the latest timestamp; of several, the one that stands last in the file.
+    """
+    last: dict[str, int] = {}
+    for index, row in enumerate(interactions):
+        if row.user not in last or row.timestamp >= interactions[last[row.user]].timestamp:
+            last[row.user] = index
+    held_out = set(last.values())
+    kept = [row for index, row in enumerate(interactions) if index not in held_out]
+    return kept, {user: interactions[index] for user, index in last.items()}

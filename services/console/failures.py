@@ -1,0 +1,50 @@
+"""Failures in one line that names the fix."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import click
+
+from shared.client import Cancelled, DeadlineExceeded, FreshetError, Unavailable, Unimplemented
+from shared.client.addresses import address_variable
+
+T = TypeVar("T")
+INTERRUPTED = 130
+
+
+class CommandFailed(click.ClickException):
+    """The command did not do its work; exit code 1."""
+
+    def show(self, file: Any = None) -> None:
+        """Prints the message on stderr."""
+        click.secho(f"freshet: {self.format_message()}", fg="red", err=True)
+
+
+def advice(error: FreshetError) -> str:
+    """The failure and what to do about it, in one line."""
+    origin = error.origin
+    match error:
+        case Unavailable(unreachable=True):
+            variable = address_variable(origin.service)
+            return (
+                f"nobody answers at {origin.address} ({origin.service}): start it with `make run` or "
+                f"`freshet up`, or set {variable}"
+            )
+        case Unavailable():
+            return f"{origin.service} cannot serve now: {error.explain()}; try again, or see `freshet status`"
+        case DeadlineExceeded():
+            return f"{error.explain()}; see `freshet status`"
+        case Unimplemented():
+            return f"{origin.service} at {origin.address} does not know {origin.method}: is it of this version?"
+        case Cancelled():
+            return f"{origin.method} was cancelled"
+    return f"{origin.method}: {error.explain()}"
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Runs the work of a command. Raises CommandFailed for what it knows how to explain."""
+    try:
+        return asyncio.run(work)
+    except FreshetError as error:
+        raise CommandFailed(advice(error)) from error

@@ -1,0 +1,116 @@
+"""How each service is: its gRPC health and what it tells about its work."""
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from services.console.training import state_word
+from shared.client import SERVICES, FreshetClient, FreshetError
+from shared.domain.consistency import decode_token
+
+TIMEOUT_SECONDS = 2.0
+NOBODY = "-"
+M = TypeVar("M")
+
+
+@dataclass(slots=True)
+class ServiceHealth:
+    """One service: "serving", "not serving" or "down", and facts by name."""
+
+    service: str
+    address: str
+    state: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def serving(self) -> bool:
+        """Whether it serves."""
+        return self.state == "serving"
+
+    def document(self) -> dict[str, Any]:
+        """The state as JSON shows it."""
+        return asdict(self)
+
+
+async def health_of_all(client: FreshetClient) -> list[ServiceHealth]:
+    """How all services are, asked side by side."""
+    return list(await asyncio.gather(*(health_of(client, service) for service in SERVICES)))
+
+
+async def health_of(client: FreshetClient, service: str) -> ServiceHealth:
+    """How one service is."""
+    health = ServiceHealth(service, client.addresses.of(service), await _state(client, service))
+    if health.serving and service in FACTS:
+        health.facts = await FACTS[service](client.with_options(timeout_seconds=TIMEOUT_SECONDS))
+    return health
+
+
+async def _state(client: FreshetClient, service: str) -> str:
+    # A channel of its own: the client's would retry, and a service that is down should be told at once.
+    async with grpc.aio.insecure_channel(client.addresses.of(service)) as channel:
+        request = health_pb2.HealthCheckRequest(service="")
+        try:
+            answer = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=TIMEOUT_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                return f"does not answer within {TIMEOUT_SECONDS:g} s"
+            return "down" if error.code() is grpc.StatusCode.UNAVAILABLE else error.code().name.lower()
+    serving = answer.status == health_pb2.HealthCheckResponse.SERVING
+    return "serving" if serving else "not serving"
+
+
+async def _ask(question: Awaitable[M]) -> M | FreshetError:
+    try:
+        return await question
+    except FreshetError as error:
+        return error
+
+
+async def _feature_facts(client: FreshetClient) -> dict[str, Any]:
+    answer = await _ask(client.get_user_features(NOBODY))
+    if isinstance(answer, FreshetError):
+        return {"error": answer.explain()}
+    return {"folded_to_position": max(decode_token(answer.consistency_token).values(), default=0)}
+
+
+async def _ranking_facts(client: FreshetClient) -> dict[str, Any]:
+    answer = await _ask(client.get_model_status())
+    if isinstance(answer, FreshetError):
+        return {"error": answer.explain()}
+    facts: dict[str, Any] = {
+        "catalogue_items": answer.catalogue_item_count,
+        "recommendable_items": answer.recommendable_item_count,
+        "swaps": answer.swap_count,
+        "model_version": None,
+    }
+    if answer.HasField("serving"):
+        serving = answer.serving
+        facts["model_version"] = serving.model_version
+        facts["model_age_seconds"] = round(age_seconds(serving.create_time.ToDatetime(UTC)), 1)
+        facts["trained_to_position"] = serving.trained_to_position
+    if answer.refused:
+        facts["last_refused"] = f"{answer.refused[0].model_version}: {answer.refused[0].reason}"
+    return facts
+
+
+async def _trainer_facts(client: FreshetClient) -> dict[str, Any]:
+    answer = await _ask(client.list_training_runs(1))
+    if isinstance(answer, FreshetError):
+        return {"error": answer.explain()}
+    if not answer.runs:
+        return {"runs": 0}
+    newest = answer.runs[0]
+    return {"last_run": newest.run_id, "last_run_state": state_word(newest), "events": newest.event_count}
+
+
+FACTS = {"feature": _feature_facts, "ranking": _ranking_facts, "trainer": _trainer_facts}
+
+
+def age_seconds(moment: datetime) -> float:
+    """How long ago a moment was."""
+    return (datetime.now(UTC) - moment).total_seconds()

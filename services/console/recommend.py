@@ -1,0 +1,86 @@
+"""`freshet recommend`: what would be shown to a user now."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from google.protobuf.json_format import MessageToDict
+from rich.console import RenderableType
+from rich.table import Table
+
+from freshet.ranking.v1.ranking_pb2 import DegradedReason, RecommendResponse
+from services.console.dataset import BadLine, DatasetError, read_items
+from services.console.failures import CommandFailed, run
+from services.console.output import Output, json_option
+from shared.client import FreshetClient
+from shared.client.calls import RecommendFields
+
+
+@click.command(short_help="Show what is recommended to a user.")
+@click.argument("user")
+@click.option("--page-size", type=click.IntRange(1, 500), default=10, show_default=True, help="How many items.")
+@click.option("--exclude", multiple=True, metavar="ITEM", help="An item to leave out; may be repeated.")
+@click.option("--token", default="", help="A consistency token that the answer must reflect.")
+@click.option(
+    "--titles",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="ITEMS_TSV",
+    help="A file with the columns item, title and genres to take titles from.",
+)
+@json_option
+def recommend(
+    user: str, page_size: int, exclude: tuple[str, ...], token: str, titles: Path | None, as_json: bool
+) -> None:
+    """Show what is recommended to USER now.
+
+    \b
+    Example:
+      freshet recommend 42 --page-size 5 --titles data/ml-100k/items.tsv
+    """
+    title_of = _titles(titles)
+    fields = RecommendFields(page_size=page_size, exclude_item_ids=exclude, min_consistency_token=token)
+    answer = run(_recommend(user, fields))
+    document = MessageToDict(answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    Output(as_json).result(_with_titles(document, title_of), lambda: as_table(user, answer, title_of))
+
+
+def _titles(path: Path | None) -> dict[str, str]:
+    bad_lines: list[BadLine] = []
+    try:
+        items = read_items(path, bad_lines) if path else []
+    except DatasetError as error:
+        raise CommandFailed(str(error)) from error
+    return {item.item: item.title for item in items}
+
+
+async def _recommend(user: str, fields: RecommendFields) -> RecommendResponse:
+    async with FreshetClient() as client:
+        return await client.recommend(user, **fields)
+
+
+def _with_titles(document: dict[str, Any], title_of: dict[str, str]) -> dict[str, Any]:
+    for result in document["results"]:
+        if result["item_id"] in title_of:
+            result["title"] = title_of[result["item_id"]]
+    return document
+
+
+def as_table(user: str, answer: RecommendResponse, title_of: dict[str, str]) -> RenderableType:
+    """The answer for people."""
+    table = Table(title=f"Recommended to {user}")
+    for name in ("#", "item", *(["title"] if title_of else []), "score", "source"):
+        table.add_column(name, justify="right" if name in ("#", "score") else "left")
+    for result in answer.results:
+        title = [title_of.get(result.item_id, "")] if title_of else []
+        table.add_row(str(result.position), result.item_id, *title, f"{result.score:.4f}", result.source)
+    table.caption = _caption(answer)
+    return table
+
+
+def _caption(answer: RecommendResponse) -> str:
+    reasons = [
+        DegradedReason.Name(reason).removeprefix("DEGRADED_REASON_").lower().replace("_", " ")
+        for reason in answer.degraded
+    ]
+    model = f"model {answer.model_version}" if answer.model_version else "no model"
+    return "; ".join([model, *(f"degraded: {reason}" for reason in reasons)])

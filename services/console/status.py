@@ -1,0 +1,50 @@
+"""`freshet status`: which services serve, and how far they are."""
+
+import click
+from rich.console import RenderableType
+from rich.table import Table
+
+from services.console.failures import CommandFailed, run
+from services.console.health import ServiceHealth, health_of_all
+from services.console.output import Output, json_option
+from shared.client import FreshetClient
+
+
+@click.command(short_help="Show how the services are.")
+@json_option
+def status(as_json: bool) -> None:
+    """Show the health of every service, the position features are folded to, and the model in service.
+
+    Ends with 1 if a service does not serve.
+
+    \b
+    Example:
+      freshet status --json
+    """
+    states = run(_status())
+    document = {"services": [state.document() for state in states]}
+    Output(as_json).result(document, lambda: as_table(states))
+    away = [f"{state.service} at {state.address} ({state.state})" for state in states if not state.serving]
+    if away:
+        raise CommandFailed(f"not serving: {', '.join(away)}; start with `make run` or `freshet up`")
+
+
+async def _status() -> list[ServiceHealth]:
+    async with FreshetClient() as client:
+        return await health_of_all(client)
+
+
+def as_table(states: list[ServiceHealth]) -> RenderableType:
+    """The states for people."""
+    table = Table("service", "address", "health", "")
+    for state in states:
+        colour = "green" if state.serving else "red"
+        facts = "\n".join(f"{name.replace('_', ' ')}: {_text(fact)}" for name, fact in state.facts.items())
+        table.add_row(state.service, state.address, f"[{colour}]{state.state}[/]", facts)
+    return table
+
+
+def _text(fact: object) -> str:
+    if fact is None:
+        return "none"
+    return f"{fact:,}" if isinstance(fact, int | float) else str(fact)

@@ -1,0 +1,53 @@
+"""`freshet train`: a training run from start to decision."""
+
+import click
+
+from freshet.trainer.v1.trainer_pb2 import TRAINING_STATE_FAILED, TrainingRun
+from services.console.failures import CommandFailed, run
+from services.console.output import Output, json_option
+from services.console.training import as_table, document, draw_to_end
+from shared.client import FreshetClient, ResourceExhausted
+
+WAIT_SECONDS = 60.0
+
+
+@click.command(short_help="Train a model and show what was decided about it.")
+@click.option(
+    "--max-minutes",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    help="The most time for learning; 0: the deployment's setting.",
+)
+@click.option("--follow", "run_id", metavar="RUN_ID", help="Follow a run that is going on; start none.")
+@json_option
+def train(max_minutes: float, run_id: str | None, as_json: bool) -> None:
+    """Start a training run over everything in the log, follow it, and show the decision and the metrics.
+
+    Ctrl-C stops the following, not the run.
+
+    \b
+    Example:
+      freshet train --max-minutes 2
+    """
+    output = Output(as_json)
+    ended = run(_train(max_minutes, run_id, output))
+    output.result(document(ended), lambda: as_table(ended))
+    if ended.state == TRAINING_STATE_FAILED:
+        raise CommandFailed(f"training run {ended.run_id} failed: {ended.error}")
+
+
+async def _train(max_minutes: float, run_id: str | None, output: Output) -> TrainingRun:
+    async with FreshetClient() as client:
+        run_id = run_id or await start(client, max_minutes)
+        output.note(f"training run {run_id}")
+        return await draw_to_end(client, run_id, output, WAIT_SECONDS)
+
+
+async def start(client: FreshetClient, max_minutes: float) -> str:
+    """Starts a run and returns its id. Raises CommandFailed if one is going on."""
+    try:
+        return (await client.start_training(max_minutes)).run.run_id
+    except ResourceExhausted as error:
+        raise CommandFailed(
+            f"no run was started: {error.explain()}; follow that one with `freshet train --follow RUN_ID`"
+        ) from error

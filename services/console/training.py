@@ -1,0 +1,91 @@
+"""Following a training run to its end."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+from rich.console import Group, RenderableType
+from rich.progress import Progress, TaskID
+from rich.table import Table
+from rich.text import Text
+
+from freshet.trainer.v1.trainer_pb2 import (
+    TRAINING_STATE_FAILED,
+    TRAINING_STATE_SUCCEEDED,
+    TRAINING_STATE_TRAINING,
+    TrainingRun,
+    TrainingState,
+)
+from services.console.output import Output
+from shared.client import FreshetClient
+from shared.client.patience import PASSING, Patience
+
+ENDED = (TRAINING_STATE_SUCCEEDED, TRAINING_STATE_FAILED)
+RESUME_SECONDS = 0.5
+
+
+def state_word(run: TrainingRun) -> str:
+    """Where a run is, in one lower-case word."""
+    return TrainingState.Name(run.state).removeprefix("TRAINING_STATE_").lower()
+
+
+async def draw_to_end(client: FreshetClient, run_id: str, output: Output, wait_seconds: float) -> TrainingRun:
+    """Draws a run as it goes and returns it when it has ended. Raises NotFound."""
+    run = TrainingRun(run_id=run_id)
+    with output.progress("steps") as progress:
+        bar = progress.add_task("training", total=None, detail="")
+        async for run in follow(client, run_id, Patience(wait_seconds)):
+            _draw(progress, bar, run)
+    return run
+
+
+async def follow(client: FreshetClient, run_id: str, patience: Patience) -> AsyncIterator[TrainingRun]:
+    """The run as it goes, to its end; a stream that breaks is taken up again while the patience lasts."""
+    while True:
+        try:
+            async for answer in client.watch_training_run(run_id):
+                patience.progressed()
+                yield answer.run
+                if answer.run.state in ENDED:
+                    return
+        except PASSING as error:
+            await patience.pause(error)
+        await asyncio.sleep(RESUME_SECONDS)
+
+
+def _draw(progress: Progress, bar: TaskID, run: TrainingRun) -> None:
+    progress.update(
+        bar,
+        description=state_word(run),
+        total=run.total_steps or None,
+        completed=run.step,
+        detail=_detail(run) if run.state == TRAINING_STATE_TRAINING else "",
+    )
+
+
+def _detail(run: TrainingRun) -> str:
+    return f"loss {run.loss:.4f}  {run.examples_per_second:,.0f} examples/s  {run.eta_seconds:,.0f} s to go"
+
+
+def document(run: TrainingRun) -> dict[str, Any]:
+    """The run as JSON shows it."""
+    return {**MessageToDict(run, preserving_proto_field_name=True), "state": state_word(run)}
+
+
+def seconds_of(run: TrainingRun) -> float:
+    """How long a run took, from start to end."""
+    return (run.end_time.ToDatetime() - run.start_time.ToDatetime()).total_seconds()
+
+
+def as_table(run: TrainingRun) -> RenderableType:
+    """What came of a run, for people."""
+    table = Table("metric", "value", title=f"Training run {run.run_id}")
+    for name in sorted(run.metrics):
+        table.add_row(name, f"{run.metrics[name]:.4f}")
+    verdict = "promoted" if run.decision.promoted else "not promoted"
+    summary = (
+        f"{state_word(run)} after {seconds_of(run):.1f} s on {run.event_count:,} events; "
+        f"model {run.model_version or 'none'} {verdict}: {run.decision.reason or run.error}"
+    )
+    return Group(table, Text(summary))

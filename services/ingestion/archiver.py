@@ -1,0 +1,71 @@
+"""Keeps the archive and the catalogue table in PostgreSQL up with the log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+from google.protobuf.message import DecodeError
+from nats.aio.client import Client
+from prometheus_client import Counter, Gauge
+
+from shared.adapters.archive import Archive, ArchiveBatch
+from shared.adapters.database import UNAVAILABLE
+from shared.adapters.log_reader import LogMessage, LogReader, LogSource
+from shared.adapters.streams import Names
+
+_log = structlog.get_logger("archiver")
+_FIRST_RETRY_SECONDS = 0.2
+_LONGEST_RETRY_SECONDS = 5.0
+
+ARCHIVED_POSITION = Gauge("freshet_archived_position", "Position of the log up to which the archive holds it.")
+UNREADABLE = Counter("freshet_unreadable_messages_total", "Log messages that no projection could read.")
+
+
+class Archiver:
+    """One projection: log to archive."""
+
+    def __init__(self, connection: Client, names: Names, archive: Archive, batch_events: int) -> None:
+        self._connection = connection
+        self._names = names
+        self._archive = archive
+        self._batch_events = batch_events
+
+    async def run(self) -> None:
+        """Archive what arrives until cancelled; while PostgreSQL is away, wait for it."""
+        position = await _until_done(self._archive.position)
+        subjects = [self._names.subject("events.v1.*.*"), self._names.subject("items.v1.*")]
+        source = LogSource(self._names.events, subjects, start=position + 1)
+        async for messages in LogReader(self._connection, source).batches():
+            for start in range(0, len(messages), self._batch_events):
+                await self._store(messages[start : start + self._batch_events])
+
+    async def _store(self, messages: Sequence[LogMessage]) -> None:
+        batch = self._decode(messages)
+        await _until_done(lambda: self._archive.write(batch))
+        ARCHIVED_POSITION.set(batch.position)
+
+    def _decode(self, messages: Sequence[LogMessage]) -> ArchiveBatch:
+        batch = ArchiveBatch(messages[-1].position)
+        items = self._names.subject("items.v1.")
+        for message in messages:
+            add = batch.add_item if message.subject.startswith(items) else batch.add_event
+            try:
+                add(message)
+            except (DecodeError, KeyError) as error:
+                UNREADABLE.inc()
+                _log.error("message cannot be archived", position=message.position, reason=repr(error))
+        return batch
+
+
+async def _until_done(action):  # type: ignore[no-untyped-def]
+    """The action's result, tried again with growing pauses while PostgreSQL is away."""
+    delay = _FIRST_RETRY_SECONDS
+    while True:
+        try:
+            return await action()
+        except UNAVAILABLE as error:
+            _log.warning("archive waits for postgres", reason=str(error).splitlines()[0])
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, _LONGEST_RETRY_SECONDS)

@@ -1,0 +1,118 @@
+"""The NATS door: events that publishers send straight to `ingest.v1.events`.
+
+The door is a work-queue stream, so a publisher's acknowledgement means that the message is on disk. A message leaves
+it once its event is in the log or its refusal is among the dead letters: never silently.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import nats.errors
+import structlog
+from freshet.event.v1.event_pb2 import UserEvent
+from freshet.ingestion.v1 import ingestion_pb2
+from freshet.log.v1.log_pb2 import DeadLetter
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js.api import ConsumerConfig
+from nats.js.client import JetStreamContext
+from nats.js.errors import APIError, FetchTimeoutError
+from prometheus_client import Counter
+
+from services.ingestion.decoding import MalformedEventError, decode_user_event
+from services.ingestion.event_writer import Written
+from services.ingestion.intake import Intake, Rejected
+from shared.adapters.log_writer import LogOverloadedError
+from shared.adapters.streams import Names
+from shared.domain.violation import Violation
+
+_log = structlog.get_logger("door")
+FETCH_MESSAGES = 250
+FETCH_SECONDS = 1.0
+RETRY_SECONDS = 1.0
+LETTER_PAYLOAD_BYTES = 64 * 1024
+
+DOOR_MESSAGES = Counter("freshet_door_messages_total", "Messages at the NATS door by outcome.", ["outcome"])
+
+
+class Door:
+    """Moves messages from the door into the log or among the dead letters."""
+
+    def __init__(self, connection: Client, names: Names, intake: Intake) -> None:
+        self._connection = connection
+        self._jetstream = connection.jetstream()
+        self._names = names
+        self._intake = intake
+
+    async def run(self) -> None:
+        """Work until cancelled; while NATS is away, wait for it."""
+        subscription = None
+        while True:
+            try:
+                subscription = subscription or await self._subscribe()
+                await self._work(await subscription.fetch(FETCH_MESSAGES, timeout=FETCH_SECONDS))
+            except (FetchTimeoutError, nats.errors.TimeoutError):
+                continue
+            except (APIError, nats.errors.Error, OSError) as error:
+                _log.warning("door interrupted", reason=repr(error))
+                subscription = None
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _subscribe(self) -> JetStreamContext.PullSubscription:
+        return await self._jetstream.pull_subscribe(
+            self._names.door,
+            durable="ingestion",
+            stream=self._names.stream("INGEST"),
+            config=ConsumerConfig(ack_wait=30, max_ack_pending=4 * FETCH_MESSAGES),
+        )
+
+    async def _work(self, messages: Sequence[Msg]) -> None:
+        decoded: list[tuple[Msg, UserEvent]] = []
+        for message in messages:
+            try:
+                decoded.append((message, decode_user_event(message.data, message.headers or {})))
+            except MalformedEventError as error:
+                await self._refuse(message, [error.violation])
+        if decoded:
+            await self._take(decoded)
+
+    async def _take(self, decoded: Sequence[tuple[Msg, UserEvent]]) -> None:
+        try:
+            outcomes = await self._intake.take([event for _, event in decoded])
+        except LogOverloadedError as error:
+            outcomes = [error] * len(decoded)  # type: ignore[list-item]
+        for (message, _), outcome in zip(decoded, outcomes, strict=True):
+            if isinstance(outcome, Rejected):
+                await self._refuse(message, outcome.violations)
+            elif isinstance(outcome, Written):
+                DOOR_MESSAGES.labels("duplicate" if outcome.duplicate else "accepted").inc()
+                await message.ack()
+            else:
+                DOOR_MESSAGES.labels("retried").inc()
+                await message.nak(delay=RETRY_SECONDS)
+
+    async def _refuse(self, message: Msg, violations: Sequence[Violation]) -> None:
+        """Store a dead letter, then let the message go. Its id makes a second try store nothing twice."""
+        letter = _dead_letter(message, violations)
+        message_id = f"{self._names.stream('INGEST')}-{message.metadata.sequence.stream}"
+        await self._jetstream.publish(
+            self._names.subject("rejected.v1.events"),
+            letter.SerializeToString(),
+            headers={"Nats-Msg-Id": message_id},
+        )
+        DOOR_MESSAGES.labels("rejected").inc()
+        await message.ack()
+
+
+def _dead_letter(message: Msg, violations: Sequence[Violation]) -> DeadLetter:
+    letter = DeadLetter(
+        payload=message.data[:LETTER_PAYLOAD_BYTES],
+        headers={key: value for key, value in (message.headers or {}).items()},
+        subject=message.subject,
+        violations=[ingestion_pb2.Violation(**violation._asdict()) for violation in violations],
+    )
+    letter.refuse_time.FromNanoseconds(time.time_ns())
+    return letter

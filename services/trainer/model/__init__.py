@@ -1,0 +1,1 @@
+"""Sequence models: from columns of events to an item table, an encoder, and a judgement."""

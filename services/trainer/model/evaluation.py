@@ -1,0 +1,250 @@
+"""Judging: where does each user's next item stand among all items the user has not seen?
+
+Two ways to hold events out: the newest share of the log (what serving will meet, the gate's question) and each
+user's last event (the textbook's question). Every scorer ranks the same users, the same full catalogue, and no
+sampled negatives (Krichene & Rendle 2020), so two of them can be compared user by user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from services.trainer.model.scoring import Histories, Scorer
+from services.trainer.model.sequences import EventRoles, UserSequences, by_user, has_type
+from shared.domain.event_columns import EventColumns
+from shared.domain.ranking_metrics import (
+    PairedDifference,
+    coverage,
+    hit_rate,
+    mrr,
+    ndcg,
+    ndcg_gains,
+    paired_bootstrap,
+)
+
+HISTORY_LENGTH = 50
+_USERS_AT_ONCE = 256
+_NO_ITEM = -1
+
+
+@dataclass(frozen=True, slots=True)
+class CaseOptions:
+    """How held-out events become questions.
+
+    Attributes:
+        roles: which events are read, asked for, and exclude their item.
+        history_length: newest events a scorer gets to see, as in serving.
+        max_users: at most so many users are asked about, drawn by ``seed``.
+        newcomers: whether users without any history are asked about too.
+        seed: of that draw.
+    """
+
+    roles: EventRoles = field(default_factory=EventRoles)
+    history_length: int = HISTORY_LENGTH
+    max_users: int = 20_000
+    newcomers: bool = False
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cases:
+    """One question per user.
+
+    Attributes:
+        user_keys: ``(U,) uint64``, ascending.
+        histories: what scorers are given, U rows.
+        targets: ``(U,) uint64``, the item to be found.
+        seen_items: ``(S,) uint64``, the items that are excluded, user after user.
+        seen_offsets: ``(U + 1,) int64``; user u's are ``seen_items[seen_offsets[u]:seen_offsets[u + 1]]``.
+        catalogue: ``(C,) uint64``, sorted ascending: all items that occur before or in the held-out events.
+    """
+
+    user_keys: np.ndarray
+    histories: Histories
+    targets: np.ndarray
+    seen_items: np.ndarray
+    seen_offsets: np.ndarray
+    catalogue: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.user_keys)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HoldOut:
+    """A split: train on ``train``, answer ``cases``, then learn ``held_out``."""
+
+    train: EventColumns
+    held_out: EventColumns
+    cases: Cases
+
+
+def temporal_hold_out(
+    columns: EventColumns, options: CaseOptions | None = None, share: float = 0.05, max_rows: int = 200_000
+) -> HoldOut:
+    """Holds out the newest events by log position; a user's target is their first unseen item among those.
+
+    Args:
+        columns: events in log order.
+        options: how questions are made.
+        share: of the rows, in (0, 1).
+        max_rows: upper limit of held-out rows.
+
+    Raises:
+        ValueError: share lies outside (0, 1).
+    """
+    if not 0.0 < share < 1.0:
+        raise ValueError(f"share must lie in (0, 1), got {share}")
+    start = len(columns) - min(int(len(columns) * share), max_rows)
+    if 0 < start < len(columns):  # an event of several items is never torn apart
+        start = int(np.searchsorted(columns.position, columns.position[start], side="left"))
+    return _hold_out(columns, np.arange(len(columns)) >= start, options or CaseOptions())
+
+
+def leave_one_out(columns: EventColumns, options: CaseOptions | None = None) -> HoldOut:
+    """Holds out every user's last event."""
+    from_end = np.unique(columns.user_key[::-1], return_index=True)[1]
+    held = np.zeros(len(columns), bool)
+    held[len(columns) - 1 - from_end] = True
+    return _hold_out(columns, held, options or CaseOptions())
+
+
+def _hold_out(columns: EventColumns, held: np.ndarray, options: CaseOptions) -> HoldOut:
+    train, held_out = columns.take(~held), columns.take(held)
+    return HoldOut(train, held_out, make_cases(train, held_out, options))
+
+
+def make_cases(train: EventColumns, held_out: EventColumns, options: CaseOptions) -> Cases:
+    """One question for every user with a target in ``held_out``.
+
+    Args:
+        train: events before.
+        held_out: events after, in log order.
+        options: how questions are made.
+    """
+    roles = options.roles
+    seen = by_user(train.take(has_type(train.event_type, roles.seen)))
+    history = by_user(train.take(has_type(train.event_type, roles.history)))
+    asked = held_out.take(has_type(held_out.event_type, roles.target))
+    asked = asked.take(~_have_seen(seen, asked))
+    if not options.newcomers:
+        asked = asked.take(np.isin(asked.user_key, history.user_keys))
+    users, first = np.unique(asked.user_key, return_index=True)
+    if len(users) > options.max_users:
+        drawn = np.random.default_rng(options.seed).choice(len(users), options.max_users, replace=False)
+        users, first = users[np.sort(drawn)], first[np.sort(drawn)]
+    histories = Histories.of(history, users, asked.time_ms[first], options.history_length)
+    seen_items, seen_offsets = _rows_of(seen, users)
+    catalogue = np.union1d(train.item_key, held_out.item_key)
+    return Cases(users, histories, asked.item_key[first], seen_items, seen_offsets, catalogue)
+
+
+def _have_seen(seen: UserSequences, asked: EventColumns) -> np.ndarray:
+    """``(N,) bool``: whether the row's user has seen the row's item."""
+    pair = np.dtype([("user", np.uint64), ("item", np.uint64)])
+    known, questions = np.empty(len(seen.item_keys), pair), np.empty(len(asked), pair)
+    known["user"], known["item"] = np.repeat(seen.user_keys, seen.lengths), seen.item_keys
+    questions["user"], questions["item"] = asked.user_key, asked.item_key
+    return np.isin(questions, known)
+
+
+def _rows_of(users: UserSequences, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Items and offsets of the wanted users; none for users that do not occur."""
+    keep = np.isin(np.repeat(users.user_keys, users.lengths), wanted)
+    counts = np.zeros(len(wanted), np.int64)
+    present = np.isin(wanted, users.user_keys)
+    counts[present] = users.lengths[np.searchsorted(users.user_keys, wanted[present])]
+    return users.item_keys[keep], np.append(0, np.cumsum(counts))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judgement:
+    """How one scorer did.
+
+    Attributes:
+        ndcg: NDCG@k.
+        hit_rate: HR@k.
+        mrr: MRR@k.
+        coverage: coverage@k.
+        k: cut-off.
+        ranks: ``(U,) int64``, rank of each user's target among the items that user had not seen, 1 is best.
+    """
+
+    ndcg: float
+    hit_rate: float
+    mrr: float
+    coverage: float
+    k: int
+    ranks: np.ndarray
+
+    @property
+    def n_users(self) -> int:
+        """Users judged."""
+        return len(self.ranks)
+
+
+def judge(cases: Cases, scorers: Mapping[str, Scorer], k: int = 10) -> dict[str, Judgement]:
+    """Every scorer's answers to the same questions.
+
+    An item that a scorer does not know counts as its worst; a target it does not know ranks last. Ties share the
+    middle of their places, so that a constant scorer gains nothing from the order of keys.
+
+    Args:
+        cases: the questions.
+        scorers: by name.
+        k: cut-off, >= 1.
+
+    Raises:
+        ValueError: a scorer gave NaN.
+    """
+    return {name: _judge_one(cases, scorer, k) for name, scorer in scorers.items()}
+
+
+def compare(candidate: Judgement, champion: Judgement, confidence: float = 0.95) -> PairedDifference:
+    """Difference in NDCG@k, user by user, with its bootstrap interval; both must have answered the same cases."""
+    k = champion.k
+    return paired_bootstrap(ndcg_gains(candidate.ranks, k), ndcg_gains(champion.ranks, k), confidence)
+
+
+def _judge_one(cases: Cases, scorer: Scorer, k: int) -> Judgement:
+    ranks = np.empty(len(cases), np.int64)
+    top = np.empty((len(cases), min(k, len(cases.catalogue))), np.int64)
+    for start in range(0, len(cases), _USERS_AT_ONCE):
+        part = slice(start, min(start + _USERS_AT_ONCE, len(cases)))
+        scores = _catalogue_scores(cases, scorer, part)
+        ranks[part] = _ranks(scores, np.searchsorted(cases.catalogue, cases.targets[part]))
+        top[part] = _top(scores, top.shape[1])
+    metrics = (metric(ranks, k) for metric in (ndcg, hit_rate, mrr))
+    return Judgement(*metrics, coverage(top, len(cases.catalogue)), k, ranks)
+
+
+def _catalogue_scores(cases: Cases, scorer: Scorer, part: slice) -> np.ndarray:
+    """``(B, C) float32``: -inf for items the scorer does not know, NaN for items that are excluded."""
+    known = scorer(cases.histories.take(part))
+    if np.isnan(known).any():
+        raise ValueError("a scorer gave NaN")
+    scores = np.full((len(known), len(cases.catalogue)), -np.inf, np.float32)
+    shared = np.isin(scorer.item_keys, cases.catalogue)
+    scores[:, np.searchsorted(cases.catalogue, scorer.item_keys[shared])] = known[:, shared]
+    offsets = cases.seen_offsets[part.start : part.stop + 1]
+    row = np.repeat(np.arange(len(known)), np.diff(offsets))
+    scores[row, np.searchsorted(cases.catalogue, cases.seen_items[offsets[0] : offsets[-1]])] = np.nan
+    return scores
+
+
+def _ranks(scores: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """``(B,) int64``: 1 + better + half of the equal; last among the candidates for a target at -inf."""
+    own = scores[np.arange(len(scores)), target][:, None]
+    better, equal = (scores > own).sum(axis=1), (scores == own).sum(axis=1) - 1
+    candidates = (~np.isnan(scores)).sum(axis=1)
+    return np.where(np.isneginf(own[:, 0]), candidates, 1 + better + equal // 2)
+
+
+def _top(scores: np.ndarray, k: int) -> np.ndarray:
+    """``(B, k) int64``: indices of the best, in no order; -1 where fewer can be recommended."""
+    usable = np.where(np.isnan(scores), -np.inf, scores)
+    best = np.argpartition(-usable, k - 1, axis=1)[:, :k] if k else np.empty((len(scores), 0), np.int64)
+    return np.where(np.isneginf(np.take_along_axis(usable, best, axis=1)), _NO_ITEM, best)

@@ -1,0 +1,102 @@
+"""What a training run is told, what it reports, and how it can fail."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from services.trainer.model.encoder import EncoderConfig
+from services.trainer.model.sequences import EventRoles
+
+
+class TrainingError(Exception):
+    """Training ended without a model."""
+
+
+class NotEnoughEvents(TrainingError):
+    """No user has two events of which the second is to be predicted."""
+
+
+class TrainingCancelled(TrainingError):
+    """The caller asked to stop."""
+
+
+class TrainingDiverged(TrainingError):
+    """The loss is no longer a finite number."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPlan:
+    """Everything that decides a run, beside the events.
+
+    Attributes:
+        encoder: shape of the encoder.
+        roles: which event types are read, predicted and excluded.
+        epochs: passes over the events; 0 derives them: 25 for 100,000 events, fewer for more, in [6, 60].
+        max_minutes: wall-clock cap; a slower run gets a shorter schedule that still ends at learning rate 0.
+        window: longest history learned from, in events; about the length served.
+        batch_tokens: events per step; 0 derives them: a hundredth of the data, in [128, 1024].
+        learning_rate: peak of the cosine schedule.
+        weight_decay: decoupled decay of vectors and weights (Loshchilov & Hutter 2019).
+        exact_up_to: largest catalogue that is trained with the exact softmax.
+        n_negatives: sample size of the softmax above that.
+        continuation: share of a full run's passes, and of its peak learning rate, that `continue_training` takes.
+        seed: of initialisation, order and dropout.
+        threads: torch threads; part of what a run is a function of.
+    """
+
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    roles: EventRoles = field(default_factory=EventRoles)
+    epochs: int = 0
+    max_minutes: float = 10.0
+    window: int = 50
+    batch_tokens: int = 0
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    exact_up_to: int = 20_000
+    n_negatives: int = 4096
+    continuation: float = 0.2
+    seed: int = 0
+    threads: int = 2
+
+    def epochs_for(self, n_events: int) -> int:
+        """Passes over ``n_events`` events."""
+        derived = round(25 * math.sqrt(100_000 / max(n_events, 1)))
+        return self.epochs or min(max(derived, 6), 60)
+
+    def batch_tokens_for(self, n_events: int) -> int:
+        """Events per step for ``n_events`` events."""
+        return self.batch_tokens or min(max(n_events // 100, 128), 1024)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run stands.
+
+    Attributes:
+        step: steps done, from 1.
+        total_steps: length of the schedule as it is now planned.
+        loss: mean over the steps since the last report, in nats.
+        examples_per_second: targets learned per second so far.
+        eta_seconds: time left at this speed.
+    """
+
+    step: int
+    total_steps: int
+    loss: float
+    examples_per_second: float
+    eta_seconds: float
+
+
+OnProgress = Callable[[Progress], None]
+ShouldStop = Callable[[], bool]
+
+
+def ignore_progress(_: Progress) -> None:
+    """Reports nothing."""
+
+
+def never_stop() -> bool:
+    """Runs to the end."""
+    return False

@@ -1,0 +1,109 @@
+"""Histories, and what scores the catalogue for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from services.trainer.model.sequences import UserSequences
+from services.trainer.model.training import TrainedModel
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Histories:
+    """Right-aligned histories of B users: the newest event stands at T-1, padding on the left.
+
+    Attributes:
+        item_keys: ``(B, T) uint64``; 0 under the mask.
+        event_type: ``(B, T) int64``; 0 under the mask.
+        age_seconds: ``(B, T) float32``, request time minus event time, >= 0.
+        mask: ``(B, T) bool``, True where an event stands.
+    """
+
+    item_keys: np.ndarray
+    event_type: np.ndarray
+    age_seconds: np.ndarray
+    mask: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.mask)
+
+    @classmethod
+    def of(cls, events: UserSequences, users: np.ndarray, now_ms: np.ndarray, length: int) -> Histories:
+        """The newest ``length`` events of each user.
+
+        Args:
+            events: events by user.
+            users: ``(B,) uint64``; a user that does not occur gets an empty history.
+            now_ms: ``(B,) int64``, each user's request time; later events count as of age 0.
+            length: T.
+        """
+        place = np.minimum(np.searchsorted(events.user_keys, users), max(len(events) - 1, 0))
+        if not len(events):
+            return cls._empty(len(users), length)
+        known = events.user_keys[place] == users
+        end = np.where(known, events.offsets[place + 1], 0)
+        start = np.where(known, events.offsets[place], 0)
+        row = end[:, None] - length + np.arange(length)  # (B, T)
+        mask = row >= start[:, None]
+        row = np.where(mask, row, 0)
+        age = np.maximum(now_ms[:, None] - events.time_ms[row], 0) / 1000.0
+        return cls(
+            np.where(mask, events.item_keys[row], np.uint64(0)),
+            np.where(mask, events.event_type[row], 0),
+            np.where(mask, age, 0.0).astype(np.float32),
+            mask,
+        )
+
+    @classmethod
+    def _empty(cls, users: int, length: int) -> Histories:
+        shape = (users, length)
+        return cls(*(np.zeros(shape, kind) for kind in (np.uint64, np.int64, np.float32, bool)))
+
+    def take(self, rows: np.ndarray | slice) -> Histories:
+        """The selected users."""
+        return Histories(self.item_keys[rows], self.event_type[rows], self.age_seconds[rows], self.mask[rows])
+
+    def only(self, vocabulary: np.ndarray) -> Histories:
+        """Without events on items outside ``vocabulary (V,) uint64`` (sorted); what is left is right-aligned."""
+        kept = self.mask & np.isin(self.item_keys, vocabulary)
+        order = np.argsort(kept, axis=1, kind="stable")
+        columns = (self.item_keys, self.event_type, self.age_seconds, kept)
+        moved = (np.take_along_axis(column * kept, order, axis=1) for column in columns)
+        return Histories(*moved)
+
+
+class Scorer(Protocol):
+    """Scores its items for histories. Two rankers with different vocabularies are compared over item keys."""
+
+    @property
+    def item_keys(self) -> np.ndarray:
+        """``(V,) uint64``, sorted ascending: the items it can score."""
+
+    def __call__(self, histories: Histories) -> np.ndarray:
+        """Scores ``(B, V) float32``, higher is better, no NaN; seen items are scored like any other."""
+
+
+class ModelScorer:
+    """Scores by a trained model: user_vector . item_vectors' + item_biases."""
+
+    def __init__(self, model: TrainedModel) -> None:
+        self._model = model
+
+    @property
+    def item_keys(self) -> np.ndarray:
+        """``(V,) uint64``, sorted ascending."""
+        return self._model.item_keys
+
+    def __call__(self, histories: Histories) -> np.ndarray:
+        """Scores ``(B, V) float32``; events on items the model does not know are left out of the history."""
+        model = self._model
+        known = histories.only(model.item_keys)
+        index = np.where(known.mask, np.searchsorted(model.item_keys, known.item_keys), 0)
+        inputs = (model.item_vectors[index], known.event_type, known.age_seconds, known.mask)
+        with torch.no_grad():
+            users = model.encoder.eval().last(*map(torch.from_numpy, inputs)).numpy()  # (B, D)
+        return users @ model.item_vectors.T + model.item_biases

@@ -1,0 +1,218 @@
+"""Columnar events to training sequences, and sequences to batches of about equal token count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from shared.domain.event_columns import EventColumns
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UserSequences:
+    """Every user's events in log order, one user after the other (compressed rows).
+
+    Attributes:
+        user_keys: ``(U,) uint64``, ascending.
+        offsets: ``(U + 1,) int64``; user u owns rows ``offsets[u]:offsets[u + 1]``.
+        item_keys: ``(N,) uint64``.
+        event_type: ``(N,) int64``.
+        time_ms: ``(N,) int64``.
+    """
+
+    user_keys: np.ndarray
+    offsets: np.ndarray
+    item_keys: np.ndarray
+    event_type: np.ndarray
+    time_ms: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.user_keys)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """``(U,) int64``: events per user."""
+        return np.diff(self.offsets)
+
+
+def by_user(columns: EventColumns) -> UserSequences:
+    """Groups rows by user; within a user, log order is kept."""
+    order = np.argsort(columns.user_key, kind="stable")
+    user_keys, starts = np.unique(columns.user_key[order], return_index=True)
+    offsets = np.append(starts, len(order)).astype(np.int64)
+    return UserSequences(
+        user_keys, offsets, columns.item_key[order], columns.event_type[order], columns.time_ms[order]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class EventRoles:
+    """Which event types play which part, as sets of codes; None means every type.
+
+    Attributes:
+        history: types that enter a history, the encoder's input.
+        target: types worth predicting; only those that also enter the history are learned.
+        seen: types after which an item is not recommended to that user again. An event is a target only while
+            its item is unseen, so training and judging ask what serving is asked.
+    """
+
+    history: frozenset[int] | None = None
+    target: frozenset[int] | None = None
+    seen: frozenset[int] | None = None
+
+
+def has_type(event_type: np.ndarray, types: frozenset[int] | None) -> np.ndarray:
+    """``(N,) bool``: whether each event is of one of the types; None means every type."""
+    if types is None:
+        return np.ones(len(event_type), bool)
+    return np.isin(event_type, np.fromiter(types, np.int64, len(types)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingRows:
+    """The events training reads, grouped by user, with items as indices of the vocabulary.
+
+    Attributes:
+        offsets: ``(U + 1,) int64``; user u owns rows ``offsets[u]:offsets[u + 1]``.
+        item: ``(N,) int64``, index in the vocabulary.
+        event_type: ``(N,) int64``.
+        time_ms: ``(N,) int64``.
+        is_target: ``(N,) bool``, whether the event is one to be predicted.
+    """
+
+    offsets: np.ndarray
+    item: np.ndarray
+    event_type: np.ndarray
+    time_ms: np.ndarray
+    is_target: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.item)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """``(U,) int64``: events per user."""
+        return np.diff(self.offsets)
+
+
+def training_rows(columns: EventColumns, vocabulary: np.ndarray, roles: EventRoles) -> TrainingRows:
+    """Rows of history events on known items, grouped by user.
+
+    Args:
+        columns: events in log order.
+        vocabulary: ``(V,) uint64``, sorted ascending; rows of other items are left out.
+        roles: which events are read and which are predicted.
+    """
+    known = np.isin(columns.item_key, vocabulary) & has_type(columns.event_type, roles.history)
+    users = by_user(columns.take(known))
+    is_target = has_type(users.event_type, roles.target) & ~_already_seen(users, roles)
+    item = np.searchsorted(vocabulary, users.item_keys)
+    return TrainingRows(users.offsets, item, users.event_type, users.time_ms, is_target)
+
+
+def _already_seen(users: UserSequences, roles: EventRoles) -> np.ndarray:
+    """``(N,) bool``: whether the user has seen the row's item before that row."""
+    owner = np.repeat(np.arange(len(users)), users.lengths)
+    order = np.lexsort((users.item_keys, owner))  # stable: log order within a (user, item) pair
+    owner, item = owner[order], users.item_keys[order]
+    sees = has_type(users.event_type[order], roles.seen)
+    before = np.cumsum(sees) - sees
+    starts = np.append(True, (np.diff(owner) != 0) | (item[1:] != item[:-1]))[: len(order)]
+    group = np.cumsum(starts) - 1
+    seen = np.empty(len(order), bool)
+    seen[order] = before > before[starts][group]
+    return seen
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenBatch:
+    """Right-aligned windows of about equal length.
+
+    Attributes:
+        item: ``(B, T) int64``, vocabulary index; 0 under the mask.
+        event_type: ``(B, T) int64``; 0 under the mask.
+        age_seconds: ``(B, T) float32``, time of the window's last event minus the event's own time, >= 0.
+        mask: ``(B, T) bool``.
+        target: ``(B, T) int64``, vocabulary index of the event that followed; -1 where there is none to
+            predict.
+        first_item: ``(B,) int64``, the item of a user's very first event; -1 for windows that start
+            later, or where that event is no target.
+    """
+
+    item: np.ndarray
+    event_type: np.ndarray
+    age_seconds: np.ndarray
+    mask: np.ndarray
+    target: np.ndarray
+    first_item: np.ndarray
+
+
+def windows(rows: TrainingRows, length: int, generator: np.random.Generator) -> np.ndarray:
+    """Cuts each user's events into windows that meet at random places, new ones for every call.
+
+    Args:
+        rows: events grouped by user.
+        length: inputs per window, >= 1; the event after a window is its last target.
+        generator: draws where the first window of each user ends.
+
+    Returns:
+        ``(W, 2) int64``: start and end row of each window's inputs; every row is an input of exactly one
+        window, except each user's last, which is only a target.
+    """
+    sizes = rows.lengths - 1
+    shift = generator.integers(0, length, len(sizes)) * (sizes > length)
+    pieces = np.maximum((sizes + shift + length - 1) // length, 0)
+    user = np.repeat(np.arange(len(sizes)), pieces)
+    rank = np.arange(len(user)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    start = np.maximum(rank * length - shift[user], 0)
+    end = np.minimum((rank + 1) * length - shift[user], sizes[user])
+    return np.stack([start, end], axis=1) + rows.offsets[user][:, None]
+
+
+def token_batches(
+    rows: TrainingRows, length: int, tokens: int, generator: np.random.Generator
+) -> Iterator[TokenBatch]:
+    """One pass over all events in batches of about ``tokens`` events; windows of like length share a batch.
+
+    Args:
+        rows: events grouped by user.
+        length: longest window T.
+        tokens: B x T of a batch, at most (a single window may be longer).
+        generator: shuffles windows and batches.
+    """
+    spans = generator.permutation(windows(rows, length, generator))
+    spans = spans[np.argsort(spans[:, 1] - spans[:, 0], kind="stable")]
+    groups = _groups(spans[:, 1] - spans[:, 0], tokens)
+    for index in generator.permutation(len(groups)):
+        first, last = groups[index]
+        yield _batch(rows, spans[first:last])
+
+
+def _groups(lengths: np.ndarray, tokens: int) -> list[tuple[int, int]]:
+    """Consecutive runs of ascending ``lengths`` whose padded size stays within ``tokens``."""
+    groups, first = [], 0
+    for index in range(1, len(lengths) + 1):
+        full = index < len(lengths) and (index + 1 - first) * lengths[index] > tokens
+        if full or index == len(lengths):
+            groups.append((first, index))
+            first = index
+    return groups
+
+
+def _batch(rows: TrainingRows, spans: np.ndarray) -> TokenBatch:
+    width = int((spans[:, 1] - spans[:, 0]).max())
+    row = spans[:, 1:] - width + np.arange(width)  # (B, T), right-aligned
+    mask = row >= spans[:, :1]
+    row = np.where(mask, row, spans[:, :1])
+    is_first = np.isin(spans[:, 0], rows.offsets[:-1])
+    age = (rows.time_ms[spans[:, 1] - 1][:, None] - rows.time_ms[row]) / 1000.0
+    return TokenBatch(
+        item=np.where(mask, rows.item[row], 0),
+        event_type=np.where(mask, rows.event_type[row], 0),
+        age_seconds=np.where(mask, np.maximum(age, 0.0), 0.0).astype(np.float32),
+        mask=mask,
+        target=np.where(mask & rows.is_target[row + 1], rows.item[row + 1], -1),
+        first_item=np.where(is_first & rows.is_target[spans[:, 0]], rows.item[spans[:, 0]], -1),
+    )

@@ -1,0 +1,156 @@
+"""Training: events in, item table and encoder out.
+
+One pass learns every event once, each from the events before it in its window (Kang & McAuley 2018). The schedule
+is a fixed number of passes derived from the amount of data, so a run is a function of events, plan, seed and
+thread count; `max_minutes` is a cap that shortens the schedule, never breaks it off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from services.trainer.model import initialisation
+from services.trainer.model.encoder import UserEncoder
+from services.trainer.model.fitting import Fit
+from services.trainer.model.objective import ItemTable
+from services.trainer.model.plan import (
+    NotEnoughEvents,
+    OnProgress,
+    Progress,
+    ShouldStop,
+    TrainingPlan,
+    ignore_progress,
+    never_stop,
+)
+from services.trainer.model.sequences import TrainingRows, training_rows
+from shared.domain.event_columns import EventColumns
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainedModel:
+    """An item table and the encoder that goes with it.
+
+    Attributes:
+        item_keys: ``(V,) uint64``, sorted ascending.
+        item_vectors: ``(V, D) float32``.
+        item_biases: ``(V,) float32``; score of item v = user_vector . item_vectors[v] + item_biases[v].
+        encoder: in evaluation mode.
+        curve: the reports of the run, oldest first.
+        capped: whether ``max_minutes`` shortened the schedule; such a run need not repeat bit by bit.
+    """
+
+    item_keys: np.ndarray
+    item_vectors: np.ndarray
+    item_biases: np.ndarray
+    encoder: UserEncoder
+    curve: tuple[Progress, ...]
+    capped: bool
+
+
+def train(
+    columns: EventColumns,
+    plan: TrainingPlan,
+    on_progress: OnProgress = ignore_progress,
+    should_stop: ShouldStop = never_stop,
+) -> TrainedModel:
+    """A model of all items that occur in ``columns``.
+
+    Args:
+        columns: events in log order.
+        plan: what to do.
+        on_progress: called every few steps and after the last one, in this thread.
+        should_stop: asked before every step.
+
+    Raises:
+        NotEnoughEvents: there is nothing to predict.
+        TrainingCancelled: ``should_stop`` said so.
+        TrainingDiverged: the loss became infinite or NaN.
+    """
+    vocabulary = np.unique(columns.item_key)
+    rows = _rows(columns, vocabulary, plan)
+    generator = np.random.default_rng(plan.seed)
+    width = plan.encoder.d_model
+    with _torch_state(plan):
+        encoder = UserEncoder(plan.encoder)
+        vectors = initialisation.item_vectors(rows, len(vocabulary), width, generator)
+        table = ItemTable(vectors, initialisation.item_biases(rows, len(vocabulary)))
+        fit = Fit(encoder, table, rows, plan)
+        fit.run(on_progress, should_stop)
+    return _trained(vocabulary, fit)
+
+
+def continue_training(
+    model: TrainedModel,
+    columns: EventColumns,
+    plan: TrainingPlan,
+    on_progress: OnProgress = ignore_progress,
+    should_stop: ShouldStop = never_stop,
+) -> TrainedModel:
+    """The model after a short second schedule over ``columns``; ``model`` itself stays as it is.
+
+    This is the learning half of test-then-learn: train on all but the newest events, judge on those, then continue
+    over everything, so that what is served has learned them too. Items new in ``columns`` start as the mean of the
+    company they keep; items no longer in ``columns`` keep their rows.
+
+    Args:
+        model: what to start from; its encoder's shape wins over the plan's.
+        columns: events in log order, older ones included, or what only they teach is slowly forgotten.
+        plan: as for `train`; ``plan.continuation`` scales passes and learning rate.
+        on_progress: as for `train`.
+        should_stop: as for `train`.
+
+    Raises:
+        As `train`.
+    """
+    vocabulary = np.union1d(model.item_keys, columns.item_key)
+    rows = _rows(columns, vocabulary, plan)
+    epochs = max(1, round(plan.epochs_for(len(rows)) * plan.continuation))
+    shorter = replace(plan, epochs=epochs, learning_rate=plan.learning_rate * plan.continuation)
+    with _torch_state(plan):
+        encoder = UserEncoder(model.encoder.config)
+        encoder.load_state_dict(model.encoder.state_dict())
+        table = _grown_table(model, vocabulary, rows)
+        fit = Fit(encoder, table, rows, shorter)
+        fit.run(on_progress, should_stop)
+    return _trained(vocabulary, fit)
+
+
+def _trained(vocabulary: np.ndarray, fit: Fit) -> TrainedModel:
+    vectors = fit.table.vectors.detach().numpy().copy()
+    biases = fit.table.biases.detach().numpy().copy()
+    return TrainedModel(vocabulary, vectors, biases, fit.encoder.eval(), tuple(fit.curve), fit.capped)
+
+
+def _rows(columns: EventColumns, vocabulary: np.ndarray, plan: TrainingPlan) -> TrainingRows:
+    rows = training_rows(columns, vocabulary, plan.roles)
+    follows = np.ones(len(rows), bool)
+    follows[rows.offsets[:-1]] = False
+    if not np.any(rows.is_target & follows):
+        raise NotEnoughEvents("no user has two events of which the later one is to be predicted")
+    return rows
+
+
+def _grown_table(model: TrainedModel, vocabulary: np.ndarray, rows: TrainingRows) -> ItemTable:
+    known = np.isin(vocabulary, model.item_keys)
+    biases = initialisation.item_biases(rows, len(vocabulary))
+    biases += model.item_biases.mean() - biases[known].mean()
+    biases[known] = model.item_biases
+    return ItemTable(initialisation.grown_vectors(rows, known, model.item_vectors), biases)
+
+
+@contextmanager
+def _torch_state(plan: TrainingPlan) -> Iterator[None]:
+    """Seeds torch and sets its threads for the run, and puts both back."""
+    threads = torch.get_num_threads()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(plan.seed)
+        torch.set_num_threads(plan.threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)

@@ -1,0 +1,149 @@
+"""The event archive and the catalogue table in PostgreSQL: written once per event, read by the trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import sqlalchemy as sa
+from freshet.catalog.v1.item_pb2 import Item
+from freshet.event.v1.event_pb2 import UserEvent
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from shared.adapters.event_codec import decode_event
+from shared.adapters.keys import item_key, signed
+from shared.adapters.log_reader import LogMessage
+from shared.adapters.tables import events, items, projections
+from shared.domain.event import Event
+from shared.domain.event_columns import EventColumns
+
+ARCHIVE = "archive"
+_EVENT_COLUMNS = [column for column in events.columns]
+_READ_ROWS = 20_000
+
+
+@dataclass
+class ArchiveBatch:
+    """Rows decoded from a stretch of the log that ends at `position`."""
+
+    position: int
+    events: list[tuple] = field(default_factory=list)
+    items: dict[int, tuple] = field(default_factory=dict)
+
+    def add_event(self, message: LogMessage) -> None:
+        """Decode an event. Raises DecodeError or KeyError when it is none."""
+        user_event = UserEvent.FromString(message.payload)
+        event = decode_event(message.position, user_event)
+        partition = int(message.subject.rsplit(".", 2)[1])
+        self.events.append(_event_row(event, user_event, partition, message.payload))
+
+    def add_item(self, message: LogMessage) -> None:
+        """Decode an item. Raises DecodeError when it is none."""
+        item = Item.FromString(message.payload)
+        key = signed(item_key(item.item_id))
+        self.items[key] = (key, item.item_id, message.position, message.payload)
+
+
+def _event_row(event: Event, message: UserEvent, partition: int, payload: bytes) -> tuple:
+    keys = np.array([item.item_key for item in event.items], np.uint64).tobytes()
+    values = np.array([item.value for item in event.items], np.float32).tobytes()
+    head = (event.position, message.event_id, partition, signed(event.user_key))
+    return (*head, int(event.event_type), event.time_ms, keys, values, payload)
+
+
+class Archive:
+    """Reads and writes the archive."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def position(self) -> int:
+        """Up to where the archive holds the log."""
+        query = sa.select(projections.c.position).where(projections.c.name == ARCHIVE)
+        async with self._engine.connect() as connection:
+            return (await connection.execute(query)).scalar() or 0
+
+    async def write(self, batch: ArchiveBatch) -> None:
+        """Store a batch and its position in one transaction. Events that are there already stay as they are."""
+        async with self._engine.begin() as connection:
+            if batch.events:
+                await connection.execute(_INSERT_EVENTS, _columns(batch.events))
+            await self._write_items(connection, batch)
+            await connection.execute(_set_position(batch.position))
+
+    async def _write_items(self, connection: AsyncConnection, batch: ArchiveBatch) -> None:
+        if not batch.items:
+            return
+        names = [column.name for column in items.columns]
+        statement = insert(items).values([dict(zip(names, row, strict=True)) for row in batch.items.values()])
+        newer = {name: statement.excluded[name] for name in names[1:]}
+        await connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=[items.c.item_key], set_=newer, where=items.c.position < statement.excluded.position
+            )
+        )
+
+    async def positions_of(self, event_ids: Sequence[str]) -> dict[str, int]:
+        """Positions of those events that the archive holds, by event id."""
+        query = sa.select(events.c.event_id, events.c.position).where(
+            events.c.event_id == sa.any_(sa.bindparam("ids", list(event_ids), ARRAY(sa.Text)))
+        )
+        async with self._engine.connect() as connection:
+            return {row.event_id: row.position for row in await connection.execute(query)}
+
+    async def count_after(self, position: int) -> int:
+        """How many events lie behind `position`."""
+        query = sa.select(sa.func.count()).select_from(events).where(events.c.position > position)
+        async with self._engine.connect() as connection:
+            return int((await connection.execute(query)).scalar_one())
+
+    async def read_columns(self, to_position: int) -> EventColumns:
+        """All events about items up to `to_position` as columns, one row per event and item, in log order."""
+        query = (
+            sa.select(
+                events.c.position, events.c.user_key, events.c.event_type, events.c.time_ms,
+                events.c.item_keys, events.c.item_values,
+            )
+            .where(events.c.position <= to_position)
+            .order_by(events.c.position)
+        )  # fmt: skip
+        async with self._engine.connect() as connection:
+            stream = await connection.stream(query, execution_options={"yield_per": _READ_ROWS})
+            parts = [_event_columns(rows) async for rows in stream.partitions(_READ_ROWS)]
+        return EventColumns.concatenate(parts) if parts else _event_columns([])
+
+
+def _columns(rows: list[tuple]) -> dict[str, list]:
+    names = [column.name for column in _EVENT_COLUMNS]
+    return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+
+
+def _set_position(position: int) -> sa.Executable:
+    statement = insert(projections).values(name=ARCHIVE, position=position)
+    greatest = sa.func.greatest(projections.c.position, statement.excluded.position)
+    return statement.on_conflict_do_update(index_elements=[projections.c.name], set_={"position": greatest})
+
+
+_UNNEST = sa.func.unnest(
+    *[sa.bindparam(column.name, type_=ARRAY(column.type)) for column in _EVENT_COLUMNS]
+).table_valued(*[sa.column(column.name, column.type) for column in _EVENT_COLUMNS], name="arrived")
+_INSERT_EVENTS = (
+    insert(events)
+    .from_select([column.name for column in _EVENT_COLUMNS], sa.select(_UNNEST))
+    .on_conflict_do_nothing()
+)
+
+
+def _event_columns(rows: Sequence[sa.Row]) -> EventColumns:
+    per_event = np.array([len(row.item_keys) // 8 for row in rows], np.int64)
+    spread = lambda name: np.repeat(np.array([getattr(row, name) for row in rows], np.int64), per_event)  # noqa: E731
+    return EventColumns(
+        position=spread("position"),
+        user_key=spread("user_key").view(np.uint64),
+        item_key=np.frombuffer(b"".join(row.item_keys for row in rows), np.uint64),
+        event_type=spread("event_type"),
+        time_ms=spread("time_ms"),
+        value=np.frombuffer(b"".join(row.item_values for row in rows), np.float32),
+    )

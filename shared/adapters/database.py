@@ -1,0 +1,65 @@
+"""The connection to PostgreSQL: one schema per namespace, made when it is missing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from shared.adapters.tables import metadata
+
+_log = structlog.get_logger("database")
+UNAVAILABLE = (OSError, TimeoutError, OperationalError, InterfaceError, DBAPIError)
+"""What a call raises while PostgreSQL is away."""
+_FIRST_RETRY_SECONDS = 0.1
+_LONGEST_RETRY_SECONDS = 5.0
+
+
+def schema_name(namespace: str) -> str:
+    """The schema of a namespace."""
+    return f"freshet_{namespace}" if namespace else "freshet"
+
+
+@asynccontextmanager
+async def database_engine(url: str, namespace: str, application: str) -> AsyncIterator[AsyncEngine]:
+    """An engine whose tables live in the namespace's schema. Nothing is connected until the first use."""
+    engine = create_async_engine(
+        url.replace("postgresql://", "postgresql+asyncpg://", 1),
+        pool_size=4,
+        max_overflow=4,
+        pool_timeout=5,
+        pool_pre_ping=True,
+        connect_args={"timeout": 5, "server_settings": {"application_name": f"freshet-{application}"}},
+        execution_options={"schema_translate_map": {None: schema_name(namespace)}},
+    )
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
+
+
+async def ensure_tables(engine: AsyncEngine, namespace: str) -> None:
+    """Create schema and tables where missing, waiting for PostgreSQL as long as it takes.
+
+    Several services do this at once: an advisory lock lets one go first.
+    """
+    delay = _FIRST_RETRY_SECONDS
+    while True:
+        try:
+            return await _create(engine, namespace)
+        except UNAVAILABLE as error:
+            _log.warning("waiting for postgres", reason=str(error).splitlines()[0])
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, _LONGEST_RETRY_SECONDS)
+
+
+async def _create(engine: AsyncEngine, namespace: str) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext('freshet tables'))"))
+        await connection.execute(sa.text(f'CREATE SCHEMA IF NOT EXISTS "{schema_name(namespace)}"'))
+        await connection.run_sync(metadata.create_all)

@@ -1,0 +1,35 @@
+"""Keys: what ids become inside. xxh3_64, deterministic on every machine, 8 bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from xxhash import xxh3_64_intdigest
+
+item_key = xxh3_64_intdigest
+"""Key of an item id."""
+user_key = xxh3_64_intdigest
+"""Key of a user id."""
+event_key = xxh3_64_intdigest
+"""Key of an event id."""
+
+
+def item_keys(item_ids: Iterable[str]) -> np.ndarray:
+    """Keys (n,) uint64 of item ids."""
+    return np.fromiter(map(xxh3_64_intdigest, item_ids), np.uint64)
+
+
+def partition_of(key: int, partitions: int) -> int:
+    """The partition that holds a user's events, 0 to partitions - 1."""
+    return key % partitions
+
+
+def signed(key: int) -> int:
+    """A key as PostgreSQL's bigint holds it: the same 64 bits, signed."""
+    return key - (1 << 64) if key >= 1 << 63 else key
+
+
+def unsigned(value: int) -> int:
+    """The key that `signed` made `value` of."""
+    return value & 0xFFFF_FFFF_FFFF_FFFF

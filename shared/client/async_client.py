@@ -1,0 +1,119 @@
+"""The client for asyncio."""
+
+import functools
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from shared.client import calls
+from shared.client.addresses import Addresses
+from shared.client.calls import Call, StreamCall
+from shared.client.connection import CHANNEL_OPTIONS, CallOptions, prepare
+from shared.client.errors import Origin, decode_error
+
+P = ParamSpec("P")
+R = TypeVar("R", bound=Message)
+
+
+def _answers(
+    describe: Callable[P, Call[R]],
+) -> Callable[Concatenate["FreshetClient", P], Coroutine[Any, Any, R]]:
+    @functools.wraps(describe)
+    async def method(self: "FreshetClient", /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return await self._send(describe(*args, **kwargs))
+
+    return method
+
+
+def _streams(
+    describe: Callable[P, StreamCall[R]],
+) -> Callable[Concatenate["FreshetClient", P], AsyncIterator[R]]:
+    @functools.wraps(describe)
+    def method(self: "FreshetClient", /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[R]:
+        return self._stream(describe(*args, **kwargs))
+
+    return method
+
+
+class FreshetClient:
+    """Calls Freshet's services from asyncio; connects at the first call. Close it, or use `async with`.
+
+    Addresses not given come from the environment. `credentials` None means no TLS.
+    """
+
+    def __init__(
+        self, addresses: Addresses | None = None, credentials: grpc.ChannelCredentials | None = None
+    ) -> None:
+        self.addresses = addresses or Addresses()
+        self._credentials = credentials
+        self._options = CallOptions()
+        self._channels: dict[str, grpc.aio.Channel] = {}
+
+    write_user_event = _answers(calls.write_user_event)
+    batch_write_user_events = _answers(calls.batch_write_user_events)
+    upsert_items = _answers(calls.upsert_items)
+    get_user_features = _answers(calls.get_user_features)
+    batch_get_item_features = _answers(calls.batch_get_item_features)
+    recommend = _answers(calls.recommend)
+    get_model_status = _answers(calls.get_model_status)
+    start_training = _answers(calls.start_training)
+    get_training_run = _answers(calls.get_training_run)
+    list_training_runs = _answers(calls.list_training_runs)
+    watch_training_run = _streams(calls.watch_training_run)
+    list_models = _answers(calls.list_models)
+
+    def with_options(self, timeout_seconds: float | None = None, request_id: str | None = None) -> Self:
+        """The same client with another deadline or a given request id; it shares the connections."""
+        view = self._view()
+        view._options = CallOptions(timeout_seconds, request_id)
+        return view
+
+    def channel(self, service: str) -> grpc.aio.Channel:
+        """The connection to a service, for calls that the SDK does not have, such as health."""
+        if service not in self._channels:
+            self._channels[service] = self._connect(self.addresses.of(service))
+        return self._channels[service]
+
+    async def close(self) -> None:
+        """Closes the connections; calls in flight are cancelled."""
+        while self._channels:
+            _, channel = self._channels.popitem()
+            await channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def _view(self) -> Self:
+        view = type(self)(self.addresses, self._credentials)
+        view._channels = self._channels
+        return view
+
+    def _connect(self, target: str) -> grpc.aio.Channel:
+        if self._credentials is None:
+            return grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
+        return grpc.aio.secure_channel(target, self._credentials, options=CHANNEL_OPTIONS)
+
+    async def _send(self, call: Call[R]) -> R:
+        invoke, origin = self._prepare(call)
+        try:
+            response: R = await invoke()
+        except grpc.aio.AioRpcError as error:
+            raise decode_error(error, origin) from error
+        return response
+
+    async def _stream(self, call: StreamCall[R]) -> AsyncIterator[R]:
+        invoke, origin = self._prepare(call)
+        try:
+            async for response in invoke():
+                yield response
+        except grpc.aio.AioRpcError as error:
+            raise decode_error(error, origin) from error
+
+    def _prepare(self, call: Call[Any]) -> tuple[Callable[[], Any], Origin]:
+        origin = self._options.origin_of(call, self.addresses.of(call.service))
+        return prepare(self.channel(call.service), call, origin, self._options), origin

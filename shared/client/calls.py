@@ -1,0 +1,130 @@
+"""What the SDK can ask: each function describes one call and does no I/O.
+
+The clients make a method of each of these functions; what is documented here holds for both of them.
+Times are in seconds. Every call can raise a `FreshetError`.
+"""
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Generic, TypedDict, TypeVar, Unpack
+
+from google.protobuf.message import Message
+
+from freshet.catalog.v1.item_pb2 import Item
+from freshet.event.v1.event_pb2 import UserEvent
+from freshet.feature.v1 import feature_pb2 as feature
+from freshet.ingestion.v1 import ingestion_pb2 as ingestion
+from freshet.ranking.v1 import ranking_pb2 as ranking
+from freshet.trainer.v1 import trainer_pb2 as trainer
+from shared.client.events import with_event_id
+
+DEFAULT_TIMEOUT_SECONDS = 5.0
+BATCH_TIMEOUT_SECONDS = 30.0
+WATCH_TIMEOUT_SECONDS = 86_400.0
+
+Response = TypeVar("Response", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[Response]):
+    """One call: the service that answers, the RPC's name, the request, and the deadline it has by default."""
+
+    service: str
+    method: str
+    request: Message
+    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
+
+
+class StreamCall(Call[Response]):
+    """A call that answers with a stream of responses."""
+
+    __slots__ = ()
+
+
+class RecommendFields(TypedDict, total=False):
+    """What `recommend` takes besides the user; meanings as in `freshet.ranking.v1.RecommendRequest`."""
+
+    session_id: str
+    placement: str
+    page_size: int
+    exclude_item_ids: Iterable[str]
+    min_consistency_token: str
+    validate_only: bool
+
+
+def write_user_event(
+    user_event: UserEvent, validate_only: bool = False
+) -> Call[ingestion.WriteUserEventResponse]:
+    """Writes one event; answers once it is on disk. An event without an id gets one, in place."""
+    request = ingestion.WriteUserEventRequest(
+        user_event=with_event_id(user_event), validate_only=validate_only
+    )
+    return Call("ingestion", "WriteUserEvent", request)
+
+
+def batch_write_user_events(
+    user_events: Iterable[UserEvent],
+) -> Call[ingestion.BatchWriteUserEventsResponse]:
+    """Writes up to 1,000 events in this order, each with an outcome. Those without an id get one."""
+    events = [with_event_id(event) for event in user_events]
+    request = ingestion.BatchWriteUserEventsRequest(user_events=events)
+    return Call("ingestion", "BatchWriteUserEvents", request, BATCH_TIMEOUT_SECONDS)
+
+
+def upsert_items(items: Iterable[Item]) -> Call[ingestion.UpsertItemsResponse]:
+    """Creates or replaces up to 1,000 items, each with an outcome of its own."""
+    return Call("ingestion", "UpsertItems", ingestion.UpsertItemsRequest(items=items), BATCH_TIMEOUT_SECONDS)
+
+
+def get_user_features(user_id: str, min_consistency_token: str = "") -> Call[feature.GetUserFeaturesResponse]:
+    """What is folded of one user. Raises FailedPrecondition if the token is not reached by the deadline."""
+    request = feature.GetUserFeaturesRequest(user_id=user_id, min_consistency_token=min_consistency_token)
+    return Call("feature", "GetUserFeatures", request)
+
+
+def batch_get_item_features(
+    item_ids: Iterable[str], min_consistency_token: str = ""
+) -> Call[feature.BatchGetItemFeaturesResponse]:
+    """What users did with up to 1,000 items, in the order of the ids."""
+    request = feature.BatchGetItemFeaturesRequest(
+        item_ids=item_ids, min_consistency_token=min_consistency_token
+    )
+    return Call("feature", "BatchGetItemFeatures", request)
+
+
+def recommend(user_id: str, **fields: Unpack[RecommendFields]) -> Call[ranking.RecommendResponse]:
+    """Recommends items, the best first. FailedPrecondition: the consistency token is not reached."""
+    return Call("ranking", "Recommend", ranking.RecommendRequest(user_id=user_id, **fields))
+
+
+def get_model_status() -> Call[ranking.GetModelStatusResponse]:
+    """Which model serves, since when, and which ones were refused and why."""
+    return Call("ranking", "GetModelStatus", ranking.GetModelStatusRequest())
+
+
+def start_training(max_minutes: float = 0.0, request_id: str = "") -> Call[trainer.StartTrainingResponse]:
+    """Starts a run; 0 minutes: the deployment's setting. Raises ResourceExhausted while one is running."""
+    request = trainer.StartTrainingRequest(request_id=request_id or uuid.uuid4().hex, max_minutes=max_minutes)
+    return Call("trainer", "StartTraining", request)
+
+
+def get_training_run(run_id: str) -> Call[trainer.GetTrainingRunResponse]:
+    """One run as it is now. Raises NotFound."""
+    return Call("trainer", "GetTrainingRun", trainer.GetTrainingRunRequest(run_id=run_id))
+
+
+def list_training_runs(page_size: int = 0) -> Call[trainer.ListTrainingRunsResponse]:
+    """The newest runs, the newest first; 0 means 20."""
+    return Call("trainer", "ListTrainingRuns", trainer.ListTrainingRunsRequest(page_size=page_size))
+
+
+def watch_training_run(run_id: str) -> StreamCall[trainer.WatchTrainingRunResponse]:
+    """One run as it goes; the stream ends after the message that tells its end. Raises NotFound."""
+    request = trainer.WatchTrainingRunRequest(run_id=run_id)
+    return StreamCall("trainer", "WatchTrainingRun", request, WATCH_TIMEOUT_SECONDS)
+
+
+def list_models(page_size: int = 0) -> Call[trainer.ListModelsResponse]:
+    """The newest models, the newest first, with their metrics; 0 means 20."""
+    return Call("trainer", "ListModels", trainer.ListModelsRequest(page_size=page_size))

@@ -1,0 +1,108 @@
+"""The client for threads and scripts."""
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from shared.client import calls
+from shared.client.addresses import Addresses
+from shared.client.calls import Call, StreamCall
+from shared.client.connection import CHANNEL_OPTIONS, STUBS, CallOptions, prepare
+from shared.client.errors import Origin, decode_error
+
+P = ParamSpec("P")
+R = TypeVar("R", bound=Message)
+
+
+def _answers(describe: Callable[P, Call[R]]) -> Callable[Concatenate["SyncFreshetClient", P], R]:
+    @functools.wraps(describe)
+    def method(self: "SyncFreshetClient", /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self._send(describe(*args, **kwargs))
+
+    return method
+
+
+def _streams(
+    describe: Callable[P, StreamCall[R]],
+) -> Callable[Concatenate["SyncFreshetClient", P], Iterator[R]]:
+    @functools.wraps(describe)
+    def method(self: "SyncFreshetClient", /, *args: P.args, **kwargs: P.kwargs) -> Iterator[R]:
+        return self._stream(describe(*args, **kwargs))
+
+    return method
+
+
+class SyncFreshetClient:
+    """Calls Freshet's services and blocks for the answer; any thread may use it. Close it, or use `with`.
+
+    Addresses not given come from the environment. `credentials` None means no TLS.
+    """
+
+    def __init__(
+        self, addresses: Addresses | None = None, credentials: grpc.ChannelCredentials | None = None
+    ) -> None:
+        self.addresses = addresses or Addresses()
+        self._credentials = credentials
+        self._options = CallOptions()
+        self._channels = {service: self._connect(self.addresses.of(service)) for service in STUBS}
+
+    write_user_event = _answers(calls.write_user_event)
+    batch_write_user_events = _answers(calls.batch_write_user_events)
+    upsert_items = _answers(calls.upsert_items)
+    get_user_features = _answers(calls.get_user_features)
+    batch_get_item_features = _answers(calls.batch_get_item_features)
+    recommend = _answers(calls.recommend)
+    get_model_status = _answers(calls.get_model_status)
+    start_training = _answers(calls.start_training)
+    get_training_run = _answers(calls.get_training_run)
+    list_training_runs = _answers(calls.list_training_runs)
+    watch_training_run = _streams(calls.watch_training_run)
+    list_models = _answers(calls.list_models)
+
+    def with_options(self, timeout_seconds: float | None = None, request_id: str | None = None) -> Self:
+        """The same client with another deadline or a given request id; it shares the connections."""
+        view = object.__new__(type(self))
+        view.__dict__.update(self.__dict__, _options=CallOptions(timeout_seconds, request_id))
+        return view
+
+    def channel(self, service: str) -> grpc.Channel:
+        """The connection to a service, for calls that the SDK does not have, such as health."""
+        return self._channels[service]
+
+    def close(self) -> None:
+        """Closes the connections; calls in flight are cancelled."""
+        for channel in self._channels.values():
+            channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _connect(self, target: str) -> grpc.Channel:
+        if self._credentials is None:
+            return grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
+        return grpc.secure_channel(target, self._credentials, options=CHANNEL_OPTIONS)
+
+    def _send(self, call: Call[R]) -> R:
+        invoke, origin = self._prepare(call)
+        try:
+            response: R = invoke()
+        except grpc.RpcError as error:
+            raise decode_error(error, origin) from error
+        return response
+
+    def _stream(self, call: StreamCall[R]) -> Iterator[R]:
+        invoke, origin = self._prepare(call)
+        try:
+            yield from invoke()
+        except grpc.RpcError as error:
+            raise decode_error(error, origin) from error
+
+    def _prepare(self, call: Call[Any]) -> tuple[Callable[[], Any], Origin]:
+        origin = self._options.origin_of(call, self.addresses.of(call.service))
+        return prepare(self.channel(call.service), call, origin, self._options), origin

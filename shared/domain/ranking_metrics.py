@@ -1,0 +1,171 @@
+"""Ranking metrics from ranks, and a paired comparison of two rankers.
+
+Every user contributes one held-out item; its rank is 1 for the best-scored candidate. With a single relevant
+item the ideal DCG is 1, so NDCG needs no normalisation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+def hit_rate(ranks: np.ndarray, k: int) -> float:
+    """HR@k = mean over users of [rank <= k].
+
+    Args:
+        ranks: ``(U,) int``, 1 is best.
+        k: cut-off, >= 1.
+
+    Returns:
+        In [0, 1], higher is better; 0 for no users.
+
+    Raises:
+        ValueError: k < 1, or a rank below 1.
+    """
+    return _mean(hit_gains(ranks, k))
+
+
+def ndcg(ranks: np.ndarray, k: int) -> float:
+    """NDCG@k = mean over users of [rank <= k] / log2(rank + 1).
+
+    One relevant item per user (Järvelin & Kekäläinen 2002, with ideal DCG = 1).
+
+    Args:
+        ranks: ``(U,) int``, 1 is best.
+        k: cut-off, >= 1.
+
+    Returns:
+        In [0, 1], higher is better; 1 when every rank is 1; 0 for no users.
+
+    Raises:
+        ValueError: k < 1, or a rank below 1.
+    """
+    return _mean(ndcg_gains(ranks, k))
+
+
+def mrr(ranks: np.ndarray, k: int) -> float:
+    """MRR@k = mean over users of [rank <= k] / rank.
+
+    Args:
+        ranks: ``(U,) int``, 1 is best.
+        k: cut-off, >= 1.
+
+    Returns:
+        In [0, 1], higher is better; 0 for no users.
+
+    Raises:
+        ValueError: k < 1, or a rank below 1.
+    """
+    return _mean(mrr_gains(ranks, k))
+
+
+def coverage(top_items: np.ndarray, catalogue_size: int) -> float:
+    """Coverage@k = distinct items in all users' top k / catalogue size.
+
+    Args:
+        top_items: ``(U, k) int``, item indices of each user's list; negative marks an empty place.
+        catalogue_size: number of items that could have been recommended.
+
+    Returns:
+        In [0, 1]; 0 for no users or an empty catalogue.
+    """
+    if catalogue_size == 0:
+        return 0.0
+    return len(np.unique(top_items[top_items >= 0])) / catalogue_size
+
+
+def hit_gains(ranks: np.ndarray, k: int) -> np.ndarray:
+    """Each user's share in `hit_rate`: ``(U,) float64`` of 0 or 1."""
+    _check(ranks, k)
+    return (ranks <= k).astype(np.float64)
+
+
+def ndcg_gains(ranks: np.ndarray, k: int) -> np.ndarray:
+    """Each user's share in `ndcg`: ``(U,) float64`` in [0, 1]."""
+    return hit_gains(ranks, k) / np.log2(ranks + 1.0)
+
+
+def mrr_gains(ranks: np.ndarray, k: int) -> np.ndarray:
+    """Each user's share in `mrr`: ``(U,) float64`` in [0, 1]."""
+    return hit_gains(ranks, k) / ranks
+
+
+@dataclass(frozen=True, slots=True)
+class PairedDifference:
+    """How much better a candidate is than a champion on the same users.
+
+    Attributes:
+        mean: mean of (candidate gain - champion gain), in the unit of the gains.
+        low: lower end of the confidence interval.
+        high: upper end of the confidence interval.
+        confidence: coverage of the interval, in (0, 1).
+        n_users: number of users compared.
+    """
+
+    mean: float
+    low: float
+    high: float
+    confidence: float
+    n_users: int
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the whole interval lies above zero."""
+        return self.low > 0.0
+
+
+def paired_bootstrap(
+    candidate: np.ndarray,
+    champion: np.ndarray,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> PairedDifference:
+    """Percentile interval of the mean paired difference (Efron & Tibshirani 1993, ch. 13).
+
+    Users are drawn with replacement ``resamples`` times; both rankers keep the same users in each draw, so
+    what makes a user easy or hard for both cancels out.
+
+    Args:
+        candidate: ``(U,) float``, gain per user.
+        champion: ``(U,) float``, gain of the same users in the same order.
+        confidence: in (0, 1).
+        resamples: number of draws, >= 1.
+        seed: the interval is a function of the inputs and this seed.
+
+    Returns:
+        The difference; for no users all of it is 0, and for one user the interval is that user's difference.
+
+    Raises:
+        ValueError: lengths differ, or confidence is outside (0, 1).
+    """
+    if candidate.shape != champion.shape:
+        raise ValueError(f"gains must be of the same users, got {candidate.shape} and {champion.shape}")
+    if not 0.0 < confidence < 1.0:
+        raise ValueError(f"confidence must lie in (0, 1), got {confidence}")
+    difference = np.asarray(candidate, np.float64) - np.asarray(champion, np.float64)
+    if len(difference) == 0:
+        return PairedDifference(0.0, 0.0, 0.0, confidence, 0)
+    means = _resampled_means(difference, resamples, seed)
+    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return PairedDifference(float(difference.mean()), float(low), float(high), confidence, len(difference))
+
+
+def _resampled_means(values: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """``(resamples,) float64``: draws one resample at a time, so memory stays O(U)."""
+    generator = np.random.default_rng(seed)
+    size = len(values)
+    return np.array([values[generator.integers(0, size, size)].mean() for _ in range(resamples)])
+
+
+def _mean(gains: np.ndarray) -> float:
+    return float(gains.mean()) if len(gains) else 0.0
+
+
+def _check(ranks: np.ndarray, k: int) -> None:
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k}")
+    if len(ranks) and ranks.min() < 1:
+        raise ValueError("ranks start at 1")

@@ -1,0 +1,127 @@
+"""The life of a service process: start, ready, drain, stop.
+
+Health says SERVING from ready to the start of the drain. SIGTERM or SIGINT drains: NOT_SERVING, a pause in which
+callers notice, no new calls, an end to those in flight, then the service's own drain. A worker that dies ends the
+process with a code other than 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+import grpc
+import structlog
+import uvloop
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from shared.runtime.logs import configure_logs
+from shared.runtime.metrics import metrics_endpoint
+from shared.runtime.settings import ServiceSettings
+
+_log = structlog.get_logger("life_cycle")
+MAX_MESSAGE_BYTES = 32 * 1024 * 1024
+_SERVER_OPTIONS = [
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.so_reuseport", 0),
+]
+
+
+async def _nothing() -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service put together. rpc_services: full names for health and reflection. register: adds the servicers.
+    workers run from start to stop. ready: returns when calls can be answered. drain: finishes what was accepted."""
+
+    rpc_services: Sequence[str]
+    register: Callable[[grpc.aio.Server], None]
+    workers: Sequence[Callable[[], Awaitable[None]]] = ()
+    ready: Callable[[], Awaitable[None]] = _nothing
+    drain: Callable[[], Awaitable[None]] = _nothing
+
+
+@dataclass
+class _Server:
+    settings: ServiceSettings
+    service: Service
+    grpc: grpc.aio.Server = field(init=False)
+    health: health.aio.HealthServicer = field(init=False)
+
+    async def start(self) -> None:
+        self.grpc = grpc.aio.server(options=_SERVER_OPTIONS)
+        self.health = health.aio.HealthServicer()
+        await self.tell(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self.service.register(self.grpc)
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, self.grpc)
+        names = (*self.service.rpc_services, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self.grpc)
+        self.grpc.add_insecure_port(self.settings.grpc_address)
+        await self.grpc.start()
+
+    async def tell(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+        for name in ("", *self.service.rpc_services):
+            await self.health.set(name, status)
+
+    async def drain(self) -> None:
+        await self.tell(health_pb2.HealthCheckResponse.NOT_SERVING)
+        await asyncio.sleep(self.settings.drain_notice_seconds)
+        await self.grpc.stop(self.settings.drain_grace_seconds)
+        await self.service.drain()
+
+
+def run(name: str, settings: ServiceSettings, main: Callable[[], Awaitable[None]]) -> None:
+    """Configure logs and run `main`, which ends in `serve`."""
+    configure_logs(name, settings.log_level)
+    uvloop.run(main())  # type: ignore[arg-type]
+
+
+async def serve(settings: ServiceSettings, service: Service) -> None:
+    """Run `service` until SIGTERM or SIGINT, or until one of its workers fails, which raises."""
+    stop = _stop_signal()
+    server = _Server(settings, service)
+    with metrics_endpoint(settings.host, settings.metrics_port):
+        await server.start()
+        try:
+            async with asyncio.TaskGroup() as workers:
+                tasks = [workers.create_task(_worker(worker)) for worker in service.workers]
+                await _until_ready(service, stop)
+                await server.tell(health_pb2.HealthCheckResponse.SERVING)
+                _log.info("serving", address=settings.grpc_address)
+                await stop.wait()
+                _log.info("draining")
+                await server.drain()
+                for task in tasks:
+                    task.cancel()
+        finally:
+            await server.grpc.stop(0)
+    _log.info("stopped")
+
+
+async def _until_ready(service: Service, stop: asyncio.Event) -> None:
+    """Until the service is ready or the process is told to stop, whichever is first."""
+    waits = {asyncio.ensure_future(service.ready()), asyncio.ensure_future(stop.wait())}
+    done, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    for task in done:
+        task.result()
+
+
+async def _worker(worker: Callable[[], Awaitable[None]]) -> None:
+    await worker()
+    raise RuntimeError(f"worker {getattr(worker, '__qualname__', worker)} ended")
+
+
+def _stop_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop

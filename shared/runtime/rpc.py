@@ -1,0 +1,95 @@
+"""What happens around every RPC: timing, counting, typed errors, and a request id in the logs.
+
+Decision: a decorator, not a gRPC interceptor. An interceptor of grpc.aio builds a new handler for every call, which
+costs about as much as an empty call; this costs two microseconds.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+
+import grpc
+import structlog
+from grpc_status import rpc_status
+
+from shared.runtime.errors import Refusal
+from shared.runtime.metrics import RPC_SECONDS, RPC_TOTAL
+
+_log = structlog.get_logger("rpc")
+REQUEST_ID = "x-request-id"
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+
+def unary(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Decorate a servicer's `async def Method(self, request, context)`. A Refusal becomes the call's status."""
+    method = handler.__name__
+    seconds, answered = RPC_SECONDS.labels(method), RPC_TOTAL.labels(method, "OK")
+
+    @functools.wraps(handler)
+    async def call(self: Any, request: Any, context: grpc.aio.ServicerContext) -> Any:
+        started = time.perf_counter()
+        try:
+            response = await handler(self, request, context)
+        except Exception as error:
+            await _abort(method, context, error)
+            raise
+        answered.inc()
+        seconds.observe(time.perf_counter() - started)
+        return response
+
+    return call
+
+
+def streaming(handler: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
+    """Decorate a servicer's async generator `Method(self, request, context)`."""
+    method = handler.__name__
+
+    @functools.wraps(handler)
+    async def call(self: Any, request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+        try:
+            async for response in handler(self, request, context):
+                yield response
+        except Exception as error:
+            await _abort(method, context, error)
+            raise
+        RPC_TOTAL.labels(method, "OK").inc()
+
+    return call
+
+
+async def _abort(method: str, context: grpc.aio.ServicerContext, error: Exception) -> None:
+    """End the call with the error's status; what is not a Refusal is a defect, logged with its traceback."""
+    if isinstance(error, (grpc.aio.AbortError, grpc.aio.BaseError)):
+        return
+    refusal = error if isinstance(error, Refusal) else _defect(method, context, error)
+    RPC_TOTAL.labels(method, refusal.code.name).inc()
+    _log.info(
+        "call refused", method=method, code=refusal.code.name, reason=refusal.reason, message=refusal.message,
+        request_id=request_id(context),
+    )  # fmt: skip
+    await context.abort_with_status(rpc_status.to_status(refusal.status()))
+
+
+def _defect(method: str, context: grpc.aio.ServicerContext, error: Exception) -> Refusal:
+    identity = request_id(context)
+    _log.error("call failed", method=method, request_id=identity, exc_info=error)
+    message = f"an error on the server's side; its log tells more under request id {identity}"
+    return Refusal(grpc.StatusCode.INTERNAL, "INTERNAL", message)
+
+
+def request_id(context: grpc.aio.ServicerContext) -> str:
+    """The caller's `x-request-id`, or a new one."""
+    for key, value in context.invocation_metadata() or ():
+        if key == REQUEST_ID:
+            return str(value)
+    return uuid.uuid4().hex
+
+
+def remaining_seconds(context: grpc.aio.ServicerContext, most: float, margin: float = 0.02) -> float:
+    """How long the call may still take, less a margin to answer in; `most` when the caller set no deadline."""
+    left = context.time_remaining()
+    return most if left is None else max(0.0, min(most, left - margin))

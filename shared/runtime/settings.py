@@ -1,0 +1,70 @@
+"""Settings of a service process, read from environment variables that start with FRESHET_."""
+
+from __future__ import annotations
+
+import sys
+from typing import TypeVar
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "FRESHET_"
+
+
+class ServiceSettings(BaseSettings):
+    """What every service reads."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore")
+
+    namespace: str = Field("", pattern=r"^[a-z0-9_]{0,32}$", description="prefix of streams, subjects and the schema")
+    nats_url: str = Field("nats://127.0.0.1:4222", description="address of the NATS server")
+    database_url: str = Field("postgresql://postgres@127.0.0.1:5432/postgres", description="PostgreSQL database")
+    grpc_address: str = Field("127.0.0.1:50050", description="where the service listens, host:port")
+    metrics_port: int = Field(0, ge=0, le=65535, description="port of /metrics; 0 for none")
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="least level that is logged")
+    domain: str = Field("e-commerce", description="domain preset, a shipped name or a .yaml file")
+    partitions: int = Field(16, ge=1, le=65535, description="partitions of the log, fixed at its creation")
+    duplicate_window_seconds: float = Field(120.0, ge=0.1, description="how long NATS itself knows event ids")
+    drain_notice_seconds: float = Field(0.5, ge=0, description="from NOT_SERVING to refusing calls")
+    drain_grace_seconds: float = Field(10.0, ge=0, description="time that calls in flight have to end")
+
+    @field_validator("grpc_address")
+    @classmethod
+    def _host_and_port(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if not host or not port.isdigit() or int(port) > 65535:
+            raise ValueError("must be host:port, for example 127.0.0.1:50051")
+        return value
+
+    @field_validator("nats_url")
+    @classmethod
+    def _nats_scheme(cls, value: str) -> str:
+        if not value.startswith(("nats://", "tls://")):
+            raise ValueError("must start with nats:// or tls://")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_scheme(cls, value: str) -> str:
+        if not value.startswith(("postgresql://", "postgresql+asyncpg://")):
+            raise ValueError("must start with postgresql://")
+        return value
+
+    @property
+    def host(self) -> str:
+        """The host part of `grpc_address`."""
+        return self.grpc_address.rpartition(":")[0]
+
+
+Settings = TypeVar("Settings", bound=ServiceSettings)
+
+
+def read_settings(kind: type[Settings]) -> Settings:
+    """Settings from the environment. Bad ones are all listed on stderr and end the process with code 2."""
+    try:
+        return kind()
+    except ValidationError as error:
+        for problem in error.errors():
+            variable = PREFIX + ".".join(str(part) for part in problem["loc"]).upper()
+            print(f"{variable}={problem['input']!r}: {problem['msg']}", file=sys.stderr)
+        raise SystemExit(2) from None

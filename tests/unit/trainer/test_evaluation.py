@@ -1,0 +1,111 @@
+"""Which question each user is asked, and where the answer ranks."""
+
+import numpy as np
+import pytest
+
+from services.trainer.model.baselines import Popularity, most_popular, recently_popular
+from services.trainer.model.evaluation import CaseOptions, compare, judge, leave_one_out, temporal_hold_out
+from services.trainer.model.scoring import ModelScorer
+from services.trainer.model.sequences import EventRoles
+from tests.unit.trainer.builders import PURCHASE, VIEW, events, random_model, walks
+
+
+def keys(*items: int) -> np.ndarray:
+    return np.array(items, np.uint64)
+
+
+def fixed(**scores: float) -> Popularity:
+    """Items called i1, i2, ... with their scores."""
+    return Popularity(keys(*(int(name[1:]) for name in scores)), np.array(list(scores.values())))
+
+
+def rank(columns, scorer) -> int:
+    (found,) = judge(leave_one_out(columns).cases, {"it": scorer})["it"].ranks
+    return found
+
+
+def test_leave_one_out_asks_for_the_last_event():
+    split = leave_one_out(events((1, 5), (2, 5), (1, 6), (2, 7)))
+    assert split.cases.targets.tolist() == [6, 7]
+    assert len(split.train) == 2
+
+
+def test_the_hold_out_is_the_newest_share():
+    split = temporal_hold_out(walks(n_users=10, length=10), share=0.2)
+    assert (len(split.train), len(split.held_out)) == (80, 20)
+    assert split.train.position.max() < split.held_out.position.min()
+
+
+def test_the_hold_out_asks_for_the_first_unseen_item():
+    split = temporal_hold_out(events((1, 5), (1, 6), (1, 5), (1, 7), (1, 8)), share=0.6)
+    assert split.cases.targets.tolist() == [7]
+
+
+def test_newcomers_are_asked_only_on_demand():
+    columns = events((1, 5), (1, 6), (2, 5), (1, 7))
+    asked = [temporal_hold_out(columns, CaseOptions(newcomers=n), share=0.5).cases for n in (False, True)]
+    assert [cases.user_keys.tolist() for cases in asked] == [[1], [1, 2]]
+    assert asked[1].histories.mask.any(axis=1).tolist() == [True, False]
+
+
+def test_only_target_types_are_asked_for():
+    options = CaseOptions(EventRoles(target=frozenset({PURCHASE})))
+    columns = events((1, 5), (1, 6), (1, 7), event_type=[VIEW, VIEW, PURCHASE])
+    assert temporal_hold_out(columns, options, share=0.67).cases.targets.tolist() == [7]
+
+
+def test_histories_hold_the_newest_events_right_aligned():
+    options = CaseOptions(history_length=3)
+    histories = leave_one_out(events((1, 5), (2, 9), (2, 8), (1, 6), (2, 7), (2, 6), (2, 5)), options).cases.histories
+    assert histories.item_keys.tolist() == [[0, 0, 5], [8, 7, 6]]
+    assert histories.age_seconds.tolist() == [[0, 0, 3], [4, 2, 1]]
+
+
+def test_seen_items_are_no_candidates():
+    assert rank(events((1, 5), (1, 6), (1, 7)), fixed(i5=9.0, i6=8.0, i7=1.0)) == 1
+
+
+def test_ties_share_the_middle():
+    columns = events((1, 5), (2, 1), (2, 2), (2, 3), (2, 4), (2, 5), (1, 6))
+    ranks = judge(leave_one_out(columns).cases, {"it": fixed(i1=1, i2=1, i3=1, i4=1, i5=1, i6=1)})["it"].ranks
+    assert ranks[0] == 3  # equal with 1, 2, 3, 4; 5 is seen
+
+
+def test_a_target_the_scorer_does_not_know_ranks_last():
+    assert rank(events((1, 5), (1, 6)), fixed(i5=1.0)) == 1
+    columns = events((1, 5), (2, 7), (2, 8), (1, 6))
+    assert judge(leave_one_out(columns).cases, {"it": fixed(i7=1.0)})["it"].ranks[0] == 3
+
+
+def test_scorers_of_other_vocabularies_answer_the_same_questions():
+    cases = leave_one_out(walks(n_items=20)).cases
+    found = judge(cases, {"champion": ModelScorer(random_model(n_items=12)), "candidate": most_popular(walks())})
+    assert compare(found["candidate"], found["champion"]).n_users == found["champion"].n_users == 30
+
+
+def test_a_scorer_that_gives_nan_is_refused():
+    with pytest.raises(ValueError, match="NaN"):
+        rank(events((1, 5), (1, 6)), fixed(i6=np.nan))
+
+
+def test_events_on_unknown_items_leave_the_history():
+    scorer = ModelScorer(random_model(n_items=12))
+    with_unknown = leave_one_out(events((1, 5), (1, 99), (1, 6))).cases.histories
+    shortened = with_unknown.only(scorer.item_keys)
+    assert shortened.item_keys[0, -2:].tolist() == [0, 5]
+    assert np.array_equal(scorer(with_unknown), scorer(shortened))
+
+
+def test_most_popular_counts_events():
+    scorer = most_popular(events((1, 5), (2, 5), (2, 6)))
+    assert scorer(leave_one_out(walks(n_users=1)).cases.histories).tolist() == [[2.0, 1.0]]
+
+
+def test_recent_popularity_halves_with_age():
+    scorer = recently_popular(events((1, 5), (1, 6)), half_life_seconds=1.0)
+    assert scorer(leave_one_out(walks(n_users=1)).cases.histories).tolist() == [[0.5, 1.0]]
+
+
+def test_a_half_life_is_above_zero():
+    with pytest.raises(ValueError, match="above 0"):
+        recently_popular(walks(), half_life_seconds=0.0)

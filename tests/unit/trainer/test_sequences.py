@@ -1,0 +1,76 @@
+"""Events become windows; nothing is lost, nothing is learned twice in a pass."""
+
+import numpy as np
+import pytest
+
+from services.trainer.model.sequences import EventRoles, by_user, token_batches, training_rows, windows
+from tests.unit.trainer.builders import PURCHASE, VIEW, events, walks
+
+
+def rows_of(columns, **roles):
+    return training_rows(columns, np.unique(columns.item_key), EventRoles(**roles))
+
+
+def test_a_users_events_stay_in_log_order():
+    users = by_user(events((2, 5), (1, 6), (2, 4), (1, 9)))
+    assert users.user_keys.tolist() == [1, 2]
+    assert users.item_keys.tolist() == [6, 9, 5, 4]
+    assert users.offsets.tolist() == [0, 2, 4]
+
+
+def test_only_first_meetings_are_targets():
+    assert rows_of(events((1, 5), (1, 6), (1, 5), (2, 5))).is_target.tolist() == [True, True, False, True]
+
+
+def test_an_item_stays_a_target_until_it_is_seen():
+    columns = events((1, 5), (1, 5), (1, 5), event_type=[VIEW, PURCHASE, VIEW])
+    assert rows_of(columns, seen=frozenset({PURCHASE})).is_target.tolist() == [True, True, False]
+
+
+def test_only_target_types_are_targets():
+    columns = events((1, 5), (1, 6), event_type=[VIEW, PURCHASE])
+    assert rows_of(columns, target=frozenset({PURCHASE})).is_target.tolist() == [False, True]
+
+
+def test_only_history_types_are_read():
+    columns = events((1, 5), (1, 6), event_type=[VIEW, PURCHASE])
+    assert len(rows_of(columns, history=frozenset({PURCHASE}))) == 1
+
+
+def test_items_outside_the_vocabulary_are_left_out():
+    rows = training_rows(events((1, 5), (1, 6), (1, 7)), np.array([5, 7], np.uint64), EventRoles())
+    assert rows.item.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("length", [1, 3, 50])
+def test_every_event_but_the_last_is_an_input_once(length):
+    rows = rows_of(walks(n_users=4, length=8))
+    spans = windows(rows, length, np.random.default_rng(0))
+    read = np.concatenate([np.arange(start, end) for start, end in spans])
+    assert sorted(read) == sorted(set(range(len(rows))) - set(rows.offsets[1:] - 1))
+    assert (spans[:, 1] - spans[:, 0]).max() <= length
+
+
+def test_batches_stay_within_their_tokens():
+    batches = list(token_batches(rows_of(walks()), 6, 40, np.random.default_rng(0)))
+    assert all(batch.mask.size <= 40 for batch in batches)
+
+
+def test_a_target_is_the_item_that_followed():
+    (batch,) = token_batches(rows_of(events((1, 5), (1, 6), (1, 7))), 9, 99, np.random.default_rng(0))
+    assert batch.item.tolist() == [[0, 1]]
+    assert batch.target.tolist() == [[1, 2]]
+    assert batch.first_item.tolist() == [0]
+    assert batch.age_seconds.tolist() == [[1.0, 0.0]]
+
+
+def test_shorter_windows_are_padded_on_the_left():
+    rows = rows_of(events((1, 5), (1, 6), (1, 7), (2, 5), (2, 6)))
+    (batch,) = token_batches(rows, 9, 99, np.random.default_rng(0))
+    assert batch.mask.tolist() == [[False, True], [True, True]]
+    assert batch.target.tolist() == [[-1, 1], [1, 2]]
+
+
+def test_equal_seeds_give_equal_batches():
+    first, second = (list(token_batches(rows_of(walks()), 4, 40, np.random.default_rng(7))) for _ in range(2))
+    assert all(np.array_equal(a.item, b.item) for a, b in zip(first, second, strict=True))

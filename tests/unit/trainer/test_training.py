@@ -1,0 +1,114 @@
+"""A run learns, repeats itself, can be stopped, and ends in time."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from services.trainer.model.baselines import most_popular
+from services.trainer.model.evaluation import judge, leave_one_out
+from services.trainer.model.fitting import Schedule
+from services.trainer.model.plan import NotEnoughEvents, TrainingCancelled, TrainingPlan
+from services.trainer.model.scoring import ModelScorer
+from services.trainer.model.training import continue_training, train
+from shared.domain.event_columns import EventColumns
+from tests.unit.trainer.builders import PLAN, events, random_model, walks
+
+
+def test_a_model_beats_popularity_where_order_tells_the_next_item():
+    split = leave_one_out(walks(n_users=60))
+    model = train(split.train, replace(PLAN, epochs=15, learning_rate=5e-3))
+    found = judge(split.cases, {"model": ModelScorer(model), "popular": most_popular(split.train)}, k=3)
+    assert found["model"].ndcg > 2 * found["popular"].ndcg
+
+
+def test_the_sampled_softmax_learns_too():
+    split = leave_one_out(walks(n_users=60))
+    plan = replace(PLAN, epochs=15, learning_rate=5e-3, exact_up_to=1, n_negatives=16)
+    found = judge(split.cases, {"model": ModelScorer(train(split.train, plan))}, k=3)
+    assert found["model"].ndcg > 0.5
+
+
+def test_equal_seeds_give_equal_models():
+    first, second = train(walks(), PLAN), train(walks(), PLAN)
+    assert np.array_equal(first.item_vectors, second.item_vectors)
+    weights = zip(first.encoder.parameters(), second.encoder.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in weights)
+
+
+def test_other_seeds_give_other_models():
+    assert not np.array_equal(
+        train(walks(), PLAN).item_vectors, train(walks(), replace(PLAN, seed=1)).item_vectors
+    )
+
+
+def test_training_leaves_torchs_own_state_alone():
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    train(walks(), PLAN)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_a_model_has_a_row_for_every_item():
+    model = train(walks(n_items=20), PLAN)
+    assert model.item_keys.tolist() == list(range(1, 21))
+    assert (model.item_vectors.shape, model.item_biases.shape) == ((20, 8), (20,))
+
+
+def test_progress_ends_at_the_last_step():
+    reports = []
+    model = train(walks(), PLAN, on_progress=reports.append)
+    assert reports[-1].step == reports[-1].total_steps
+    assert reports[-1].eta_seconds == 0.0
+    assert tuple(reports) == model.curve
+
+
+def test_a_run_can_be_stopped():
+    with pytest.raises(TrainingCancelled):
+        train(walks(), PLAN, should_stop=lambda: True)
+
+
+@pytest.mark.parametrize("columns", [EventColumns.empty(), events((1, 5), (2, 6)), events((1, 5), (1, 5))])
+def test_without_anything_to_predict_there_is_no_model(columns):
+    with pytest.raises(NotEnoughEvents):
+        train(columns, PLAN)
+
+
+def test_an_exhausted_time_cap_still_ends_the_run():
+    model = train(walks(), replace(PLAN, epochs=1000, max_minutes=0.5 / 60))
+    assert model.capped
+    assert model.curve[-1].step == model.curve[-1].total_steps
+
+
+def test_a_slow_run_gets_a_shorter_schedule_that_ends_at_zero():
+    schedule = Schedule(planned=1000, max_seconds=10.0)
+    schedule.observe(step=100, elapsed=2.0)
+    assert schedule.total == 500
+    assert schedule.rate(500) == pytest.approx(0.0)
+
+
+def test_a_fast_run_keeps_its_schedule():
+    schedule = Schedule(planned=1000, max_seconds=10.0)
+    schedule.observe(step=100, elapsed=0.5)
+    assert (schedule.total, schedule.capped) == (1000, False)
+
+
+def test_more_events_take_fewer_passes():
+    plan = TrainingPlan()
+    assert [plan.epochs_for(n) for n in (1_000, 100_000, 1_000_000, 10**9)] == [60, 25, 8, 6]
+
+
+def test_continuing_learns_new_items_and_keeps_the_old_model():
+    model = train(walks(n_items=20), PLAN)
+    before = model.item_vectors.copy()
+    grown = continue_training(model, walks(n_items=25), PLAN)
+    assert grown.item_keys.tolist() == list(range(1, 26))
+    assert np.isfinite(grown.item_vectors).all()
+    assert np.array_equal(model.item_vectors, before)
+
+
+def test_continuing_keeps_items_that_no_longer_occur():
+    grown = continue_training(random_model(n_items=12), walks(n_items=5), PLAN)
+    assert grown.item_keys.tolist() == list(range(1, 13))
