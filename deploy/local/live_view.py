@@ -1,4 +1,4 @@
-"""How a snapshot of the running shop looks: a table on a terminal, a line elsewhere, JSON for programs. Pure."""
+"""How a snapshot of the running shop looks: a table, a line of text, or JSON. Pure."""
 
 import math
 from dataclasses import asdict

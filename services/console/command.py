@@ -1,19 +1,50 @@
 """The command `freshet`."""
 
+import importlib
 import sys
 
 import click
 
-from services.console.evaluate import evaluate
-from services.console.failures import INTERRUPTED
-from services.console.recommend import recommend
-from services.console.replay import replay
-from services.console.status import status
-from services.console.train import train
-from services.console.up import up
+from services.console.failures import INTERRUPTED, CommandFailed
+
+# Each command is a module of this package with a function of that name; it is loaded when it is used, because
+# some need what only a developer's machine has.
+COMMANDS = {
+    "up": "Start everything on this machine.",
+    "status": "Show how the services are.",
+    "replay": "Send a data set as events.",
+    "train": "Train a model and show what was decided about it.",
+    "recommend": "Show what is recommended to a user.",
+    "evaluate": "Judge recommendations against a data set.",
+}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Commands(click.Group):
+    """The commands, loaded one by one."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the order of use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Loads a command. Raises CommandFailed if a package is missing that it needs."""
+        if name not in COMMANDS:
+            return None
+        try:
+            command: click.Command = getattr(importlib.import_module(f"services.console.{name}"), name)
+        except ModuleNotFoundError as error:
+            raise CommandFailed(
+                f"`freshet {name}` needs the package {error.name}: pip install 'freshet[local]'"
+            ) from error
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Lists the commands without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="freshet")
 def cli() -> None:
     """Freshet: a recommender in which every click changes the very next answer.
@@ -32,14 +63,10 @@ def cli() -> None:
     """
 
 
-for command in (up, status, replay, train, recommend, evaluate):
-    cli.add_command(command)
-
-
 def main() -> None:
     """Runs the command line and ends the process with its exit code."""
     try:
-        cli.main(standalone_mode=False)
+        sys.exit(cli.main(prog_name="freshet", standalone_mode=False))
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -1,4 +1,4 @@
-"""Reading a data set: items.tsv (item, title, genres) and interactions.tsv (user, item, timestamp, rating)."""
+"""Reading a data set: items.tsv (item, title, genres), interactions.tsv (user, item, timestamp, rating)."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -139,7 +139,9 @@ def _lines(path: Path) -> Iterator[str]:
     except OSError as error:
         raise DatasetError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise DatasetError(f"{path} is not UTF-8 (byte {error.start} of a line or block): convert it") from error
+        raise DatasetError(
+            f"{path} is not UTF-8 (byte {error.start} of a line or block): convert it"
+        ) from error
 
 
 def _places(path: Path, header: str, columns: Sequence[str]) -> tuple[list[int], int]:
@@ -148,6 +150,6 @@ def _places(path: Path, header: str, columns: Sequence[str]) -> tuple[list[int],
     if missing:
         needed = ", ".join(columns)
         raise DatasetError(
-            f"{path}:1: the header lacks {', '.join(missing)}; needed are the columns {needed}, separated by tabs"
+            f"{path}:1: the header lacks {', '.join(missing)}; needed are {needed}, separated by tabs"
         )
     return [names.index(column) for column in columns], len(names)

@@ -26,7 +26,7 @@ def event_of(interaction: Interaction, dataset: str) -> UserEvent:
 
 
 def event_id(interaction: Interaction, dataset: str) -> str:
-    """<dataset>-<user>-<item>-<timestamp>, or a digest of that where it is too long for an id or not ASCII."""
+    """<dataset>-<user>-<item>-<timestamp>, or a digest of that where it makes no valid id."""
     text = f"{dataset}-{interaction.user}-{interaction.item}-{interaction.timestamp:.15g}"
     return text if EVENT_ID.fullmatch(text) else f"replay-{xxhash.xxh3_128_hexdigest(text.encode())}"
 

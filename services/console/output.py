@@ -1,6 +1,6 @@
 """What a command prints: its result on stdout, everything else on stderr."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
@@ -21,12 +21,14 @@ class Output:
         self._as_json = as_json
         self._stdout, self.progress_console = Console(), Console(stderr=True)
 
-    def result(self, document: Mapping[str, Any], render: Callable[[], RenderableType]) -> None:
-        """Prints the result, once."""
+    def result(self, document: Mapping[str, Any], table: RenderableType, lines: Iterable[str] = ()) -> None:
+        """Prints the result, once: the document, or the table with lines below it that are never broken."""
         if self._as_json:
             click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
-        else:
-            self._stdout.print(render())
+            return
+        self._stdout.print(table)
+        for line in lines:
+            self._stdout.print(Text(line), soft_wrap=True)
 
     def note(self, text: str) -> None:
         """Tells something by the way, on stderr."""

@@ -1,7 +1,7 @@
 """`freshet recommend`: what would be shown to a user now."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import click
 from google.protobuf.json_format import MessageToDict
@@ -18,9 +18,19 @@ from shared.client.calls import RecommendFields
 
 @click.command(short_help="Show what is recommended to a user.")
 @click.argument("user")
-@click.option("--page-size", type=click.IntRange(1, 500), default=10, show_default=True, help="How many items.")
-@click.option("--exclude", multiple=True, metavar="ITEM", help="An item to leave out; may be repeated.")
-@click.option("--token", default="", help="A consistency token that the answer must reflect.")
+@click.option(
+    "--page-size", type=click.IntRange(1, 500), default=10, show_default=True, help="How many items."
+)
+@click.option(
+    "--exclude",
+    "exclude_item_ids",
+    multiple=True,
+    metavar="ITEM",
+    help="An item to leave out; may be repeated.",
+)
+@click.option(
+    "--token", "min_consistency_token", default="", help="A consistency token that the answer must reflect."
+)
 @click.option(
     "--titles",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -28,9 +38,7 @@ from shared.client.calls import RecommendFields
     help="A file with the columns item, title and genres to take titles from.",
 )
 @json_option
-def recommend(
-    user: str, page_size: int, exclude: tuple[str, ...], token: str, titles: Path | None, as_json: bool
-) -> None:
+def recommend(user: str, titles: Path | None, as_json: bool, **fields: Unpack[RecommendFields]) -> None:
     """Show what is recommended to USER now.
 
     \b
@@ -38,10 +46,12 @@ def recommend(
       freshet recommend 42 --page-size 5 --titles data/ml-100k/items.tsv
     """
     title_of = _titles(titles)
-    fields = RecommendFields(page_size=page_size, exclude_item_ids=exclude, min_consistency_token=token)
     answer = run(_recommend(user, fields))
-    document = MessageToDict(answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
-    Output(as_json).result(_with_titles(document, title_of), lambda: as_table(user, answer, title_of))
+    document = MessageToDict(
+        answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+    table = as_table(user, answer, title_of)
+    Output(as_json).result(_with_titles(document, title_of), table, [_caption(answer)])
 
 
 def _titles(path: Path | None) -> dict[str, str]:
@@ -73,7 +83,6 @@ def as_table(user: str, answer: RecommendResponse, title_of: dict[str, str]) -> 
     for result in answer.results:
         title = [title_of.get(result.item_id, "")] if title_of else []
         table.add_row(str(result.position), result.item_id, *title, f"{result.score:.4f}", result.source)
-    table.caption = _caption(answer)
     return table
 
 

@@ -1,6 +1,7 @@
 """`freshet replay`: a data set becomes events."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import RenderableType
@@ -30,18 +31,13 @@ SHOWN_BAD_LINES = 10
 )
 @json_option
 def replay(
-    directory: Path,
-    limit: int | None,
-    holdout: str | None,
-    skip_bad_lines: bool,
-    wait_seconds: float,
-    as_json: bool,
+    directory: Path, skip_bad_lines: bool, wait_seconds: float, as_json: bool, **selection: Any
 ) -> None:
     """Send the data set in DIRECTORY as events, in file order, and wait until features reflect them.
 
-    items.tsv has the columns item, title, genres (separated by "|"); interactions.tsv has user, item, timestamp
-    (seconds since 1970), rating. Both are tab-separated with a header line. Event ids follow from the content, so
-    replaying again changes nothing: every event is a duplicate.
+    items.tsv has the columns item, title, genres (separated by "|"); interactions.tsv has user, item,
+    timestamp (seconds since 1970), rating. Both are tab-separated with a header line. Event ids follow from
+    the content, so replaying again changes nothing: every event is a duplicate.
 
     \b
     Example:
@@ -49,15 +45,15 @@ def replay(
     """
     output = Output(as_json)
     dataset = load(directory, skip_bad_lines, output)
-    interactions = chosen(dataset, limit, holdout)
+    interactions = chosen(dataset, **selection)
     report = run(_replay(dataset, interactions, output, wait_seconds))
-    output.result(report.document(), lambda: as_table(report))
+    output.result(report.document(), as_table(report), as_lines(report))
     if report.events.rejected or report.items.rejected:
         raise CommandFailed(f"{report.events.rejected + report.items.rejected} facts were refused")
 
 
 def load(directory: Path, skip_bad_lines: bool, output: Output) -> Dataset:
-    """Reads a data set and names its bad lines. Raises CommandFailed for them unless they are to be skipped."""
+    """Reads a data set and names its bad lines. Raises CommandFailed unless they may be skipped."""
     try:
         dataset = read_dataset(directory)
     except DatasetError as error:
@@ -93,12 +89,14 @@ def as_table(report: ReplayReport) -> RenderableType:
     table = Table("", "accepted", "duplicate", "rejected", title="Replay")
     for name, tally in (("items", report.items), ("events", report.events)):
         table.add_row(name, f"{tally.accepted:,}", f"{tally.duplicate:,}", f"{tally.rejected:,}")
-    table.caption = "\n".join(
-        [
-            f"{report.events_per_second:,.0f} events/s; features followed after {report.fold_seconds:.2f} s",
-            f"consistency token {report.consistency_token}",
-            *report.items.rejections,
-            *report.events.rejections,
-        ]
-    )
     return table
+
+
+def as_lines(report: ReplayReport) -> list[str]:
+    """What does not fit in the table: speed, token, and the first refusals."""
+    return [
+        f"{report.events_per_second:,.0f} events/s; features followed after {report.fold_seconds:.2f} s",
+        f"consistency token {report.consistency_token}",
+        *report.items.rejections,
+        *report.events.rejections,
+    ]

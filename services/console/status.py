@@ -23,7 +23,7 @@ def status(as_json: bool) -> None:
     """
     states = run(_status())
     document = {"services": [state.document() for state in states]}
-    Output(as_json).result(document, lambda: as_table(states))
+    Output(as_json).result(document, as_table(states))
     away = [f"{state.service} at {state.address} ({state.state})" for state in states if not state.serving]
     if away:
         raise CommandFailed(f"not serving: {', '.join(away)}; start with `make run` or `freshet up`")

@@ -5,7 +5,7 @@ import click
 from freshet.trainer.v1.trainer_pb2 import TRAINING_STATE_FAILED, TrainingRun
 from services.console.failures import CommandFailed, run
 from services.console.output import Output, json_option
-from services.console.training import as_table, document, draw_to_end
+from services.console.training import as_table, document, draw_to_end, summary
 from shared.client import FreshetClient, ResourceExhausted
 
 WAIT_SECONDS = 60.0
@@ -31,7 +31,7 @@ def train(max_minutes: float, run_id: str | None, as_json: bool) -> None:
     """
     output = Output(as_json)
     ended = run(_train(max_minutes, run_id, output))
-    output.result(document(ended), lambda: as_table(ended))
+    output.result(document(ended), as_table(ended), [summary(ended)])
     if ended.state == TRAINING_STATE_FAILED:
         raise CommandFailed(f"training run {ended.run_id} failed: {ended.error}")
 

@@ -5,10 +5,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.progress import Progress, TaskID
 from rich.table import Table
-from rich.text import Text
 
 from freshet.trainer.v1.trainer_pb2 import (
     TRAINING_STATE_FAILED,
@@ -83,9 +82,13 @@ def as_table(run: TrainingRun) -> RenderableType:
     table = Table("metric", "value", title=f"Training run {run.run_id}")
     for name in sorted(run.metrics):
         table.add_row(name, f"{run.metrics[name]:.4f}")
+    return table
+
+
+def summary(run: TrainingRun) -> str:
+    """What became of a run, in one line."""
     verdict = "promoted" if run.decision.promoted else "not promoted"
-    summary = (
+    return (
         f"{state_word(run)} after {seconds_of(run):.1f} s on {run.event_count:,} events; "
         f"model {run.model_version or 'none'} {verdict}: {run.decision.reason or run.error}"
     )
-    return Group(table, Text(summary))

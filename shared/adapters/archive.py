@@ -12,6 +12,7 @@ from freshet.event.v1.event_pb2 import UserEvent
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from shared.adapters.bulk import as_arrays, bulk_insert, bulk_upsert
 from shared.adapters.event_codec import decode_event
 from shared.adapters.keys import item_key, signed
 from shared.adapters.log_reader import LogMessage
@@ -20,7 +21,6 @@ from shared.domain.event import Event
 from shared.domain.event_columns import EventColumns
 
 ARCHIVE = "archive"
-_EVENT_COLUMNS = [column for column in events.columns]
 _READ_ROWS = 20_000
 
 
@@ -69,21 +69,15 @@ class Archive:
         """Store a batch and its position in one transaction. Events that are there already stay as they are."""
         async with self._engine.begin() as connection:
             if batch.events:
-                await connection.execute(_INSERT_EVENTS, _columns(batch.events))
+                await connection.execute(_INSERT_EVENTS, as_arrays(events, batch.events))
             await self._write_items(connection, batch)
             await connection.execute(_set_position(batch.position))
 
     async def _write_items(self, connection: AsyncConnection, batch: ArchiveBatch) -> None:
         if not batch.items:
             return
-        names = [column.name for column in items.columns]
-        statement = insert(items).values([dict(zip(names, row, strict=True)) for row in batch.items.values()])
-        newer = {name: statement.excluded[name] for name in names[1:]}
-        await connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=[items.c.item_key], set_=newer, where=items.c.position < statement.excluded.position
-            )
-        )
+        statement = bulk_upsert(items)
+        await connection.execute(statement, as_arrays(items, list(batch.items.values())))
 
     async def positions_of(self, event_ids: Sequence[str]) -> dict[str, int]:
         """Positions of those events that the archive holds, by event id."""
@@ -112,12 +106,7 @@ class Archive:
         async with self._engine.connect() as connection:
             stream = await connection.stream(query, execution_options={"yield_per": _READ_ROWS})
             parts = [_event_columns(rows) async for rows in stream.partitions(_READ_ROWS)]
-        return EventColumns.concatenate(parts) if parts else _event_columns([])
-
-
-def _columns(rows: list[tuple]) -> dict[str, list]:
-    names = [column.name for column in _EVENT_COLUMNS]
-    return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+        return EventColumns.concatenate(parts)
 
 
 def _set_position(position: int) -> sa.Executable:
@@ -126,19 +115,15 @@ def _set_position(position: int) -> sa.Executable:
     return statement.on_conflict_do_update(index_elements=[projections.c.name], set_={"position": greatest})
 
 
-_UNNEST = sa.func.unnest(
-    *[sa.bindparam(column.name, type_=ARRAY(column.type)) for column in _EVENT_COLUMNS]
-).table_valued(*[sa.column(column.name, column.type) for column in _EVENT_COLUMNS], name="arrived")
-_INSERT_EVENTS = (
-    insert(events)
-    .from_select([column.name for column in _EVENT_COLUMNS], sa.select(_UNNEST))
-    .on_conflict_do_nothing()
-)
+_INSERT_EVENTS = bulk_insert(events).on_conflict_do_nothing()
 
 
 def _event_columns(rows: Sequence[sa.Row]) -> EventColumns:
     per_event = np.array([len(row.item_keys) // 8 for row in rows], np.int64)
-    spread = lambda name: np.repeat(np.array([getattr(row, name) for row in rows], np.int64), per_event)  # noqa: E731
+
+    def spread(name: str) -> np.ndarray:
+        return np.repeat(np.array([getattr(row, name) for row in rows], np.int64), per_event)
+
     return EventColumns(
         position=spread("position"),
         user_key=spread("user_key").view(np.uint64),

@@ -16,7 +16,7 @@ from xxhash import xxh3_64_intdigest
 
 from shared.adapters.keys import item_key
 from shared.adapters.log_reader import LogReader, LogSource
-from shared.adapters.streams import Names, last_item_position
+from shared.adapters.streams import Names, last_position_of
 
 _log = structlog.get_logger("catalogue")
 
@@ -78,4 +78,4 @@ class Catalogue:
 
 async def caught_up(catalogue: Catalogue, connection: Client, names: Names) -> None:
     """Wait until the catalogue holds what the log holds now."""
-    await catalogue.reach(await last_item_position(connection, names))
+    await catalogue.reach(await last_position_of(connection, names, names.subject("items.v1.*")))

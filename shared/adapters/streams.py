@@ -89,10 +89,9 @@ async def last_position(connection: Client, names: Names) -> int:
     return int(answer["state"]["last_seq"])
 
 
-async def last_item_position(connection: Client, names: Names) -> int:
-    """The position of the newest item version in the log; 0 when there is none."""
-    request = {"last_by_subj": names.subject("items.v1.*")}
-    answer = await api(connection, f"STREAM.MSG.GET.{names.events}", request)
+async def last_position_of(connection: Client, names: Names, subject: str) -> int:
+    """The position of the newest message of the log on `subject`, which may hold wildcards; 0 when there is none."""
+    answer = await api(connection, f"STREAM.MSG.GET.{names.events}", {"last_by_subj": subject})
     if "error" not in answer:
         return int(answer["message"]["seq"])
     if answer["error"]["code"] == 404:

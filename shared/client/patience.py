@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import grpc
@@ -77,14 +78,14 @@ async def write_all(
 ) -> Written:
     """Writes facts with `client.batch_write_user_events` or `client.upsert_items` until each has its outcome.
 
-    Those that come back UNAVAILABLE are sent again, in their order and with their ids. Raises the last failure
-    when the patience is used up.
+    Those that come back UNAVAILABLE are sent again, in their order and with their ids. Raises the last
+    failure when the patience is used up.
     """
     outcomes = [WriteOutcome(status=WRITE_STATUS_UNAVAILABLE) for _ in facts]
     token, pending = "", list(range(len(facts)))
     while pending:
         chosen = [facts[index] for index in pending]
-        response = await patience.until_answered(lambda chosen=chosen: send(chosen))
+        response = await patience.until_answered(partial(send, chosen))
         for index, outcome in zip(pending, response.outcomes, strict=True):
             outcomes[index] = outcome
         token = merge_tokens(token, getattr(response, "consistency_token", ""))

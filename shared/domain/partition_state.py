@@ -10,6 +10,9 @@ from shared.domain.item_counters import ItemCounters
 from shared.domain.preset import DomainPreset
 from shared.domain.user_state import UserStates
 
+FOLD_VERSION = "1"
+"""Grows whenever the same events would give other bytes: stored state of another version is folded anew."""
+
 
 class PartitionState:
     """State of one partition, with the keys that changed since the last checkpoint."""

@@ -17,7 +17,7 @@ class Catalogue:
     """V items; arrays are indexed by the item's number.
 
     category, style: (V,) int, numbers of names. appeal: (V,) float, how much more than others everybody likes
-    the item, mean 0. popularity: (V,) float, the share of organic traffic it gets, sums to 1. price: (V,) float.
+    the item, mean 0. popularity: (V,) float, its share of organic traffic, sums to 1. price: (V,) float.
     """
 
     item_ids: tuple[str, ...]

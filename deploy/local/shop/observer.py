@@ -1,4 +1,4 @@
-"""What is seen from outside while the shop runs: its own statistics and what the services tell of themselves."""
+"""What is seen from outside while the shop runs: its own statistics and what the services tell."""
 
 import asyncio
 import math
@@ -6,13 +6,12 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from deploy.local.shop.statistics import ARMS, CONTROL, PERSONALISED, Interval, Statistics, lift
 from freshet.ranking.v1.ranking_pb2 import GetModelStatusResponse
 from freshet.trainer.v1.trainer_pb2 import (
     TrainingRun,
     TrainingState,
 )
-
-from deploy.local.shop.statistics import ARMS, CONTROL, PERSONALISED, Interval, Statistics, lift
 from shared.client import FreshetClient, FreshetError
 
 POLL_SECONDS = 1.0
@@ -48,7 +47,7 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything the live view shows, at one moment. Times in seconds, delays in milliseconds; nan: unknown."""
+    """Everything the live view shows, at one moment; nan: unknown."""
 
     uptime_seconds: float
     phase: str

@@ -1,6 +1,6 @@
 """How a shopper behaves: a taste that drifts, and reactions to what is shown. Seeded, without I/O or clock.
 
-The model of clicks is the examination hypothesis: P(click) = P(looks at the position) x relevance to the shopper.
+Clicks follow the examination hypothesis: P(click) = P(looks at the position) x relevance to the shopper.
 """
 
 from collections import deque
@@ -33,7 +33,8 @@ class Taste:
     def drawn(cls, rng: np.random.Generator) -> "Taste":
         """A new taste."""
         return cls(
-            rng.normal(0.0, CATEGORY_SPREAD, len(CATEGORY_NAMES)), rng.normal(0.0, STYLE_SPREAD, len(STYLE_NAMES))
+            rng.normal(0.0, CATEGORY_SPREAD, len(CATEGORY_NAMES)),
+            rng.normal(0.0, STYLE_SPREAD, len(STYLE_NAMES)),
         )
 
     def affinity(self, catalogue: Catalogue, items: np.ndarray) -> np.ndarray:
@@ -47,8 +48,8 @@ class Taste:
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """One thing a shopper does: the event type, the items (numbers), the places they were shown at (from 1; empty
-    for none), and what was paid."""
+    """One thing a shopper does: the event type, the items (numbers), the places they were shown at (from 1;
+    empty for none), and what was paid."""
 
     event_type: str
     items: tuple[int, ...] = ()
@@ -81,7 +82,8 @@ def make_shoppers(seed: int, count: int) -> list[Shopper]:
     """The shop's shoppers, each with a random generator of its own."""
     generators = np.random.default_rng([seed, 1]).spawn(count)
     return [
-        Shopper(f"shopper-{number:04d}", Taste.drawn(rng), rng) for number, rng in enumerate(generators, start=1)
+        Shopper(f"shopper-{number:04d}", Taste.drawn(rng), rng)
+        for number, rng in enumerate(generators, start=1)
     ]
 
 
@@ -93,7 +95,8 @@ def drift(shopper: Shopper) -> None:
     fresh, kept = Taste.drawn(shopper.rng), 1.0 - DRIFT
     share = np.sqrt(1.0 - kept**2)
     shopper.taste = Taste(
-        kept * shopper.taste.category + share * fresh.category, kept * shopper.taste.style + share * fresh.style
+        kept * shopper.taste.category + share * fresh.category,
+        kept * shopper.taste.style + share * fresh.style,
     )
 
 
@@ -112,14 +115,16 @@ def react(shopper: Shopper, catalogue: Catalogue, shown: Sequence[int]) -> list[
     """What the shopper does with a list: sees it, and goes on with what is clicked."""
     clicks = shopper.rng.random(len(shown)) < click_probabilities(shopper, catalogue, shown)
     behaviours = [Behaviour("view-item-list", tuple(shown), tuple(range(1, len(shown) + 1)))]
-    for place in np.flatnonzero(clicks):
-        behaviours += _funnel(shopper, catalogue, shown[place], int(place) + 1)
+    for place, item in enumerate(shown, start=1):
+        if clicks[place - 1]:
+            behaviours += _funnel(shopper, catalogue, item, place)
     return behaviours
 
 
 def category_page(shopper: Shopper, catalogue: Catalogue, size: int = PAGE_SIZE) -> list[int]:
     """What the shopper finds without recommendations: popular items of a category that is to the taste."""
-    liking = np.exp(shopper.taste.category)
+    stocked = np.bincount(catalogue.category, minlength=len(CATEGORY_NAMES)) > 0
+    liking = np.exp(shopper.taste.category) * stocked
     category = shopper.rng.choice(len(liking), p=liking / liking.sum())
     members = np.flatnonzero(catalogue.category == category)
     share = catalogue.popularity[members]

@@ -108,7 +108,7 @@ class Statistics:
         self.rate.add(now, count)
 
     def answered(self, delay_seconds: float | None, degraded: bool) -> None:
-        """Counts an answer: how long after its event it came (None: it followed none), and if it was degraded."""
+        """Counts an answer: how long after its event it came (None: after none), and if it was degraded."""
         self.answers += 1
         self.degraded.append(degraded)
         if delay_seconds is not None:

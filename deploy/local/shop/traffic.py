@@ -6,11 +6,6 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from freshet.catalog.v1.item_pb2 import Item
-from freshet.event.v1.event_pb2 import EventItem, UserEvent
-from freshet.ingestion.v1.ingestion_pb2 import WRITE_STATUS_REJECTED
-from freshet.ranking.v1.ranking_pb2 import RecommendResponse
-
 from deploy.local.shop.catalogue import CATEGORY_NAMES, STYLE_NAMES, Catalogue, make_catalogue
 from deploy.local.shop.history import PastBehaviour, past_behaviours
 from deploy.local.shop.shopper import (
@@ -24,6 +19,10 @@ from deploy.local.shop.shopper import (
     react,
 )
 from deploy.local.shop.statistics import CONTROL, PERSONALISED, TRENDING, Statistics
+from freshet.catalog.v1.item_pb2 import Item
+from freshet.event.v1.event_pb2 import EventItem, UserEvent
+from freshet.ingestion.v1.ingestion_pb2 import WRITE_STATUS_REJECTED
+from freshet.ranking.v1.ranking_pb2 import RecommendResponse
 from shared.client import FailedPrecondition, FreshetClient, FreshetError, user_event
 from shared.client.events import EventFields
 from shared.client.patience import PASSING, Patience, Written, write_all

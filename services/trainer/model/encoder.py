@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -57,6 +58,8 @@ class EncoderConfig:
 
 class PairBias(nn.Module):
     """Additive attention bias from how far apart two events are, in positions and in time."""
+
+    knots: Tensor
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -204,7 +207,8 @@ class UserEncoder(nn.Module):
         distance = (x.shape[1] - 1 - order).unsqueeze(0)  # (1, T)
         gap = (age_seconds - age_seconds[:, -1:]).unsqueeze(1)  # (B, 1, T)
         hidden = torch.where(mask, 0.0, _MASKED)[:, None, None, :]  # (B, 1, 1, T)
-        x = self.blocks[-1].last(x, distance, gap, hidden)  # (B, 1, D)
+        final = cast(Block, self.blocks[-1])
+        x = final.last(x, distance, gap, hidden)  # (B, 1, D)
         return self._outputs(x, mask[:, -1:]).squeeze(1)  # (B, D)
 
     def _inputs(self, history_vectors: Tensor, event_type: Tensor, mask: Tensor) -> Tensor:

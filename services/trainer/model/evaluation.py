@@ -1,8 +1,8 @@
 """Judging: where does each user's next item stand among all items the user has not seen?
 
-Two ways to hold events out: the newest share of the log (what serving will meet, the gate's question) and each
-user's last event (the textbook's question). Every scorer ranks the same users, the same full catalogue, and no
-sampled negatives (Krichene & Rendle 2020), so two of them can be compared user by user.
+Two ways to hold events out: the newest share of the log (what serving will meet, the gate's question) and
+each user's last event (the textbook's question). Every scorer ranks the same users over the same full
+catalogue, without sampled negatives (Krichene & Rendle 2020), so two of them can be compared user by user.
 """
 
 from __future__ import annotations
@@ -189,8 +189,8 @@ class Judgement:
 def judge(cases: Cases, scorers: Mapping[str, Scorer], k: int = 10) -> dict[str, Judgement]:
     """Every scorer's answers to the same questions.
 
-    An item that a scorer does not know counts as its worst; a target it does not know ranks last. Ties share the
-    middle of their places, so that a constant scorer gains nothing from the order of keys.
+    An item that a scorer does not know counts as its worst; a target it does not know ranks last. Ties share
+    the middle of their places, so that a constant scorer gains nothing from the order of keys.
 
     Args:
         cases: the questions.
@@ -204,7 +204,7 @@ def judge(cases: Cases, scorers: Mapping[str, Scorer], k: int = 10) -> dict[str,
 
 
 def compare(candidate: Judgement, champion: Judgement, confidence: float = 0.95) -> PairedDifference:
-    """Difference in NDCG@k, user by user, with its bootstrap interval; both must have answered the same cases."""
+    """Difference in NDCG@k, user by user, with its bootstrap interval; both have answered the same cases."""
     k = champion.k
     return paired_bootstrap(ndcg_gains(candidate.ranks, k), ndcg_gains(champion.ranks, k), confidence)
 
@@ -217,8 +217,8 @@ def _judge_one(cases: Cases, scorer: Scorer, k: int) -> Judgement:
         scores = _catalogue_scores(cases, scorer, part)
         ranks[part] = _ranks(scores, np.searchsorted(cases.catalogue, cases.targets[part]))
         top[part] = _top(scores, top.shape[1])
-    metrics = (metric(ranks, k) for metric in (ndcg, hit_rate, mrr))
-    return Judgement(*metrics, coverage(top, len(cases.catalogue)), k, ranks)
+    covered = coverage(top, len(cases.catalogue))
+    return Judgement(ndcg(ranks, k), hit_rate(ranks, k), mrr(ranks, k), covered, k, ranks)
 
 
 def _catalogue_scores(cases: Cases, scorer: Scorer, part: slice) -> np.ndarray:

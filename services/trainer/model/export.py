@@ -90,6 +90,8 @@ def onnx_bytes(encoder: UserEncoder) -> bytes:
         )
     except Exception as error:
         raise ExportError(f"the encoder could not be translated: {error}") from error
+    if program is None:
+        raise ExportError("the exporter returned no program")
     return _without_traces(program.model_proto).SerializeToString(deterministic=True)
 
 

@@ -46,9 +46,9 @@ def sampled_softmax_loss(
 ) -> Tensor:
     """Softmax loss against one sample of S items shared by the batch, with the logQ correction.
 
-    A sampled item's logit is lowered by the log of how often it was expected in the sample, so that the sum of
-    exponentials estimates that over the whole catalogue (Bengio & Senécal 2008; Yi et al. 2019, eq. 3). A sampled
-    item that is the row's own target is left out.
+    A sampled item's logit is lowered by the log of how often it was expected in the sample, so that the sum
+    of exponentials estimates that over the whole catalogue (Bengio & Senécal 2008; Yi et al. 2019, eq. 3). A
+    sampled item that is the row's own target is left out.
 
     Args:
         users: ``(N, D) float32``.
@@ -69,8 +69,8 @@ def sampled_softmax_loss(
 class Objective:
     """Exact up to ``exact_up_to`` items, sampled above: the cost of a step stays bounded.
 
-    Negatives are drawn in proportion to count^0.75 + 1, so popular items are met more often than rare ones and
-    none is left out.
+    Negatives are drawn in proportion to count^0.75 + 1, so popular items are met more often than rare ones
+    and none is left out.
     """
 
     def __init__(self, target_counts: np.ndarray, exact_up_to: int, n_negatives: int, seed: int) -> None:

@@ -41,7 +41,8 @@ class TrainingPlan:
         weight_decay: decoupled decay of vectors and weights (Loshchilov & Hutter 2019).
         exact_up_to: largest catalogue that is trained with the exact softmax.
         n_negatives: sample size of the softmax above that.
-        continuation: share of a full run's passes, and of its peak learning rate, that `continue_training` takes.
+        continuation: share of a full run's passes, and of its peak learning rate, that
+            `continue_training` takes.
         seed: of initialisation, order and dropout.
         threads: torch threads; part of what a run is a function of.
     """

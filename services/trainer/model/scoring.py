@@ -68,7 +68,7 @@ class Histories:
         return Histories(self.item_keys[rows], self.event_type[rows], self.age_seconds[rows], self.mask[rows])
 
     def only(self, vocabulary: np.ndarray) -> Histories:
-        """Without events on items outside ``vocabulary (V,) uint64`` (sorted); what is left is right-aligned."""
+        """Without events on items outside ``vocabulary (V,) uint64`` (sorted); the rest is right-aligned."""
         kept = self.mask & np.isin(self.item_keys, vocabulary)
         order = np.argsort(kept, axis=1, kind="stable")
         columns = (self.item_keys, self.event_type, self.age_seconds, kept)

@@ -1,8 +1,8 @@
 """Training: events in, item table and encoder out.
 
-One pass learns every event once, each from the events before it in its window (Kang & McAuley 2018). The schedule
-is a fixed number of passes derived from the amount of data, so a run is a function of events, plan, seed and
-thread count; `max_minutes` is a cap that shortens the schedule, never breaks it off.
+One pass learns every event once, each from the events before it in its window (Kang & McAuley 2018). The
+schedule is a fixed number of passes derived from the amount of data, so a run is a function of events, plan,
+seed and thread count; `max_minutes` is a cap that shortens the schedule, never breaks it off.
 """
 
 from __future__ import annotations
@@ -93,9 +93,9 @@ def continue_training(
 ) -> TrainedModel:
     """The model after a short second schedule over ``columns``; ``model`` itself stays as it is.
 
-    This is the learning half of test-then-learn: train on all but the newest events, judge on those, then continue
-    over everything, so that what is served has learned them too. Items new in ``columns`` start as the mean of the
-    company they keep; items no longer in ``columns`` keep their rows.
+    This is the learning half of test-then-learn: train on all but the newest events, judge on those, then
+    continue over everything, so that what is served has learned them too. Items new in ``columns`` start as
+    the mean of the company they keep; items no longer in ``columns`` keep their rows.
 
     Args:
         model: what to start from; its encoder's shape wins over the plan's.

@@ -56,7 +56,8 @@ def test_only_target_types_are_asked_for():
 
 def test_histories_hold_the_newest_events_right_aligned():
     options = CaseOptions(history_length=3)
-    histories = leave_one_out(events((1, 5), (2, 9), (2, 8), (1, 6), (2, 7), (2, 6), (2, 5)), options).cases.histories
+    columns = events((1, 5), (2, 9), (2, 8), (1, 6), (2, 7), (2, 6), (2, 5))
+    histories = leave_one_out(columns, options).cases.histories
     assert histories.item_keys.tolist() == [[0, 0, 5], [8, 7, 6]]
     assert histories.age_seconds.tolist() == [[0, 0, 3], [4, 2, 1]]
 
@@ -79,7 +80,8 @@ def test_a_target_the_scorer_does_not_know_ranks_last():
 
 def test_scorers_of_other_vocabularies_answer_the_same_questions():
     cases = leave_one_out(walks(n_items=20)).cases
-    found = judge(cases, {"champion": ModelScorer(random_model(n_items=12)), "candidate": most_popular(walks())})
+    champion = ModelScorer(random_model(n_items=12))
+    found = judge(cases, {"champion": champion, "candidate": most_popular(walks())})
     assert compare(found["candidate"], found["champion"]).n_users == found["champion"].n_users == 30
 
 

@@ -12,7 +12,8 @@ def table(n_items: int) -> ItemTable:
 
 
 def test_an_indifferent_user_loses_the_log_of_the_catalogue():
-    loss = full_softmax_loss(torch.zeros(2, 4), torch.tensor([0, 1]), ItemTable(np.zeros((8, 4)), np.zeros(8)))
+    blank = ItemTable(np.zeros((8, 4)), np.zeros(8))
+    loss = full_softmax_loss(torch.zeros(2, 4), torch.tensor([0, 1]), blank)
     torch.testing.assert_close(loss, torch.tensor(8.0).log())
 
 

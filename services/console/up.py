@@ -1,0 +1,44 @@
+"""`freshet up`: everything on this machine."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import click
+
+from deploy.local.errors import LauncherError
+from deploy.local.settings import SuiteSettings
+from deploy.local.shop.running import RunSettings, run_local
+from deploy.local.shop.traffic import RefusedError, ShopSettings
+from services.console.failures import CommandFailed, run
+
+
+@click.command(short_help="Start everything on this machine.")
+@click.option("--shop", is_flag=True, help="With the simulated shop and the live view.")
+@click.option("--namespace", metavar="NAME", help="Prefix of streams and database schema.")
+@click.option(
+    "--directory", type=click.Path(file_okay=False, path_type=Path), help="Where log and database are kept."
+)
+@click.option(
+    "--domain", metavar="PRESET", help="Domain preset, such as video or e-commerce, or a YAML file."
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="JSON on stdout: the addresses; with --shop, snapshots too."
+)
+def up(shop: bool, namespace: str | None, directory: Path | None, domain: str | None, as_json: bool) -> None:
+    """Start NATS, PostgreSQL and all services on loopback, and keep them running until Ctrl-C.
+
+    Ports can be moved with variables such as FRESHET_RANKING_PORT; 0 means a free one. A service that dies is
+    started again.
+
+    \b
+    Example:
+      freshet up --domain video --directory /tmp/films
+    """
+    chosen = {"namespace": namespace, "directory": directory and directory.absolute(), "domain": domain}
+    given: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
+    try:
+        suite = dataclasses.replace(SuiteSettings.from_environment(), **given)
+        run(run_local(RunSettings(suite, ShopSettings() if shop else None, json_lines=as_json)))
+    except (LauncherError, RefusedError) as error:
+        raise CommandFailed(str(error)) from error

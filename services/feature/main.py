@@ -1,0 +1,70 @@
+"""Puts the feature service together."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from functools import partial
+
+import grpc
+from freshet.feature.v1.feature_pb2_grpc import add_FeatureServiceServicer_to_server
+from freshet.feature.v1.state_pb2_grpc import add_StateServiceServicer_to_server
+
+from services.feature.projection import Projection
+from services.feature.servicer import FeatureServicer
+from services.feature.settings import FeatureSettings
+from services.feature.state_servicer import StateServicer
+from shared.adapters.catalogue import Catalogue, caught_up
+from shared.adapters.connection import nats_connection
+from shared.adapters.database import database_engine, ensure_tables
+from shared.adapters.presets import load_preset
+from shared.adapters.state_store import StateStore
+from shared.adapters.streams import Names, ensure_streams, last_position_of
+from shared.domain.partition_state import FOLD_VERSION, PartitionState
+from shared.runtime.life_cycle import Service, serve
+
+CATCH_UP_SECONDS = 3600.0
+
+
+async def main(settings: FeatureSettings) -> None:
+    """Open what the service needs, run it, close it."""
+    names = Names(settings.namespace)
+    preset = load_preset(settings.domain)
+    states = {part: PartitionState(preset, settings.history_length) for part in settings.partition_list()}
+    fold = f"{FOLD_VERSION} {preset.name} {settings.history_length} {settings.partitions}"
+    async with AsyncExitStack() as stack:
+        nats = await stack.enter_async_context(nats_connection(settings.nats_url, "feature"))
+        engine = await stack.enter_async_context(
+            database_engine(settings.database_url, settings.namespace, "feature")
+        )
+        await ensure_streams(nats, names, settings.duplicate_window_seconds)
+        projection = Projection(states, StateStore(engine, fold), settings.checkpoint_seconds)
+        catalogue = Catalogue()
+        subjects = [names.event_subject(part, "*") for part in states]
+        if settings.owned_partitions == "all":
+            subjects = [names.subject("events.v1.*.*")]
+
+        async def ready() -> None:
+            await ensure_tables(engine, settings.namespace)
+            await projection.load()
+            last = [await last_position_of(nats, names, subject) for subject in subjects]
+            await projection.reach(max(last), CATCH_UP_SECONDS)
+            await caught_up(catalogue, nats, names)
+
+        def register(server: grpc.aio.Server) -> None:
+            features = FeatureServicer(projection, catalogue, preset, settings.partitions)
+            add_FeatureServiceServicer_to_server(features, server)
+            state = StateServicer(projection, preset, settings.partitions, settings.history_length)
+            add_StateServiceServicer_to_server(state, server)
+
+        service = Service(
+            rpc_services=["freshet.feature.v1.FeatureService", "freshet.feature.v1.StateService"],
+            register=register,
+            workers=[
+                partial(projection.follow, nats, names, subjects),
+                partial(catalogue.follow, nats, names),
+                projection.write_checkpoints,
+            ],
+            ready=ready,
+            drain=projection.checkpoint,
+        )
+        await serve(settings, service)

@@ -1,0 +1,75 @@
+"""Whether a candidate becomes champion, from how both did on traffic later than the training of both."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Evidence(NamedTuple):
+    """What is known of a candidate, NDCG@10 throughout, all judged on the same users.
+
+    users: how many. candidate, popular, recent: of the candidate, of the most popular items, and of the
+    most popular of late. champion_version: empty when there is no champion that can be read; then the four
+    fields behind it mean nothing. difference: mean of candidate - champion, from low to high with 95 %
+    confidence (paired bootstrap). champion_unreadable: why the champion could not be judged although there
+    is one.
+    """
+
+    users: int
+    candidate: float = 0.0
+    popular: float = 0.0
+    recent: float = 0.0
+    champion_version: str = ""
+    champion: float = 0.0
+    difference: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
+    champion_unreadable: str = ""
+
+
+class Decision(NamedTuple):
+    """Whether the candidate becomes champion, and why: a sentence with the numbers."""
+
+    promoted: bool
+    reason: str
+
+
+def decide(evidence: Evidence, min_users: int) -> Decision:
+    """A first model must beat the most popular items; a later one the champion, its whole interval above 0.
+
+    min_users: with fewer judged users there is no verdict, and the candidate is not promoted.
+    """
+    if evidence.users < min_users:
+        return Decision(False, _too_few(evidence, min_users))
+    if evidence.champion_version:
+        return _against_champion(evidence)
+    return _against_popular(evidence)
+
+
+def _too_few(evidence: Evidence, min_users: int) -> str:
+    later = "later than its training" if not evidence.champion_version else "later than both models' training"
+    return f"too little traffic {later} to judge by: {evidence.users} users, {min_users} are needed"
+
+
+def _against_popular(evidence: Evidence) -> Decision:
+    better = evidence.candidate > evidence.popular
+    verb = "beats" if better else "does not beat"
+    cause = "a first model's bar is"
+    if evidence.champion_unreadable:
+        cause = f"the champion cannot be read ({evidence.champion_unreadable}), so the bar is"
+    return Decision(
+        better,
+        f"{cause} most popular: NDCG@10 {evidence.candidate:.4f} {verb} {evidence.popular:.4f} "
+        f"on {evidence.users:,} users; most popular of late has {evidence.recent:.4f}",
+    )
+
+
+def _against_champion(evidence: Evidence) -> Decision:
+    better = evidence.low > 0.0
+    verdict = "better" if better else "worse" if evidence.high < 0.0 else "not clearly better"
+    return Decision(
+        better,
+        f"{verdict} than champion {evidence.champion_version}: NDCG@10 {evidence.candidate:.4f} against "
+        f"{evidence.champion:.4f} on {evidence.users:,} users, difference {evidence.difference:+.4f}, "
+        f"95 % interval {evidence.low:+.4f} to {evidence.high:+.4f}",
+    )

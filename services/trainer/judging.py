@@ -1,0 +1,86 @@
+"""A candidate, the champion and the baselines, asked the same questions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+
+from services.trainer.champion import champion_scorer
+from services.trainer.gate import Evidence
+from services.trainer.model.baselines import most_popular, recently_popular
+from services.trainer.model.evaluation import Cases, HoldOut, Judgement, compare, judge
+from services.trainer.model.scoring import ModelScorer, Scorer
+from services.trainer.model.sequences import EventRoles
+from services.trainer.model.training import TrainedModel
+from services.trainer.reports import Job
+from shared.adapters.bundle import CorruptBundleError
+
+_log = structlog.get_logger("judging")
+_K = 10
+_CANDIDATE, _CHAMPION = "", "champion/"
+_POPULAR, _RECENT = "baseline/popular/", "baseline/recently_popular/"
+
+
+class Verdict(NamedTuple):
+    """metrics: by name, the candidate's without a prefix. evidence: for the gate."""
+
+    metrics: dict[str, float]
+    evidence: Evidence
+
+
+def judge_candidate(model: TrainedModel, held: HoldOut, roles: EventRoles, job: Job) -> Verdict:
+    """Judge `model`, which has learned what is before the hold-out, by the users' next items in it."""
+    before = held.train
+    champion, unreadable = _champion(job)
+    scorers: dict[str, Scorer] = {_CANDIDATE: ModelScorer(model), _POPULAR: most_popular(before, roles=roles)}
+    scorers |= {_RECENT: recently_popular(before, roles=roles), **champion}
+    return _verdict(held.cases, scorers, job, unreadable)
+
+
+def _verdict(cases: Cases, scorers: Mapping[str, Scorer], job: Job, unreadable: str) -> Verdict:
+    version = job.champion_version if _CHAMPION in scorers else ""
+    evidence = Evidence(len(cases), champion_version=version, champion_unreadable=unreadable)
+    if not len(cases):
+        return Verdict({"judged_users": 0.0}, evidence)
+    found = judge(cases, scorers, _K)
+    metrics = {"judged_users": float(len(cases))}
+    for prefix, judgement in found.items():
+        metrics |= _metrics(prefix, judgement)
+    evidence = evidence._replace(
+        candidate=found[_CANDIDATE].ndcg, popular=found[_POPULAR].ndcg, recent=found[_RECENT].ndcg
+    )
+    if version:
+        evidence = _compared(evidence, found)
+        metrics["champion/difference"] = evidence.difference
+    return Verdict(metrics, evidence)
+
+
+def _compared(evidence: Evidence, found: Mapping[str, Judgement]) -> Evidence:
+    difference = compare(found[_CANDIDATE], found[_CHAMPION])
+    return evidence._replace(
+        champion=found[_CHAMPION].ndcg,
+        difference=difference.mean,
+        low=difference.low,
+        high=difference.high,
+    )
+
+
+def _metrics(prefix: str, judgement: Judgement) -> dict[str, float]:
+    names = ("ndcg", "hit_rate", "mrr", "coverage")
+    return {f"{prefix}{name}@{judgement.k}": float(getattr(judgement, name)) for name in names}
+
+
+def _champion(job: Job) -> tuple[dict[str, Scorer], str]:
+    """The champion's scorer by its prefix, if it can be read, and else why not."""
+    if not job.champion_bundle:
+        return {}, job.champion_unreadable
+    try:
+        return {_CHAMPION: champion_scorer(Path(job.champion_bundle), job.threads)}, ""
+    except (CorruptBundleError, OSError) as error:
+        _log.error(
+            "the champion's bundle cannot be used", model_version=job.champion_version, reason=str(error)
+        )
+        return {}, str(error)

@@ -1,0 +1,105 @@
+"""What the process that learns does: read, learn, be judged, learn the rest, pack."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from freshet.trainer.v1.trainer_pb2 import (
+    TRAINING_STATE_JUDGING,
+    TRAINING_STATE_PUBLISHING,
+    TRAINING_STATE_TRAINING,
+)
+from services.trainer.hold_out import HoldOutRule, hold_out
+from services.trainer.judging import judge_candidate
+from services.trainer.model.evaluation import CaseOptions
+from services.trainer.model.plan import OnProgress, Progress, TrainingPlan
+from services.trainer.model.training import TrainedModel, continue_training, train
+from services.trainer.packing import pack_model
+from services.trainer.patience import patiently
+from services.trainer.reports import Entered, Finished, Job, Learned, Read, Report
+from services.trainer.roles import roles_of
+from shared.adapters.archive import Archive
+from shared.adapters.database import UNAVAILABLE, database_engine
+from shared.adapters.presets import load_preset
+from shared.domain.event_columns import EventColumns
+
+_REPORT_SECONDS = 0.25
+_READ_SECONDS = 60.0
+Tell = Callable[[Report], None]
+
+
+async def read(job: Job) -> EventColumns:
+    """The archive up to the job's position. While PostgreSQL is away it waits, at most a minute."""
+    async with database_engine(job.database_url, job.namespace, "trainer-worker") as engine:
+        archive = Archive(engine)
+        return await patiently(lambda: archive.read_columns(job.to_position), UNAVAILABLE, _READ_SECONDS)
+
+
+def learn(columns: EventColumns, job: Job, tell: Tell) -> Finished:
+    """A bundle of all that is in `columns`, judged before it learned the newest of them.
+
+    Raises TrainingError when nothing can be learned, ExportError when the model cannot be served.
+    """
+    plan = _plan(job)
+    tell(Read(len(np.unique(columns.position))))
+    held = hold_out(columns, _rule(job), _options(plan, job))
+    tell(Entered(TRAINING_STATE_TRAINING))
+    model = train(held.train, plan, _telling(tell))
+    tell(Entered(TRAINING_STATE_JUDGING))
+    verdict = judge_candidate(model, held, plan.roles, job)
+    model = _learn_the_rest(model, columns, plan, tell) if len(held.held_out) else model
+    tell(Entered(TRAINING_STATE_PUBLISHING))
+    packed = pack_model(model, verdict.metrics, int(columns.position[0]), job)
+    return Finished(packed.digest, str(packed.file), len(model.item_keys), verdict.metrics, verdict.evidence)
+
+
+def _plan(job: Job) -> TrainingPlan:
+    """Of the time allowed, the second pass over the newest events gets its share."""
+    plan = TrainingPlan(
+        roles=roles_of(load_preset(job.domain)), window=job.history_length, seed=job.seed, threads=job.threads
+    )
+    return replace(plan, max_minutes=job.max_minutes / (1.0 + plan.continuation))
+
+
+def _rule(job: Job) -> HoldOutRule:
+    return HoldOutRule(job.hold_out_share, job.hold_out_rows, job.min_users, job.champion_position)
+
+
+def _options(plan: TrainingPlan, job: Job) -> CaseOptions:
+    return CaseOptions(roles=plan.roles, history_length=job.history_length, seed=job.seed)
+
+
+def _learn_the_rest(
+    model: TrainedModel, columns: EventColumns, plan: TrainingPlan, tell: Tell
+) -> TrainedModel:
+    tell(Entered(TRAINING_STATE_TRAINING))
+    shorter = replace(plan, max_minutes=plan.max_minutes * plan.continuation)
+    steps = model.curve[-1].step if model.curve else 0
+    return continue_training(model, columns, shorter, _telling(tell, steps))
+
+
+def _telling(tell: Tell, steps_before: int = 0) -> OnProgress:
+    """Passes progress on, at most four times a second, the last one always."""
+    last = 0.0
+
+    def on_progress(progress: Progress) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if progress.step < progress.total_steps and now - last < _REPORT_SECONDS:
+            return
+        last = now
+        tell(
+            Learned(
+                progress.step + steps_before,
+                progress.total_steps + steps_before,
+                progress.loss,
+                progress.examples_per_second,
+                progress.eta_seconds,
+            )
+        )
+
+    return on_progress

@@ -1,0 +1,60 @@
+"""Puts the trainer together."""
+
+from __future__ import annotations
+
+import math
+from contextlib import AsyncExitStack
+from functools import partial
+
+from freshet.trainer.v1.trainer_pb2_grpc import add_TrainerServiceServicer_to_server
+from services.trainer.patience import patiently
+from services.trainer.publishing import Publisher
+from services.trainer.runs import Runs
+from services.trainer.schedule import Policy
+from services.trainer.servicer import TrainerServicer
+from services.trainer.settings import TrainerSettings
+from services.trainer.training_run import Conductor, Tools
+from services.trainer.triggers import Triggers
+from shared.adapters.archive import Archive
+from shared.adapters.bundle_store import bundle_store
+from shared.adapters.connection import nats_connection
+from shared.adapters.database import UNAVAILABLE, database_engine, ensure_tables
+from shared.adapters.registry import Registry
+from shared.adapters.streams import Names, ensure_streams
+from shared.runtime.life_cycle import Service, serve
+
+
+async def main(settings: TrainerSettings) -> None:
+    """Open what the service needs, run it, close it."""
+    names = Names(settings.namespace)
+    async with AsyncExitStack() as stack:
+        nats = await stack.enter_async_context(nats_connection(settings.nats_url, "trainer"))
+        engine = await stack.enter_async_context(
+            database_engine(settings.database_url, settings.namespace, "trainer")
+        )
+        await ensure_streams(nats, names, settings.duplicate_window_seconds)
+        archive, registry = Archive(engine), Registry(engine)
+        store = bundle_store(settings.bundle_store, nats, names)
+        publisher = Publisher(nats, names, registry, store)
+        tools = Tools(nats, names, archive, registry, store, publisher)
+        runs = Runs(registry, Conductor(tools, settings))
+        stack.push_async_callback(runs.stop)
+        triggers = Triggers(runs, archive, registry, _policy(settings))
+
+        async def ready() -> None:
+            await ensure_tables(engine, settings.namespace)
+            await patiently(runs.open, UNAVAILABLE, math.inf)
+            await patiently(publisher.announce_champion, UNAVAILABLE, math.inf)
+
+        service = Service(
+            rpc_services=["freshet.trainer.v1.TrainerService"],
+            register=partial(add_TrainerServiceServicer_to_server, TrainerServicer(runs, registry)),
+            workers=[partial(triggers.run, settings.train_check_seconds)],
+            ready=ready,
+            drain=runs.stop,
+        )
+        await serve(settings, service)
+
+
+def _policy(settings: TrainerSettings) -> Policy:
+    return Policy(settings.train_interval_seconds, settings.train_every_events, settings.train_retry_seconds)

@@ -1,0 +1,109 @@
+"""From a bundle's file to a registered model that those who serve know of.
+
+Order is what keeps a crash harmless: the bundle is in the store before the registry names it, and the
+registry has decided before anybody is told. A crash in between leaves a bundle that nobody names, or a
+champion that nobody was told of; the next start tells them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import nats.errors
+import nats.js.errors
+import structlog
+from nats.aio.client import Client
+
+from freshet.log.v1.log_pb2 import ModelEvent
+from freshet.trainer.v1.trainer_pb2 import TrainingRun
+from services.trainer.gate import Decision
+from services.trainer.patience import patiently
+from services.trainer.progress import CHAMPION_NDCG
+from services.trainer.reports import Finished
+from shared.adapters.bundle_store import BundleStore
+from shared.adapters.database import UNAVAILABLE
+from shared.adapters.registry import RegisteredModel, Registry, announce
+from shared.adapters.streams import Names
+from shared.domain.manifest import model_version
+
+_log = structlog.get_logger("publishing")
+LOG_AWAY = (nats.errors.Error, nats.js.errors.Error, TimeoutError, OSError)
+"""What a call raises while NATS is away."""
+_CANDIDATE_NDCG = "ndcg@10"
+_TELL_SECONDS = 30.0
+
+
+class Publisher:
+    """Publishes models."""
+
+    def __init__(self, connection: Client, names: Names, registry: Registry, store: BundleStore) -> None:
+        self._connection = connection
+        self._names = names
+        self._registry = registry
+        self._store = store
+
+    async def publish(
+        self, run: TrainingRun, finished: Finished, decision: Decision, wait_seconds: float
+    ) -> Decision:
+        """Store, register, announce. Returns what was decided in the end: a champion that came out of
+        training once more stays what it is. Raises what the last attempt raised once NATS or PostgreSQL was
+        away too long.
+        """
+        content = await asyncio.to_thread(Path(finished.bundle).read_bytes)
+        await patiently(lambda: self._store.put(finished.digest, content), LOG_AWAY, wait_seconds)
+        champion = await patiently(self._registry.champion, UNAVAILABLE, wait_seconds)
+        if champion and champion.bundle_digest == finished.digest:
+            return Decision(False, f"training gave champion {champion.model_version} again, bit by bit")
+        model = _model(run, finished, decision)
+        await patiently(lambda: self._registry.register(model), UNAVAILABLE, wait_seconds)
+        await self._told(lambda: self.announce(model), model)
+        return decision
+
+    async def announce(self, model: RegisteredModel) -> None:
+        """Tell those who serve."""
+        event = ModelEvent(
+            model_version=model.model_version,
+            bundle_digest=model.bundle_digest,
+            promoted=model.champion,
+            reason=model.reason,
+        )
+        event.decide_time.FromDatetime(model.create_time)
+        await announce(self._connection, self._names, event)
+        show(model)
+
+    async def announce_champion(self) -> None:
+        """Tell once more who the champion is, in case that the last telling was cut off."""
+        champion = await self._registry.champion()
+        if champion:
+            await self._told(lambda: self.announce(champion), champion)
+
+    async def _told(self, tell: Callable[[], Awaitable[None]], model: RegisteredModel) -> None:
+        """The registry has decided: that nobody could be told does not undo it."""
+        try:
+            await patiently(tell, LOG_AWAY, _TELL_SECONDS)
+        except LOG_AWAY as error:
+            _log.error("model not announced", model_version=model.model_version, reason=repr(error))
+
+
+def show(model: RegisteredModel) -> None:
+    """Show the champion's metric."""
+    if model.champion and _CANDIDATE_NDCG in model.metrics:
+        CHAMPION_NDCG.set(model.metrics[_CANDIDATE_NDCG])
+
+
+def _model(run: TrainingRun, finished: Finished, decision: Decision) -> RegisteredModel:
+    return RegisteredModel(
+        model_version=model_version(finished.digest),
+        bundle_digest=finished.digest,
+        run_id=run.run_id,
+        create_time=datetime.now(UTC),
+        champion=decision.promoted,
+        promoted=decision.promoted,
+        reason=decision.reason,
+        trained_to_position=run.trained_to_position,
+        item_count=finished.item_count,
+        metrics=finished.metrics,
+    )

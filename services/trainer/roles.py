@@ -1,0 +1,22 @@
+"""Which event types a domain's models learn from."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from services.trainer.model.sequences import EventRoles
+from shared.domain.preset import DomainPreset
+
+
+def roles_of(preset: DomainPreset) -> EventRoles:
+    """What enters a history is read, as in serving; of that, what has a weight above 0 is predicted; consumed
+    items are excluded."""
+    return EventRoles(
+        history=_codes(preset.in_history),
+        target=_codes(preset.in_history & (preset.weight > 0)),
+        seen=_codes(preset.consumes),
+    )
+
+
+def _codes(chosen: np.ndarray) -> frozenset[int]:
+    return frozenset(np.flatnonzero(chosen).tolist())

@@ -1,0 +1,173 @@
+"""The runs: at most one at a time, what became of the others, and news of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import structlog
+
+from freshet.trainer.v1.trainer_pb2 import TrainingRun, TrainingTrigger
+from services.trainer.gate import Decision
+from services.trainer.patience import first_line, patiently
+from services.trainer.progress import ENDED, RUNNING, RUNS, STOPPED, failed, new_run, state_word, succeeded
+from services.trainer.training_run import Conductor, RunFailedError
+from shared.adapters.database import UNAVAILABLE
+from shared.adapters.registry import Registry
+
+_log = structlog.get_logger("runs")
+_NEWS_SECONDS = 0.5
+_KEEP_SECONDS = 3600.0
+_KEEP_AT_STOP_SECONDS = 3.0
+_RECENT = 100
+
+
+class NotOpenError(Exception):
+    """The trainer is starting or stopping; no run can start."""
+
+
+class AlreadyRunningError(Exception):
+    """One run goes on; it is named by `run_id`."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"training run {run_id} goes on")
+        self.run_id = run_id
+
+
+class Runs:
+    """Starts, remembers and stops runs. Database errors pass through from all of it but `stop`."""
+
+    def __init__(self, registry: Registry, conductor: Conductor) -> None:
+        self._registry = registry
+        self._conductor = conductor
+        self._current: TrainingRun | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._starting = asyncio.Lock()
+        self._news = asyncio.Event()
+        self._open = False
+
+    @property
+    def running(self) -> bool:
+        """Whether a run goes on."""
+        return self._current is not None and self._current.state not in ENDED
+
+    async def open(self) -> None:
+        """End the runs that an earlier process left unfinished, then let runs start.
+
+        One whose model is registered had come to its end; the others failed.
+        """
+        models = {model.run_id: model for model in await self._registry.list_models(_RECENT)}
+        for run in await self._registry.list_runs(_RECENT):
+            if run.state in ENDED:
+                continue
+            model = models.get(run.run_id)
+            ended = failed(run, STOPPED)
+            if model:
+                ended = succeeded(run, model.model_version, Decision(model.promoted, model.reason))
+            await self._registry.save_run(ended)
+            _log.warning("a run was cut off", run_id=run.run_id, state=state_word(ended.state))
+        self._open = True
+
+    async def start(
+        self, trigger: TrainingTrigger, request_id: str = "", max_minutes: float = 0.0
+    ) -> TrainingRun:
+        """Start a run, or name the one that the same request started.
+
+        max_minutes: most time for learning; 0 for the setting. Raises AlreadyRunningError, NotOpenError.
+        """
+        async with self._starting:
+            if not self._open:
+                raise NotOpenError("the trainer is starting or stopping")
+            if request_id and (known := await self._registry.run_of_request(request_id)):
+                return self._newest(known)
+            if self._current is not None and self.running:
+                raise AlreadyRunningError(self._current.run_id)
+            run = new_run(trigger)
+            await self._registry.save_run(run, request_id)
+            self._current = run
+            self._task = asyncio.create_task(self._carry_out(run, max_minutes), name=f"run {run.run_id}")
+            return _copy(run)
+
+    async def get(self, run_id: str) -> TrainingRun | None:
+        """One run as it is now; None when there is none of that id."""
+        if self._current is not None and self._current.run_id == run_id:
+            return _copy(self._current)
+        return await self._registry.run(run_id)
+
+    async def newest(self, limit: int) -> list[TrainingRun]:
+        """The newest runs as they are now, the newest first."""
+        return [self._newest(run) for run in await self._registry.list_runs(limit)]
+
+    async def watch(self, run_id: str) -> AsyncIterator[TrainingRun]:
+        """The run whenever it has changed, at most twice a second, to its end. Nothing for an unknown id."""
+        while True:
+            news = self._news
+            run = await self.get(run_id)
+            if run is None:
+                return
+            yield run
+            if run.state in ENDED:
+                return
+            await asyncio.sleep(_NEWS_SECONDS)
+            await news.wait()
+
+    async def stop(self) -> None:
+        """End the run that goes on, as failed, and let none start. A second call does nothing."""
+        self._open = False
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _carry_out(self, run: TrainingRun, max_minutes: float) -> None:
+        _log.info("run starts", run_id=run.run_id, trigger=TrainingTrigger.Name(run.trigger))
+        RUNNING.set(1)
+        try:
+            ended = await self._conductor.conduct(run, max_minutes, self._note)
+        except RunFailedError as error:
+            ended = failed(run, str(error))
+        except asyncio.CancelledError:
+            await self._end(failed(run, STOPPED), _KEEP_AT_STOP_SECONDS)
+            raise
+        except Exception as error:
+            _log.error("run failed", run_id=run.run_id, exc_info=error)
+            ended = failed(run, f"a defect, see the log: {type(error).__name__}: {first_line(error)}")
+        await self._end(ended, _KEEP_SECONDS)
+
+    async def _end(self, ended: TrainingRun, keep_seconds: float) -> None:
+        """Store the end first, then tell: who has seen a run's end finds it in the database."""
+        try:
+            await patiently(lambda: self._registry.save_run(ended), UNAVAILABLE, keep_seconds)
+        except UNAVAILABLE as error:
+            _log.error("the run's end is not stored", run_id=ended.run_id, reason=first_line(error))
+        if ended.error:
+            _log.warning("run failed", run_id=ended.run_id, reason=ended.error)
+        RUNNING.set(0)
+        RUNS.labels(state_word(ended.state)).inc()
+        self._current = ended
+        self._tell()
+
+    async def _note(self, store: bool) -> None:
+        self._tell()
+        if store and self._current is not None:
+            try:
+                await self._registry.save_run(self._current)
+            except UNAVAILABLE as error:
+                _log.warning("the run's state is stored later", reason=first_line(error))
+
+    def _tell(self) -> None:
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    def _newest(self, run: TrainingRun) -> TrainingRun:
+        """What memory knows is newer than what is stored."""
+        if self._current is not None and self._current.run_id == run.run_id:
+            return _copy(self._current)
+        return run
+
+
+def _copy(run: TrainingRun) -> TrainingRun:
+    copy = TrainingRun()
+    copy.CopyFrom(run)
+    return copy

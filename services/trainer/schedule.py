@@ -1,0 +1,44 @@
+"""When a run is due: a function of what has happened since the last one."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from freshet.trainer.v1.trainer_pb2 import (
+    TRAINING_TRIGGER_NEW_EVENTS,
+    TRAINING_TRIGGER_SCHEDULE,
+    TrainingTrigger,
+)
+
+
+class Policy(NamedTuple):
+    """interval_seconds: from one run's start to the next; 0 for none. every_events: so many new events
+    start a run; 0 for none. retry_seconds: from the start of a run that failed to the next."""
+
+    interval_seconds: float
+    every_events: int
+    retry_seconds: float
+
+
+class Situation(NamedTuple):
+    """running: whether a run goes on. seconds_since_run: since the last run started, or since the service
+    did when there was none. last_failed: whether that run failed. new_events: in the archive, later than
+    what the newest model has learned."""
+
+    running: bool
+    seconds_since_run: float
+    last_failed: bool
+    new_events: int
+
+
+def next_trigger(policy: Policy, situation: Situation) -> TrainingTrigger | None:
+    """What makes a run due now; None when none is. Without new events none is ever due."""
+    if situation.running or situation.new_events == 0:
+        return None
+    if situation.last_failed and situation.seconds_since_run < policy.retry_seconds:
+        return None
+    if policy.every_events and situation.new_events >= policy.every_events:
+        return TRAINING_TRIGGER_NEW_EVENTS
+    if policy.interval_seconds and situation.seconds_since_run >= policy.interval_seconds:
+        return TRAINING_TRIGGER_SCHEDULE
+    return None

@@ -1,0 +1,153 @@
+"""The gRPC door."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import error_details_pb2
+
+from freshet.trainer.v1 import trainer_pb2, trainer_pb2_grpc
+from services.trainer.patience import first_line
+from services.trainer.runs import AlreadyRunningError, NotOpenError, Runs
+from shared.adapters.database import UNAVAILABLE
+from shared.adapters.registry import RegisteredModel, Registry
+from shared.domain.violation import Violation
+from shared.runtime.errors import Refusal, invalid_argument, not_found, unavailable
+from shared.runtime.rpc import streaming, unary
+
+_DEFAULT_PAGE, _LARGEST_PAGE = 20, 1000
+_LONGEST_REQUEST_ID = 128
+_LONGEST_MINUTES = 1440.0
+_RETRY_SECONDS = 30
+
+
+def refusing(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Turns what the runs and PostgreSQL raise into refusals."""
+
+    @functools.wraps(handler)
+    async def call(*arguments: Any) -> Any:
+        try:
+            return await handler(*arguments)
+        except (AlreadyRunningError, NotOpenError, *UNAVAILABLE) as error:
+            raise _refusal(error) from error
+
+    return call
+
+
+class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
+    """Translates between messages and runs; decides nothing."""
+
+    def __init__(self, runs: Runs, registry: Registry) -> None:
+        self._runs = runs
+        self._registry = registry
+
+    @unary
+    @refusing
+    async def StartTraining(
+        self, request: trainer_pb2.StartTrainingRequest, context: grpc.aio.ServicerContext
+    ) -> trainer_pb2.StartTrainingResponse:
+        _check(_start_violations(request))
+        run = await self._runs.start(
+            trainer_pb2.TRAINING_TRIGGER_REQUEST, request.request_id, request.max_minutes
+        )
+        return trainer_pb2.StartTrainingResponse(run=run)
+
+    @unary
+    @refusing
+    async def GetTrainingRun(
+        self, request: trainer_pb2.GetTrainingRunRequest, context: grpc.aio.ServicerContext
+    ) -> trainer_pb2.GetTrainingRunResponse:
+        return trainer_pb2.GetTrainingRunResponse(run=await self._run(request.run_id))
+
+    @unary
+    @refusing
+    async def ListTrainingRuns(
+        self, request: trainer_pb2.ListTrainingRunsRequest, context: grpc.aio.ServicerContext
+    ) -> trainer_pb2.ListTrainingRunsResponse:
+        runs = await self._runs.newest(_page(request.page_size))
+        return trainer_pb2.ListTrainingRunsResponse(runs=runs)
+
+    @streaming
+    async def WatchTrainingRun(
+        self, request: trainer_pb2.WatchTrainingRunRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[trainer_pb2.WatchTrainingRunResponse]:
+        try:
+            await self._run(request.run_id)
+            async for run in self._runs.watch(request.run_id):
+                yield trainer_pb2.WatchTrainingRunResponse(run=run)
+        except UNAVAILABLE as error:
+            raise _refusal(error) from error
+
+    @unary
+    @refusing
+    async def ListModels(
+        self, request: trainer_pb2.ListModelsRequest, context: grpc.aio.ServicerContext
+    ) -> trainer_pb2.ListModelsResponse:
+        models = await self._registry.list_models(_page(request.page_size))
+        return trainer_pb2.ListModelsResponse(models=map(_model, models))
+
+    async def _run(self, run_id: str) -> trainer_pb2.TrainingRun:
+        if not run_id:
+            raise invalid_argument([Violation("run_id", "is required", "REQUIRED")])
+        run = await self._runs.get(run_id)
+        if run is None:
+            raise not_found("run_id", f"there is no training run {run_id[:64]!r}")
+        return run
+
+
+def _start_violations(request: trainer_pb2.StartTrainingRequest) -> list[Violation]:
+    found = []
+    if len(request.request_id) > _LONGEST_REQUEST_ID:
+        text = f"has {len(request.request_id):,} characters; at most {_LONGEST_REQUEST_ID}"
+        found.append(Violation("request_id", text, "OUT_OF_RANGE"))
+    if not (math.isfinite(request.max_minutes) and 0.0 <= request.max_minutes <= _LONGEST_MINUTES):
+        text = f"is {request.max_minutes:g}; must lie from 0 to {_LONGEST_MINUTES:,.0f}"
+        found.append(Violation("max_minutes", text, "OUT_OF_RANGE"))
+    return found
+
+
+def _page(size: int) -> int:
+    if not 0 <= size <= _LARGEST_PAGE:
+        text = f"is {size}; must lie from 0 to {_LARGEST_PAGE:,}"
+        raise invalid_argument([Violation("page_size", text, "OUT_OF_RANGE")])
+    return size or _DEFAULT_PAGE
+
+
+def _check(violations: list[Violation]) -> None:
+    if violations:
+        raise invalid_argument(violations)
+
+
+def _refusal(error: Exception) -> Refusal:
+    if isinstance(error, AlreadyRunningError):
+        return _already_running(error)
+    if isinstance(error, NotOpenError):
+        return unavailable("TRAINER_NOT_READY", str(error))
+    return unavailable("DATABASE_UNAVAILABLE", f"PostgreSQL cannot be reached: {first_line(error)}")
+
+
+def _already_running(error: AlreadyRunningError) -> Refusal:
+    resource = error_details_pb2.ResourceInfo(
+        resource_type="run_id", resource_name=error.run_id, description=str(error)
+    )
+    retry = error_details_pb2.RetryInfo(retry_delay=Duration(seconds=_RETRY_SECONDS))
+    return Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "ALREADY_RUNNING", str(error), (resource, retry))
+
+
+def _model(model: RegisteredModel) -> trainer_pb2.Model:
+    answer = trainer_pb2.Model(
+        model_version=model.model_version,
+        run_id=model.run_id,
+        champion=model.champion,
+        decision=trainer_pb2.GateDecision(promoted=model.promoted, reason=model.reason),
+        trained_to_position=model.trained_to_position,
+        item_count=model.item_count,
+        metrics=model.metrics,
+    )
+    answer.create_time.FromDatetime(model.create_time)
+    return answer

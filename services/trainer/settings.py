@@ -1,0 +1,52 @@
+"""Settings of the trainer."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator
+
+from shared.adapters.presets import load_preset
+from shared.domain.preset import PresetError
+from shared.runtime.settings import ServiceSettings
+
+
+class TrainerSettings(ServiceSettings):
+    """FRESHET_... variables that only the trainer reads."""
+
+    grpc_address: str = Field("127.0.0.1:50054", description="where the service listens, host:port")
+    drain_grace_seconds: float = Field(2.0, ge=0, description="time that calls in flight have to end")
+    train_interval_seconds: float = Field(
+        3600.0, ge=0, description="from one run to the scheduled next; 0 for none"
+    )
+    train_every_events: int = Field(50_000, ge=0, description="new events that start a run; 0 for none")
+    train_retry_seconds: float = Field(
+        600.0, ge=0, description="pause of the triggers after a run that failed"
+    )
+    train_check_seconds: float = Field(2.0, gt=0, description="how often the triggers are checked")
+    train_archive_wait_seconds: float = Field(
+        300.0, gt=0, description="how long a run waits for the archive to hold the log"
+    )
+    train_publish_wait_seconds: float = Field(
+        600.0, gt=0, description="how long a finished model waits for NATS or PostgreSQL to be back"
+    )
+    train_max_minutes: float = Field(5.0, gt=0, le=1440, description="most time for learning, in minutes")
+    train_seed: int = Field(0, ge=0, description="seed of initialisation, order and dropout")
+    train_threads: int = Field(2, ge=1, le=256, description="threads that learn")
+    train_hold_out_share: float = Field(0.05, gt=0, lt=1, description="newest share of the log that judges")
+    train_hold_out_rows: int = Field(200_000, ge=1, description="most rows that judge")
+    train_min_judged_users: int = Field(30, ge=1, description="users with later traffic that a verdict needs")
+    history_length: int = Field(
+        50, ge=1, le=1000, description="events of a user's history that models are served"
+    )
+    bundle_store: str = Field(
+        "nats", min_length=1, description='where bundles are put: "nats", or a directory'
+    )
+    code_revision: str = Field("", description="revision of the code, for manifests; found out when empty")
+
+    @field_validator("domain")
+    @classmethod
+    def _known_preset(cls, value: str) -> str:
+        try:
+            load_preset(value)
+        except PresetError as error:
+            raise ValueError(str(error)) from error
+        return value

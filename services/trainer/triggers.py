@@ -1,0 +1,70 @@
+"""Starts the runs that nobody asks for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from datetime import UTC, datetime
+
+import structlog
+
+from freshet.trainer.v1.trainer_pb2 import TRAINING_STATE_FAILED
+from services.trainer.patience import first_line
+from services.trainer.runs import AlreadyRunningError, NotOpenError, Runs
+from services.trainer.schedule import Policy, Situation, next_trigger
+from shared.adapters.archive import Archive
+from shared.adapters.database import UNAVAILABLE
+from shared.adapters.registry import Registry
+
+_log = structlog.get_logger("triggers")
+
+
+class Triggers:
+    """Looks at the archive now and then, and asks the policy."""
+
+    def __init__(self, runs: Runs, archive: Archive, registry: Registry, policy: Policy) -> None:
+        self._runs = runs
+        self._archive = archive
+        self._registry = registry
+        self._policy = policy
+        self._since = time.time()
+        self._counted = (0, 0, 0)
+
+    async def run(self, check_seconds: float) -> None:
+        """Check until cancelled; what cannot be looked at now is looked at the next time."""
+        while True:
+            await asyncio.sleep(check_seconds)
+            try:
+                await self._check()
+            except UNAVAILABLE as error:
+                _log.warning("triggers wait for postgres", reason=first_line(error))
+
+    async def _check(self) -> None:
+        if self._runs.running:
+            return
+        trigger = next_trigger(self._policy, await self._situation())
+        if trigger is not None:
+            with contextlib.suppress(
+                AlreadyRunningError, NotOpenError
+            ):  # a call was quicker, or the end is near
+                await self._runs.start(trigger)
+
+    async def _situation(self) -> Situation:
+        last = next(iter(await self._runs.newest(1)), None)
+        started = last.start_time.ToDatetime(tzinfo=UTC).timestamp() if last else self._since
+        return Situation(
+            running=self._runs.running,
+            seconds_since_run=datetime.now(UTC).timestamp() - started,
+            last_failed=last is not None and last.state == TRAINING_STATE_FAILED,
+            new_events=await self._new_events(),
+        )
+
+    async def _new_events(self) -> int:
+        """Counted anew only when the archive or the newest model has moved."""
+        model = next(iter(await self._registry.list_models(1)), None)
+        learned = model.trained_to_position if model else 0
+        archived = await self._archive.position()
+        if (learned, archived) != self._counted[:2]:
+            self._counted = (learned, archived, await self._archive.count_after(learned))
+        return self._counted[2]

@@ -1,0 +1,69 @@
+"""The process that learns: `python -m services.trainer.worker REPORTS`, started by the trainer for one run.
+
+REPORTS is the number of the file descriptor that reports go to. Standard input brings the job as one line,
+and is then the leash: when it ends, so has the trainer, and this process ends at once.
+
+Decision: a process, not a thread. Learning keeps the interpreter busy for minutes; here it cannot hold up
+health checks or SIGTERM, runs at low priority, can be ended at any moment, and gives its memory back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import sys
+import threading
+
+import structlog
+
+from services.trainer.learning import Tell, learn, read
+from services.trainer.model.export import ExportError
+from services.trainer.model.plan import TrainingError
+from services.trainer.patience import first_line
+from services.trainer.reports import Failed, Job, Report, decode_job, encode_report
+from shared.adapters.database import UNAVAILABLE
+from shared.runtime.logs import configure_logs
+
+_log = structlog.get_logger("worker")
+_NICENESS = 10
+_LEASH_ENDED = 3
+
+
+def main() -> None:
+    """Do the one job, or say why not."""
+    os.nice(_NICENESS)
+    reports = os.fdopen(int(sys.argv[1]), "wb", buffering=0)
+    job = decode_job(sys.stdin.buffer.readline())
+    threading.Thread(target=_end_with_the_trainer, args=(job.directory,), daemon=True).start()
+    configure_logs("trainer", job.log_level)
+    logging.captureWarnings(True)
+    logging.getLogger("torch").setLevel(logging.ERROR)
+
+    def tell(report: Report) -> None:
+        reports.write(encode_report(report))
+
+    tell(_outcome(job, tell))
+
+
+def _outcome(job: Job, tell: Tell) -> Report:
+    try:
+        return learn(asyncio.run(read(job)), job, tell)
+    except (TrainingError, ExportError) as error:
+        return Failed(str(error))
+    except UNAVAILABLE as error:
+        return Failed(f"the archive could not be read: {first_line(error)}")
+    except Exception as error:
+        _log.error("learning failed", exc_info=error)
+        return Failed(f"a defect in learning, see the log: {type(error).__name__}: {first_line(error)}")
+
+
+def _end_with_the_trainer(directory: str) -> None:
+    sys.stdin.buffer.read()
+    shutil.rmtree(directory, ignore_errors=True)
+    os._exit(_LEASH_ENDED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""A bundle as bytes: a zip of the manifest, the encoder, the item table and golden inputs and outputs.
+
+Its digest is the sha256 of the manifest, which holds the sha256 of every other file. Files are stored uncompressed,
+in one order, with one date: the same content gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from shared.domain.manifest import ENCODER_OUTPUT, Manifest, ManifestError, model_version
+
+MANIFEST = "manifest.json"
+ENCODER = "user_encoder.onnx"
+ITEM_TABLE = "item_table.npz"
+GOLDEN = "golden.npz"
+_DATE = (1980, 1, 1, 0, 0, 0)
+
+
+class CorruptBundleError(ValueError):
+    """The bytes are no intact bundle; the message says what does not fit."""
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A model ready to serve.
+
+    item_keys (V,) uint64 ascending; item_vectors (V, D) float32; item_biases (V,) float32; encoder: ONNX bytes;
+    golden: a batch of the encoder's inputs by name, and its output.
+    """
+
+    manifest: Manifest
+    encoder: bytes
+    item_keys: np.ndarray
+    item_vectors: np.ndarray
+    item_biases: np.ndarray
+    golden: Mapping[str, np.ndarray]
+    digest: str = ""
+
+    @property
+    def version(self) -> str:
+        """The model version, from the digest."""
+        return model_version(self.digest)
+
+    @property
+    def golden_output(self) -> np.ndarray:
+        """The output (B, D) float32 that the encoder must give for the golden inputs."""
+        return self.golden[ENCODER_OUTPUT]
+
+
+def pack(bundle: Bundle) -> tuple[bytes, Bundle]:
+    """The bundle as bytes, and the bundle with digests filled in."""
+    table = {"keys": bundle.item_keys, "vectors": bundle.item_vectors, "biases": bundle.item_biases}
+    files = {ENCODER: bundle.encoder, GOLDEN: _npz(bundle.golden), ITEM_TABLE: _npz(table)}
+    manifest = replace(bundle.manifest, files={name: _sha256(content) for name, content in files.items()})
+    manifest.check()
+    content = manifest.to_json()
+    packed = _zip({MANIFEST: content, **files})
+    return packed, replace(bundle, manifest=manifest, digest=_sha256(content))
+
+
+def unpack(packed: bytes) -> Bundle:
+    """Parse and check a bundle. Raises CorruptBundleError when a digest, name or shape does not fit."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+            files = {name: archive.read(name) for name in archive.namelist()}
+        content = files.pop(MANIFEST)
+        manifest = Manifest.from_json(content)
+        _check_digests(manifest, files)
+        table = _arrays(files[ITEM_TABLE])
+        golden = _arrays(files[GOLDEN])
+        bundle = Bundle(
+            manifest, files[ENCODER], table["keys"], table["vectors"], table["biases"], golden, _sha256(content)
+        )
+    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError) as error:
+        raise CorruptBundleError(f"not an intact bundle: {error}") from error
+    _check_shapes(bundle)
+    return bundle
+
+
+def _check_digests(manifest: Manifest, files: Mapping[str, bytes]) -> None:
+    for name, expected in manifest.files.items():
+        if _sha256(files[name]) != expected:
+            raise ManifestError(f"{name} has another digest than the manifest says")
+
+
+def _check_shapes(bundle: Bundle) -> None:
+    items, dimension = bundle.manifest.item_count, bundle.manifest.dimension
+    expected = {"item_keys": (items,), "item_vectors": (items, dimension), "item_biases": (items,)}
+    for name, shape in expected.items():
+        if (actual := getattr(bundle, name).shape) != shape:
+            raise CorruptBundleError(f"{name} has shape {actual}, the manifest says {shape}")
+    if not (np.diff(bundle.item_keys) > 0).all():
+        raise CorruptBundleError("item_keys are not ascending and unique")
+    if not (np.isfinite(bundle.item_vectors).all() and np.isfinite(bundle.item_biases).all()):
+        raise CorruptBundleError("the item table holds numbers that are not finite")
+
+
+def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
+    files = {}
+    for name, array in arrays.items():
+        buffer = io.BytesIO()
+        np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
+        files[f"{name}.npy"] = buffer.getvalue()
+    return _zip(files)
+
+
+def _arrays(content: bytes) -> dict[str, np.ndarray]:
+    with np.load(io.BytesIO(content), allow_pickle=False) as loaded:
+        return {name: loaded[name] for name in loaded.files}
+
+
+def _zip(files: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(files):
+            archive.writestr(zipfile.ZipInfo(name, _DATE), files[name])
+    return buffer.getvalue()
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

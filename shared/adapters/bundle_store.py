@@ -1,0 +1,78 @@
+"""Where bundles travel: NATS Object Store, or a directory. Content-addressed: the digest is the name."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Protocol
+
+from nats.aio.client import Client
+from nats.js.api import ObjectStoreConfig
+from nats.js.errors import BucketNotFoundError, NotFoundError, ObjectNotFoundError
+from nats.js.object_store import ObjectStore
+
+from shared.adapters.streams import Names
+
+
+class BundleNotFoundError(LookupError):
+    """There is no bundle of that digest."""
+
+
+class BundleStore(Protocol):
+    """Keeps bundles as bytes by digest."""
+
+    async def put(self, digest: str, packed: bytes) -> None:
+        """Store a bundle. Storing the same one again changes nothing."""
+
+    async def get(self, digest: str) -> bytes:
+        """The bundle of that digest. Raises BundleNotFoundError."""
+
+
+class NatsBundleStore:
+    """Bundles in the namespace's BUNDLES bucket."""
+
+    def __init__(self, connection: Client, names: Names) -> None:
+        self._jetstream = connection.jetstream()
+        self._bucket = names.stream("BUNDLES")
+
+    async def put(self, digest: str, packed: bytes) -> None:
+        await (await self._open()).put(digest, packed)
+
+    async def get(self, digest: str) -> bytes:
+        try:
+            return (await (await self._open()).get(digest)).data or b""
+        except (ObjectNotFoundError, NotFoundError) as error:
+            raise BundleNotFoundError(digest) from error
+
+    async def _open(self) -> ObjectStore:
+        try:
+            return await self._jetstream.object_store(self._bucket)
+        except (BucketNotFoundError, NotFoundError):
+            return await self._jetstream.create_object_store(self._bucket, ObjectStoreConfig())
+
+
+class DirectoryBundleStore:
+    """Bundles as files of a directory that all services share."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    async def put(self, digest: str, packed: bytes) -> None:
+        await asyncio.to_thread(self._write, digest, packed)
+
+    def _write(self, digest: str, packed: bytes) -> None:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        unfinished = self._directory / f".{digest}.unfinished"
+        unfinished.write_bytes(packed)
+        unfinished.rename(self._directory / f"{digest}.bundle")
+
+    async def get(self, digest: str) -> bytes:
+        try:
+            return await asyncio.to_thread((self._directory / f"{digest}.bundle").read_bytes)
+        except FileNotFoundError as error:
+            raise BundleNotFoundError(digest) from error
+
+
+def bundle_store(url: str, connection: Client, names: Names) -> BundleStore:
+    """The store that a setting names: "nats", or a directory."""
+    return NatsBundleStore(connection, names) if url == "nats" else DirectoryBundleStore(Path(url))

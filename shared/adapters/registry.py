@@ -1,0 +1,107 @@
+"""The model registry in PostgreSQL, and the announcements that wake those who serve."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from freshet.log.v1.log_pb2 import ModelEvent
+from freshet.trainer.v1.trainer_pb2 import TrainingRun
+from nats.aio.client import Client
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from shared.adapters.streams import Names
+from shared.adapters.tables import models, training_runs
+
+
+@dataclass(frozen=True)
+class RegisteredModel:
+    """A row of the registry. metrics: by name; reason: of the gate's decision."""
+
+    model_version: str
+    bundle_digest: str
+    run_id: str
+    create_time: datetime
+    champion: bool
+    promoted: bool
+    reason: str
+    trained_to_position: int
+    item_count: int
+    metrics: dict[str, float]
+
+
+class Registry:
+    """Reads and writes models and training runs."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def register(self, model: RegisteredModel) -> None:
+        """Add a model; when it is `champion`, the champion before it ceases to be, in the same transaction.
+        A model that is there already keeps its row but for the decision."""
+        row = {column.name: getattr(model, column.name) for column in models.columns}
+        statement = insert(models).values(**row)
+        decided = {name: row[name] for name in ("champion", "promoted", "reason")}
+        async with self._engine.begin() as connection:
+            if model.champion:
+                await connection.execute(sa.update(models).where(models.c.champion).values(champion=False))
+            await connection.execute(
+                statement.on_conflict_do_update(index_elements=[models.c.model_version], set_=decided)
+            )
+
+    async def champion(self) -> RegisteredModel | None:
+        """The model that should serve; None before there is one."""
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(sa.select(models).where(models.c.champion))).mappings().first()
+        return RegisteredModel(**row) if row else None
+
+    async def list_models(self, limit: int) -> list[RegisteredModel]:
+        """The newest models, the newest first."""
+        query = sa.select(models).order_by(models.c.create_time.desc()).limit(limit)
+        async with self._engine.connect() as connection:
+            return [RegisteredModel(**row) for row in (await connection.execute(query)).mappings()]
+
+    async def save_run(self, run: TrainingRun, request_id: str = "") -> None:
+        """Store a run as it is now. request_id: of the call that started it; kept from the first save."""
+        statement = insert(training_runs).values(
+            run_id=run.run_id,
+            request_id=request_id or None,
+            start_time=run.start_time.ToDatetime(tzinfo=UTC),
+            payload=run.SerializeToString(),
+        )
+        newer = {"payload": statement.excluded.payload}
+        async with self._engine.begin() as connection:
+            await connection.execute(
+                statement.on_conflict_do_update(index_elements=[training_runs.c.run_id], set_=newer)
+            )
+
+    async def run(self, run_id: str) -> TrainingRun | None:
+        """One run; None when there is none of that id."""
+        return await self._one_run(training_runs.c.run_id == run_id)
+
+    async def run_of_request(self, request_id: str) -> TrainingRun | None:
+        """The run that a call with this request id started; None when there was none."""
+        return await self._one_run(training_runs.c.request_id == request_id)
+
+    async def _one_run(self, condition: sa.ColumnElement[bool]) -> TrainingRun | None:
+        async with self._engine.connect() as connection:
+            payload = (await connection.execute(sa.select(training_runs.c.payload).where(condition))).scalar()
+        return TrainingRun.FromString(payload) if payload is not None else None
+
+    async def list_runs(self, limit: int) -> Sequence[TrainingRun]:
+        """The newest runs, the newest first."""
+        query = sa.select(training_runs.c.payload).order_by(training_runs.c.start_time.desc()).limit(limit)
+        async with self._engine.connect() as connection:
+            return [TrainingRun.FromString(payload) for payload in (await connection.execute(query)).scalars()]
+
+
+
+
+
+async def announce(connection: Client, names: Names, event: ModelEvent) -> None:
+    """Tell those who serve models that there is news. The registry says what the champion is."""
+    kind = "promoted" if event.promoted else "kept"
+    await connection.jetstream().publish(names.subject(f"models.v1.{kind}"), event.SerializeToString())

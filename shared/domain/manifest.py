@@ -1,0 +1,85 @@
+"""What a bundle says about itself: enough to check it, to serve it, and to make it again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+
+FORMAT = 1
+VERSION_DIGITS = 16
+ENCODER_INPUTS = ("history_vectors", "event_type", "age_seconds", "mask")
+ENCODER_OUTPUT = "user_vector"
+
+
+class ManifestError(ValueError):
+    """The manifest cannot be used by this version; the message says why."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """Shape and dtype of one tensor; -1 in a shape is any length."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A model's description. Holds no clock time, so that the same training gives the same digest.
+
+    encoder: the kind, for example "transformer". dimension: D. item_count: V. history_length: T of serving.
+    log_from, log_to: positions learned from, both included. tensors: the encoder's inputs and output by name.
+    metrics: judged on traffic later than training. files: sha256 in hexadecimal of every other file of the bundle.
+    """
+
+    encoder: str
+    dimension: int
+    item_count: int
+    history_length: int
+    log_from: int
+    log_to: int
+    seed: int
+    code_revision: str
+    domain: str
+    tensors: Mapping[str, Tensor]
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    format: int = FORMAT
+
+    def to_json(self) -> bytes:
+        """The manifest as JSON, the same bytes for the same content."""
+        return json.dumps(asdict(self), sort_keys=True, indent=1).encode()
+
+    @classmethod
+    def from_json(cls, content: bytes) -> Manifest:
+        """Parse and check. Raises ManifestError."""
+        try:
+            values = json.loads(content)
+            if values.get("format") != FORMAT:
+                raise ManifestError(f"format {values.get('format')!r} is not {FORMAT}")
+            known = {each.name for each in fields(cls)}
+            values = {key: value for key, value in values.items() if key in known}
+            values["tensors"] = {
+                name: Tensor(each["dtype"], tuple(each["shape"])) for name, each in values["tensors"].items()
+            }
+            manifest = cls(**values)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            if isinstance(error, ManifestError):
+                raise
+            raise ManifestError(f"not a manifest: {error!r}") from error
+        manifest.check()
+        return manifest
+
+    def check(self) -> None:
+        """Raise ManifestError unless the encoder has the one signature that serving knows."""
+        missing = {*ENCODER_INPUTS, ENCODER_OUTPUT} - set(self.tensors)
+        if missing:
+            raise ManifestError(f"tensors are missing: {', '.join(sorted(missing))}")
+        if self.item_count < 1 or self.dimension < 1:
+            raise ManifestError(f"empty item table: {self.item_count} items of {self.dimension} dimensions")
+
+
+def model_version(bundle_digest: str) -> str:
+    """The version that people see: the first digits of the bundle's digest."""
+    return bundle_digest[:VERSION_DIGITS]

@@ -1,0 +1,34 @@
+"""Real brokers for all tests of the trainer; each world is a namespace with log and registry of its own."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from deploy.local.brokers import Brokers, BrokerSettings, local_brokers
+from tests.integration.trainer.world import World, worlds
+
+
+@pytest.fixture(scope="session")
+def _directory(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("trainer")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def brokers(_directory) -> AsyncIterator[Brokers]:
+    async with local_brokers(BrokerSettings(directory=_directory)) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def new_world(brokers, _directory) -> AsyncIterator[object]:
+    """Makes worlds, closed at the end: `await new_world()`."""
+    async with AsyncExitStack() as stack:
+        names = worlds()
+
+        async def make() -> World:
+            return await stack.enter_async_context(World.made(brokers, _directory, next(names)))
+
+        yield make

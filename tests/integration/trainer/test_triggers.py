@@ -1,0 +1,36 @@
+"""Runs that nobody asked for."""
+
+import pytest
+
+from freshet.trainer.v1 import trainer_pb2 as api
+from tests.integration.trainer.world import Trainer, eventually, walks
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def runs(trainer: Trainer) -> list[api.TrainingRun]:
+    return list((await trainer.stub.ListTrainingRuns(api.ListTrainingRunsRequest())).runs)
+
+
+async def first_run(trainer: Trainer) -> api.TrainingRun:
+    async def there_is_one() -> bool:
+        return bool(await runs(trainer))
+
+    await eventually(there_is_one)
+    return (await runs(trainer))[0]
+
+
+async def test_enough_new_events_start_a_run(new_world):
+    world = await new_world()
+    async with world.trainer(train_every_events="100", train_check_seconds="0.1") as trainer:
+        await world.happen(walks(range(5)))
+        run = await first_run(trainer)
+    assert run.trigger == api.TRAINING_TRIGGER_NEW_EVENTS
+
+
+async def test_the_schedule_starts_a_run(new_world):
+    world = await new_world()
+    await world.happen(walks(range(5)))
+    async with world.trainer(train_interval_seconds="0.2", train_check_seconds="0.1") as trainer:
+        run = await first_run(trainer)
+    assert run.trigger == api.TRAINING_TRIGGER_SCHEDULE

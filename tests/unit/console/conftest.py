@@ -1,0 +1,187 @@
+"""A loopback server that stands in for all services, small data sets, and running commands against them."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from click.testing import CliRunner, Result
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from freshet.feature.v1 import feature_pb2, feature_pb2_grpc
+from freshet.ingestion.v1 import ingestion_pb2, ingestion_pb2_grpc
+from freshet.ranking.v1 import ranking_pb2, ranking_pb2_grpc
+from freshet.trainer.v1 import trainer_pb2, trainer_pb2_grpc
+from services.console.command import cli
+from shared.client import SERVICES
+from shared.client.addresses import address_variable
+from shared.domain.consistency import encode_token
+
+ITEMS = "item\ttitle\tgenres\n1\tToy Story\tAnimation|Comedy\n2\tHeat\tAction\n3\tAlien\t\n"
+INTERACTIONS = (
+    "user\titem\ttimestamp\trating\n"
+    "u\t1\t874724710\t4.0\n"
+    "v\t2\t874724711\t3.0\n"
+    "u\t2\t874724712\t5.0\n"
+    "v\t3\t874724713\t1.0\n"
+    "u\t3\t874724714\t2.0\n"
+)
+
+
+@dataclass
+class World:
+    """What the stand-in has been told, and how it is to behave."""
+
+    events: list[Any] = field(default_factory=list)
+    items: list[Any] = field(default_factory=list)
+    event_ids: set[str] = field(default_factory=set)
+    unavailable_batches: int = 0
+    refused_items: set[str] = field(default_factory=set)
+    results: list[str] = field(default_factory=list)
+    run: trainer_pb2.TrainingRun = field(default_factory=trainer_pb2.TrainingRun)
+    busy: bool = False
+    recommend_requests: list[Any] = field(default_factory=list)
+
+
+class StandIn(
+    ingestion_pb2_grpc.IngestionServiceServicer,
+    feature_pb2_grpc.FeatureServiceServicer,
+    ranking_pb2_grpc.RankingServiceServicer,
+    trainer_pb2_grpc.TrainerServiceServicer,
+):
+    """All four services, as simple as the commands need them."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def BatchWriteUserEvents(self, request, context):
+        if self.world.unavailable_batches > 0:
+            self.world.unavailable_batches -= 1
+            status = ingestion_pb2.WRITE_STATUS_UNAVAILABLE
+            outcomes = [ingestion_pb2.WriteOutcome(id=e.event_id, status=status) for e in request.user_events]
+            return ingestion_pb2.BatchWriteUserEventsResponse(outcomes=outcomes)
+        outcomes = [self._outcome(event) for event in request.user_events]
+        token = encode_token({0: len(self.world.events)})
+        return ingestion_pb2.BatchWriteUserEventsResponse(outcomes=outcomes, consistency_token=token)
+
+    def _outcome(self, event):
+        status = ingestion_pb2.WRITE_STATUS_ACCEPTED
+        if event.event_id in self.world.event_ids:
+            status = ingestion_pb2.WRITE_STATUS_DUPLICATE
+        else:
+            self.world.events.append(event)
+        self.world.event_ids.add(event.event_id)
+        return ingestion_pb2.WriteOutcome(id=event.event_id, status=status)
+
+    def UpsertItems(self, request, context):
+        self.world.items += request.items
+        violation = ingestion_pb2.Violation(field="title", description="is too long", reason="OUT_OF_RANGE")
+        accepted, rejected = ingestion_pb2.WRITE_STATUS_ACCEPTED, ingestion_pb2.WRITE_STATUS_REJECTED
+        outcomes = [
+            ingestion_pb2.WriteOutcome(id=i.item_id, status=rejected, violations=[violation])
+            if i.item_id in self.world.refused_items
+            else ingestion_pb2.WriteOutcome(id=i.item_id, status=accepted)
+            for i in request.items
+        ]
+        return ingestion_pb2.UpsertItemsResponse(outcomes=outcomes)
+
+    def GetUserFeatures(self, request, context):
+        return feature_pb2.GetUserFeaturesResponse(consistency_token=encode_token({0: 41}))
+
+    def Recommend(self, request, context):
+        self.world.recommend_requests.append(request)
+        results = [
+            ranking_pb2.RecommendResult(item_id=item, score=1 / place, source="model", position=place)
+            for place, item in enumerate(self.world.results, start=1)
+        ]
+        return ranking_pb2.RecommendResponse(
+            results=results, degraded=[ranking_pb2.DEGRADED_REASON_NO_MODEL], attribution_token="a"
+        )
+
+    def GetModelStatus(self, request, context):
+        serving = ranking_pb2.ServingModel(model_version=self.world.run.model_version)
+        return ranking_pb2.GetModelStatusResponse(serving=serving, catalogue_item_count=3)
+
+    def StartTraining(self, request, context):
+        if self.world.busy:
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "run r0 is going on")
+        return trainer_pb2.StartTrainingResponse(run=trainer_pb2.TrainingRun(run_id=self.world.run.run_id))
+
+    def WatchTrainingRun(self, request, context):
+        training = trainer_pb2.TRAINING_STATE_TRAINING
+        run = trainer_pb2.TrainingRun(run_id="r1", state=training, step=1, total_steps=2, loss=0.5)
+        yield trainer_pb2.WatchTrainingRunResponse(run=run)
+        yield trainer_pb2.WatchTrainingRunResponse(run=self.world.run)
+
+    def ListTrainingRuns(self, request, context):
+        return trainer_pb2.ListTrainingRunsResponse(runs=[self.world.run])
+
+
+def succeeded(promoted: bool = True) -> trainer_pb2.TrainingRun:
+    """A run that ended with a model."""
+    return trainer_pb2.TrainingRun(
+        run_id="r1",
+        state=trainer_pb2.TRAINING_STATE_SUCCEEDED,
+        model_version="abc",
+        decision=trainer_pb2.GateDecision(promoted=promoted, reason="0.2 beats 0.1"),
+        metrics={"ndcg@10": 0.2},
+    )
+
+
+@pytest.fixture
+def world() -> World:
+    """What the stand-in of this test knows."""
+    return World(run=succeeded(), results=["3", "1"])
+
+
+@pytest.fixture
+def services(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """The stand-in on a free port, with the environment that leads to it."""
+    server = grpc.server(ThreadPoolExecutor(4))
+    stand_in = StandIn(world)
+    ingestion_pb2_grpc.add_IngestionServiceServicer_to_server(stand_in, server)
+    feature_pb2_grpc.add_FeatureServiceServicer_to_server(stand_in, server)
+    ranking_pb2_grpc.add_RankingServiceServicer_to_server(stand_in, server)
+    trainer_pb2_grpc.add_TrainerServiceServicer_to_server(stand_in, server)
+    servicer = health.HealthServicer()
+    servicer.set("", health_pb2.HealthCheckResponse.SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    for service in SERVICES:
+        monkeypatch.setenv(address_variable(service), target)
+    server.start()
+    yield world
+    server.stop(None).wait()
+
+
+@pytest.fixture
+def nobody(monkeypatch: pytest.MonkeyPatch) -> str:
+    """An environment that leads nowhere."""
+    for service in SERVICES:
+        monkeypatch.setenv(address_variable(service), "127.0.0.1:1")
+    return "127.0.0.1:1"
+
+
+@pytest.fixture
+def films(tmp_path: Path) -> Path:
+    """A small data set."""
+    directory = tmp_path / "films"
+    directory.mkdir()
+    (directory / "items.tsv").write_text(ITEMS)
+    (directory / "interactions.tsv").write_text(INTERACTIONS)
+    return directory
+
+
+def freshet(*arguments: object) -> Result:
+    """Runs a command; `result.stdout` and `result.stderr` are apart."""
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+
+
+def document(result: Result) -> Any:
+    """The JSON document of a command that went well."""
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)

@@ -1,0 +1,69 @@
+"""Reading data sets, and naming what is wrong with them."""
+
+import pytest
+
+from services.console.dataset import DatasetError, DatasetItem, Interaction, read_dataset
+
+
+def test_items_and_interactions_are_read_in_file_order(films):
+    dataset = read_dataset(films)
+    assert dataset.name == "films"
+    assert dataset.items[0] == DatasetItem("1", "Toy Story", ("Animation", "Comedy"))
+    assert dataset.items[2].genres == ()
+    assert dataset.interactions[0] == Interaction("u", "1", 874724710.0, 4.0)
+    assert [row.item for row in dataset.interactions] == ["1", "2", "2", "3", "3"]
+
+
+def test_columns_are_found_by_the_header_and_others_are_left_out(films):
+    (films / "interactions.tsv").write_text("rating\tdevice\titem\tuser\ttimestamp\n4\ttv\t1\tu\t5\n")
+    assert read_dataset(films).interactions == [Interaction("u", "1", 5.0, 4.0)]
+
+
+def test_windows_line_ends_are_understood(films):
+    (films / "interactions.tsv").write_bytes(b"user\titem\ttimestamp\trating\r\nu\t1\t5\t4\r\n")
+    assert read_dataset(films).interactions == [Interaction("u", "1", 5.0, 4.0)]
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("u\t1\t5", "3 fields, the header has 4"),
+        ("\t1\t5\t4", "user is empty"),
+        ("u\t1\tnoon\t4", "timestamp must be a number, not 'noon'"),
+        ("u\t1\t874724710000\t4", "timestamp must be seconds since 1970, not '874724710000'"),
+        ("u\t1\t-5\t4", "timestamp must be seconds since 1970"),
+        ("u\t1\t5\tnan", "rating must be a number, not 'nan'"),
+        ("", "1 fields"),
+    ],
+)
+def test_a_bad_line_is_named_by_its_number_and_the_others_are_read(films, line, why):
+    (films / "interactions.tsv").write_text(
+        f"user\titem\ttimestamp\trating\nu\t1\t5\t4\n{line}\nu\t2\t6\t4\n"
+    )
+    dataset = read_dataset(films)
+    assert len(dataset.interactions) == 2
+    assert str(dataset.bad_lines[0]).startswith(f"{films / 'interactions.tsv'}:3: {why}")
+
+
+def test_a_missing_column_is_named_with_those_that_are_needed(films):
+    (films / "items.tsv").write_text("item\tname\n1\tToy Story\n")
+    with pytest.raises(DatasetError, match=r"items.tsv:1: the header lacks title, genres; needed are item"):
+        read_dataset(films)
+
+
+def test_an_empty_file_lacks_its_header(films):
+    (films / "items.tsv").write_text("")
+    with pytest.raises(DatasetError, match="the header lacks item, title, genres"):
+        read_dataset(films)
+
+
+def test_a_missing_file_is_named(films):
+    (films / "items.tsv").unlink()
+    with pytest.raises(DatasetError, match=r"cannot read .*items.tsv: No such file"):
+        read_dataset(films)
+
+
+def test_another_encoding_is_named(films):
+    (films / "items.tsv").write_bytes("item\ttitle\tgenres\n1\tAmélie\t\n".encode("latin-1"))
+    with pytest.raises(DatasetError, match="is not UTF-8"):
+        read_dataset(films)

@@ -1,0 +1,99 @@
+"""A model is judged from its bundle as it was when it came out of training."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from services.trainer.champion import champion_scorer
+from services.trainer.judging import judge_candidate
+from services.trainer.model.evaluation import CaseOptions, leave_one_out
+from services.trainer.model.export import INPUT_NAMES
+from services.trainer.model.scoring import ModelScorer
+from services.trainer.model.sequences import EventRoles
+from services.trainer.packing import Packed, pack_model
+from services.trainer.reports import Job
+from shared.adapters.bundle import unpack
+from tests.unit.trainer.builders import random_model, walks
+from tests.unit.trainer_service.builders import JOB
+
+MODEL = random_model(n_items=12)
+ROLES = EventRoles()
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory) -> Job:
+    return JOB._replace(directory=str(tmp_path_factory.mktemp("job")))
+
+
+@pytest.fixture(scope="module")
+def packed(job) -> Packed:
+    return pack_model(MODEL, {"ndcg@10": 0.5}, 1, job)
+
+
+@pytest.fixture(scope="module")
+def as_champion(job, packed) -> Job:
+    return job._replace(champion_version="c0ffee", champion_bundle=str(packed.file))
+
+
+def test_a_packed_model_scores_as_the_trained_one(packed):
+    histories = leave_one_out(walks(n_items=20), CaseOptions(history_length=8)).cases.histories
+    found, expected = champion_scorer(packed.file, threads=1)(histories), ModelScorer(MODEL)(histories)
+    assert np.allclose(found, expected, atol=1e-4)
+
+
+def test_the_manifest_tells_how_the_model_was_made(packed):
+    manifest = unpack(packed.file.read_bytes()).manifest
+    made = (manifest.log_from, manifest.log_to, manifest.seed, manifest.code_revision, manifest.domain)
+    assert made == (1, 100, 3, "r1", "video")
+    assert (manifest.item_count, manifest.dimension, manifest.history_length) == (12, 8, 8)
+
+
+def test_the_manifest_tells_the_parity(packed):
+    metrics = unpack(packed.file.read_bytes()).manifest.metrics
+    assert metrics["ndcg@10"] == 0.5
+    assert metrics["parity"] <= 1e-4
+
+
+def test_the_manifest_tells_every_tensor_as_it_is(packed):
+    bundle = unpack(packed.file.read_bytes())
+    for name in (*INPUT_NAMES, "user_vector"):
+        tensor, example = bundle.manifest.tensors[name], bundle.golden[name]
+        assert tensor.dtype == example.dtype.name
+        assert all(said in (-1, real) for said, real in zip(tensor.shape, example.shape, strict=True))
+
+
+def test_the_same_model_makes_the_same_bundle(packed, job):
+    assert pack_model(MODEL, {"ndcg@10": 0.5}, 1, job).digest == packed.digest
+
+
+def test_candidate_champion_and_baselines_answer_the_same_questions(as_champion):
+    held = leave_one_out(walks(n_items=20), CaseOptions(history_length=8))
+    verdict = judge_candidate(MODEL, held, ROLES, as_champion)
+    assert verdict.metrics["champion/ndcg@10"] == pytest.approx(verdict.metrics["ndcg@10"])
+    assert verdict.evidence.users == verdict.metrics["judged_users"] == 30
+    assert verdict.evidence.champion_version == "c0ffee"
+    assert {"baseline/popular/ndcg@10", "baseline/recently_popular/ndcg@10"} <= set(verdict.metrics)
+
+
+def test_without_a_champion_there_is_none_in_the_evidence(job):
+    verdict = judge_candidate(MODEL, leave_one_out(walks()), ROLES, job)
+    assert verdict.evidence.champion_version == ""
+    assert not any(name.startswith("champion/") for name in verdict.metrics)
+
+
+def test_a_champion_whose_bundle_is_corrupt_is_told_of(as_champion, packed, tmp_path: Path):
+    broken = tmp_path / "broken.bundle"
+    broken.write_bytes(packed.file.read_bytes()[:-100])
+    verdict = judge_candidate(
+        MODEL, leave_one_out(walks()), ROLES, as_champion._replace(champion_bundle=str(broken))
+    )
+    assert verdict.evidence.champion_version == ""
+    assert "not an intact bundle" in verdict.evidence.champion_unreadable
+
+
+def test_without_questions_there_is_no_verdict(as_champion):
+    held = leave_one_out(walks(length=1))
+    verdict = judge_candidate(MODEL, held, ROLES, as_champion)
+    assert verdict.metrics == {"judged_users": 0.0}
+    assert verdict.evidence.users == 0

@@ -1,0 +1,77 @@
+"""What becomes champion, and what is said about it."""
+
+from services.trainer.gate import Evidence, decide
+
+FIRST = Evidence(users=100, candidate=0.12, popular=0.08, recent=0.11)
+LATER = FIRST._replace(champion_version="c0ffee", champion=0.10, difference=0.02, low=0.005, high=0.035)
+MIN_USERS = 30
+
+
+def test_a_first_model_that_beats_most_popular_is_promoted():
+    decision = decide(FIRST, MIN_USERS)
+    assert decision.promoted
+    assert decision.reason == (
+        "a first model's bar is most popular: NDCG@10 0.1200 beats 0.0800 on 100 users; "
+        "most popular of late has 0.1100"
+    )
+
+
+def test_a_first_model_that_does_not_beat_most_popular_is_refused():
+    decision = decide(FIRST._replace(candidate=0.07), MIN_USERS)
+    assert not decision.promoted
+    assert "NDCG@10 0.0700 does not beat 0.0800 on 100 users" in decision.reason
+
+
+def test_a_tie_with_most_popular_is_refused():
+    assert not decide(FIRST._replace(candidate=0.08), MIN_USERS).promoted
+
+
+def test_a_first_model_that_too_few_users_judge_is_refused():
+    decision = decide(FIRST._replace(users=29), MIN_USERS)
+    assert decision == (
+        False,
+        "too little traffic later than its training to judge by: 29 users, 30 are needed",
+    )
+
+
+def test_a_later_model_whose_interval_lies_above_zero_is_promoted():
+    decision = decide(LATER, MIN_USERS)
+    assert decision.promoted
+    assert decision.reason == (
+        "better than champion c0ffee: NDCG@10 0.1200 against 0.1000 on 100 users, difference +0.0200, "
+        "95 % interval +0.0050 to +0.0350"
+    )
+
+
+def test_a_later_model_whose_interval_holds_zero_is_refused():
+    decision = decide(LATER._replace(low=-0.001), MIN_USERS)
+    assert not decision.promoted
+    assert decision.reason.startswith("not clearly better than champion c0ffee")
+
+
+def test_an_interval_that_begins_at_zero_is_refused():
+    assert not decide(LATER._replace(low=0.0), MIN_USERS).promoted
+
+
+def test_a_later_model_that_is_worse_is_refused():
+    decision = decide(LATER._replace(difference=-0.02, low=-0.03, high=-0.01), MIN_USERS)
+    assert not decision.promoted
+    assert decision.reason.startswith("worse than champion c0ffee")
+
+
+def test_a_later_model_that_too_few_users_judge_is_refused():
+    decision = decide(LATER._replace(users=3), MIN_USERS)
+    assert decision == (
+        False,
+        "too little traffic later than both models' training to judge by: 3 users, 30 are needed",
+    )
+
+
+def test_beating_most_popular_does_not_help_against_a_champion():
+    assert not decide(LATER._replace(candidate=0.5, popular=0.0, low=-0.001), MIN_USERS).promoted
+
+
+def test_a_champion_that_cannot_be_read_leaves_most_popular_as_the_bar():
+    decision = decide(FIRST._replace(champion_unreadable="c0ffee is not in the bundle store"), MIN_USERS)
+    assert decision.promoted
+    assert decision.reason.startswith("the champion cannot be read (c0ffee is not in the bundle store)")

@@ -1,0 +1,101 @@
+"""In which order a model is published, and what a cut in between leaves."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from freshet.trainer.v1.trainer_pb2 import TRAINING_TRIGGER_REQUEST
+from services.trainer.gate import Decision, Evidence
+from services.trainer.progress import new_run
+from services.trainer.publishing import Publisher
+from services.trainer.reports import Finished
+from shared.adapters.registry import RegisteredModel
+from shared.adapters.streams import Names
+
+DIGEST = "ab" * 32
+PROMOTED = Decision(True, "better")
+
+
+@dataclass
+class Recorder:
+    """Store, registry and connection in one: notes what is done, fails at one step."""
+
+    done: list[str] = field(default_factory=list)
+    fails: str = ""
+    serving: RegisteredModel | None = None
+
+    def _do(self, step: str) -> None:
+        if step == self.fails:
+            raise OSError(f"{step} failed")
+        self.done.append(step)
+
+    async def put(self, digest: str, packed: bytes) -> None:
+        self._do("stored")
+
+    async def register(self, model: RegisteredModel) -> None:
+        self._do("registered")
+        self.serving = model
+
+    async def champion(self) -> RegisteredModel | None:
+        return self.serving
+
+    def jetstream(self) -> "Recorder":
+        return self
+
+    async def publish(self, subject: str, payload: bytes) -> None:
+        self._do(subject)
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Finished:
+    bundle = tmp_path / "candidate.bundle"
+    bundle.write_bytes(b"a model")
+    return Finished(DIGEST, str(bundle), 3, {"ndcg@10": 0.5}, Evidence(40, 0.5, 0.25))
+
+
+async def publish(recorder: Recorder, finished: Finished, decision: Decision = PROMOTED) -> Decision:
+    publisher = Publisher(recorder, Names(), recorder, recorder)
+    return await publisher.publish(new_run(TRAINING_TRIGGER_REQUEST), finished, decision, wait_seconds=0.0)
+
+
+async def test_a_bundle_is_stored_before_it_is_registered_and_told_of_last(finished):
+    recorder = Recorder()
+    await publish(recorder, finished)
+    assert recorder.done == ["stored", "registered", "models.v1.promoted"]
+
+
+async def test_a_model_that_was_not_promoted_is_published_too(finished):
+    recorder = Recorder()
+    await publish(recorder, finished, Decision(False, "worse"))
+    assert recorder.done == ["stored", "registered", "models.v1.kept"]
+    assert not recorder.serving.champion
+
+
+@pytest.mark.parametrize(("fails", "done"), [("stored", []), ("registered", ["stored"])])
+async def test_a_cut_leaves_no_champion(finished, fails, done):
+    recorder = Recorder(fails=fails)
+    with pytest.raises(OSError, match=fails):
+        await publish(recorder, finished)
+    assert (recorder.done, recorder.serving) == (done, None)
+
+
+async def test_a_champion_that_comes_out_again_stays_champion(finished):
+    recorder = Recorder()
+    await publish(recorder, finished)
+    decision = await publish(recorder, finished, Decision(False, "not clearly better"))
+    assert recorder.serving.champion
+    assert decision == (False, f"training gave champion {DIGEST[:16]} again, bit by bit")
+
+
+async def test_a_champion_is_told_of_once_more_at_a_start(finished):
+    recorder = Recorder()
+    await publish(recorder, finished)
+    await Publisher(recorder, Names(), recorder, recorder).announce_champion()
+    assert recorder.done[-2:] == ["models.v1.promoted", "models.v1.promoted"]
+
+
+async def test_without_a_champion_nobody_is_told():
+    recorder = Recorder()
+    await Publisher(recorder, Names(), recorder, recorder).announce_champion()
+    assert recorder.done == []

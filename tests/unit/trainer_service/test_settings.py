@@ -1,0 +1,27 @@
+"""Settings that make no sense are refused at the start."""
+
+import pytest
+from pydantic import ValidationError
+
+from services.trainer.settings import TrainerSettings
+
+
+def test_the_trainer_listens_on_loopback_by_default():
+    assert TrainerSettings().grpc_address == "127.0.0.1:50054"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"domain": "cars"},
+        {"train_max_minutes": 0},
+        {"train_hold_out_share": 1.0},
+        {"train_threads": 0},
+        {"history_length": 0},
+        {"bundle_store": ""},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_a_setting_without_meaning_is_refused(wrong):
+    with pytest.raises(ValidationError):
+        TrainerSettings(**wrong)
