@@ -30,7 +30,7 @@ from shared.client import FreshetError
     "--events-per-second", type=click.FloatRange(1), default=200.0, show_default=True, help="At most so many."
 )
 @click.option(
-    "--warm-up-events", type=click.IntRange(0), default=20_000, show_default=True, help="Events of the past."
+    "--warm-up-events", type=click.IntRange(0), default=60_000, show_default=True, help="Events of the past."
 )
 @click.option(
     "--json-lines", is_flag=True, help="JSON lines on stdout: first the addresses, then a snapshot every 5 s."

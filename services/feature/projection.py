@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 from nats.aio.client import Client
 from prometheus_client import Counter, Gauge, Histogram
 
-from shared.adapters.database import UNAVAILABLE
+from shared.adapters.database import DEFECTS, UNAVAILABLE
 from shared.adapters.event_codec import decode_event
 from shared.adapters.log_reader import LogMessage, LogReader, LogSource
 from shared.adapters.state_store import Snapshot, StateStore, take_snapshot
@@ -102,6 +102,8 @@ class Projection:
             await asyncio.sleep(self._checkpoint_seconds)
             try:
                 await self.checkpoint()
+            except DEFECTS:
+                raise
             except UNAVAILABLE as error:
                 _log.warning("checkpoint not written", reason=str(error).splitlines()[0])
 

@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from prometheus_client import Counter, Gauge
 
 from shared.adapters.archive import Archive, ArchiveBatch
-from shared.adapters.database import UNAVAILABLE
+from shared.adapters.database import DEFECTS, UNAVAILABLE
 from shared.adapters.log_reader import LogMessage, LogReader, LogSource
 from shared.adapters.streams import Names
 
@@ -65,6 +65,8 @@ async def _until_done(action):  # type: ignore[no-untyped-def]
     while True:
         try:
             return await action()
+        except DEFECTS:
+            raise
         except UNAVAILABLE as error:
             _log.warning("archive waits for postgres", reason=str(error).splitlines()[0])
             await asyncio.sleep(delay)

@@ -54,7 +54,7 @@ class Door:
             try:
                 subscription = subscription or await self._subscribe()
                 await self._work(await subscription.fetch(FETCH_MESSAGES, timeout=FETCH_SECONDS))
-            except (FetchTimeoutError, nats.errors.TimeoutError):
+            except (FetchTimeoutError, TimeoutError):
                 continue
             except (APIError, nats.errors.Error, OSError) as error:
                 _log.warning("door interrupted", reason=repr(error))

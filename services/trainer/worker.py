@@ -1,7 +1,7 @@
-"""The process that learns: `python -m services.trainer.worker REPORTS`, started by the trainer for one run.
+"""The process that learns: `python -m services.trainer.worker CHANNEL`, started by the trainer for one run.
 
-REPORTS is the number of the file descriptor that reports go to. Standard input brings the job as one line,
-and is then the leash: when it ends, so has the trainer, and this process ends at once.
+CHANNEL is the number of the socket's descriptor on which the job comes, as one line, and reports go. It is
+the leash, too: when it ends, so has the trainer, and this process ends at once.
 
 Decision: a process, not a thread. Learning keeps the interpreter busy for minutes; here it cannot hold up
 health checks or SIGTERM, runs at low priority, can be ended at any moment, and gives its memory back.
@@ -13,8 +13,10 @@ import asyncio
 import logging
 import os
 import shutil
+import socket
 import sys
 import threading
+from typing import BinaryIO
 
 import structlog
 
@@ -34,15 +36,16 @@ _LEASH_ENDED = 3
 def main() -> None:
     """Do the one job, or say why not."""
     os.nice(_NICENESS)
-    reports = os.fdopen(int(sys.argv[1]), "wb", buffering=0)
-    job = decode_job(sys.stdin.buffer.readline())
-    threading.Thread(target=_end_with_the_trainer, args=(job.directory,), daemon=True).start()
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    incoming = channel.makefile("rb")
+    job = decode_job(incoming.readline())
+    threading.Thread(target=_end_with_the_trainer, args=(incoming, job.directory), daemon=True).start()
     configure_logs("trainer", job.log_level)
     logging.captureWarnings(True)
     logging.getLogger("torch").setLevel(logging.ERROR)
 
     def tell(report: Report) -> None:
-        reports.write(encode_report(report))
+        channel.sendall(encode_report(report))
 
     tell(_outcome(job, tell))
 
@@ -59,8 +62,8 @@ def _outcome(job: Job, tell: Tell) -> Report:
         return Failed(f"a defect in learning, see the log: {type(error).__name__}: {first_line(error)}")
 
 
-def _end_with_the_trainer(directory: str) -> None:
-    sys.stdin.buffer.read()
+def _end_with_the_trainer(incoming: BinaryIO, directory: str) -> None:
+    incoming.read()
     shutil.rmtree(directory, ignore_errors=True)
     os._exit(_LEASH_ENDED)
 

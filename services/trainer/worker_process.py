@@ -1,9 +1,16 @@
-"""Runs the process that learns, and ends it."""
+"""Runs the process that learns, and ends it.
+
+Decision: `subprocess`, not asyncio's own processes. uvloop forks, and gRPC's fork handlers then closed the
+pipes of the new process in one of twenty starts under calls; `subprocess` starts by vfork, which runs no
+such handlers. One pair of sockets carries the job out and reports back; its end is the leash.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,51 +27,44 @@ async def working(job: Job) -> AsyncIterator[AsyncIterator[Report]]:
 
     The last report is Finished or Failed, also when the process died.
     """
-    reader, writer = os.pipe()
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = _start(job, theirs.fileno())
     try:
-        process = await _start(job, writer)
-    except BaseException:
-        os.close(reader)
-        raise
-    finally:
-        os.close(writer)
-    transport = None
-    try:
-        lines = asyncio.StreamReader(limit=_LONGEST_LINE)
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(lines), os.fdopen(reader, "rb", buffering=0)
-        )
-        yield _reports(process, lines)
+        lines, writer = await asyncio.open_connection(sock=ours, limit=_LONGEST_LINE)
+        try:
+            writer.write(encode_job(job))
+            yield _reports(process, lines)
+        finally:
+            writer.close()
     finally:
         await _end(process)
-        if transport is not None:
-            transport.close()
 
 
-async def _start(job: Job, reports: int) -> asyncio.subprocess.Process:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.trainer.worker", str(reports),
-        stdin=asyncio.subprocess.PIPE,
-        pass_fds=(reports,),
+def _start(job: Job, channel: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "services.trainer.worker", str(channel)],
+        stdin=subprocess.DEVNULL,
+        pass_fds=(channel,),
         env={**os.environ, **dict.fromkeys(_ENV_THREADS, str(job.threads))},
         start_new_session=True,
-    )  # fmt: skip
-    assert process.stdin is not None
-    process.stdin.write(encode_job(job))
-    return process
+    )
 
 
-async def _reports(process: asyncio.subprocess.Process, lines: asyncio.StreamReader) -> AsyncIterator[Report]:
+async def _reports(process: subprocess.Popen[bytes], lines: asyncio.StreamReader) -> AsyncIterator[Report]:
     ended = False
-    async for line in lines:
-        report = decode_report(line)
-        ended = isinstance(report, (Finished, Failed))
-        yield report
+    try:
+        async for line in lines:
+            report = decode_report(line)
+            ended = isinstance(report, (Finished, Failed))
+            yield report
+    except ConnectionResetError:
+        ended = False  # it died with the job unread
     if not ended:
-        yield Failed(f"the process that learns ended with code {await process.wait()}")
+        code = await asyncio.to_thread(process.wait)
+        yield Failed(f"the process that learns ended with code {code}")
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        process.kill()
-    await process.wait()
+async def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    await asyncio.to_thread(process.wait)

@@ -13,7 +13,7 @@ def bulk_insert(table: sa.Table) -> Insert:
     arrays = [sa.bindparam(column.name, type_=ARRAY(column.type)) for column in table.columns]
     arrived = sa.func.unnest(*arrays).table_valued(
         *[sa.column(column.name, column.type) for column in table.columns], name="arrived"
-    )
+    ).render_derived()
     return insert(table).from_select([column.name for column in table.columns], sa.select(arrived))
 
 

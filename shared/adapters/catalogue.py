@@ -6,6 +6,7 @@ It follows the log itself, so that a new item is known within milliseconds and P
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 import numpy as np
 import structlog
@@ -45,6 +46,10 @@ class Catalogue:
     def keys(self) -> np.ndarray:
         """Keys (n,) uint64 of all items, in no set order."""
         return np.fromiter(self._ids, np.uint64, len(self._ids))
+
+    def entries(self) -> Iterable[tuple[int, str]]:
+        """Keys and ids of all items, the first added first."""
+        return self._ids.items()
 
     def put(self, payload: bytes, position: int) -> None:
         """Take in one version of an item."""

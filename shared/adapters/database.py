@@ -8,13 +8,15 @@ from contextlib import asynccontextmanager
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from shared.adapters.tables import metadata
 
 _log = structlog.get_logger("database")
-UNAVAILABLE = (OSError, TimeoutError, OperationalError, InterfaceError, DBAPIError)
+DEFECTS = (ProgrammingError, DataError, IntegrityError, NotSupportedError)
+"""What a call raises because it is wrong in itself: trying again is of no use. Catch these before UNAVAILABLE."""
+UNAVAILABLE = (OSError, TimeoutError, DBAPIError)
 """What a call raises while PostgreSQL is away."""
 _FIRST_RETRY_SECONDS = 0.1
 _LONGEST_RETRY_SECONDS = 5.0
@@ -52,6 +54,8 @@ async def ensure_tables(engine: AsyncEngine, namespace: str) -> None:
     while True:
         try:
             return await _create(engine, namespace)
+        except DEFECTS:
+            raise
         except UNAVAILABLE as error:
             _log.warning("waiting for postgres", reason=str(error).splitlines()[0])
             await asyncio.sleep(delay)

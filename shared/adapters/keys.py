@@ -1,4 +1,4 @@
-"""Keys: what ids become inside. xxh3_64, deterministic on every machine, 8 bytes."""
+"""Keys: what ids become inside. xxh3_64 of the UTF-8 bytes, deterministic on every machine, 8 bytes."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ from collections.abc import Iterable
 import numpy as np
 from xxhash import xxh3_64_intdigest
 
-item_key = xxh3_64_intdigest
-"""Key of an item id."""
-user_key = xxh3_64_intdigest
-"""Key of a user id."""
-event_key = xxh3_64_intdigest
-"""Key of an event id."""
+
+def item_key(item_id: str) -> int:
+    """Key of an item id."""
+    return xxh3_64_intdigest(item_id.encode())
+
+
+user_key = item_key
+"""Key of a user id, made the same way."""
+event_key = item_key
+"""Key of an event id, made the same way."""
 
 
 def item_keys(item_ids: Iterable[str]) -> np.ndarray:
     """Keys (n,) uint64 of item ids."""
-    return np.fromiter(map(xxh3_64_intdigest, item_ids), np.uint64)
+    return np.fromiter(map(item_key, item_ids), np.uint64)
 
 
 def partition_of(key: int, partitions: int) -> int:

@@ -9,7 +9,7 @@ from deploy.local.shop.words import CATEGORIES, MAKERS, STYLES
 
 CATEGORY_NAMES, STYLE_NAMES = tuple(CATEGORIES), tuple(STYLES)
 MEDIAN_PRICE, PRICE_SPREAD = 40.0, 0.8
-POPULARITY_SPREAD = 1.0
+POPULARITY_SPREAD = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -45,7 +45,7 @@ class ShopSettings:
     seed: int = 1
     item_count: int = 1_000
     shopper_count: int = 300
-    warm_up_events: int = 20_000
+    warm_up_events: int = 60_000
     events_per_second: float = 200.0
 
 

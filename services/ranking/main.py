@@ -1,0 +1,64 @@
+"""Puts the ranking service together."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from functools import partial
+
+import grpc
+from freshet.ranking.v1.ranking_pb2_grpc import add_RankingServiceServicer_to_server
+
+from services.ranking.exposures import ExposureLog
+from services.ranking.model_slot import ModelSlot
+from services.ranking.model_watch import ModelWatch
+from services.ranking.recommender import Recommender
+from services.ranking.servicer import RankingServicer
+from services.ranking.settings import RankingSettings
+from services.ranking.user_states import Trending, UserStates
+from shared.adapters.bundle_store import bundle_store
+from shared.adapters.catalogue import Catalogue, caught_up
+from shared.adapters.connection import nats_connection
+from shared.adapters.database import database_engine
+from shared.adapters.log_writer import LogWriter
+from shared.adapters.registry import Registry
+from shared.adapters.streams import Names, ensure_streams
+from shared.runtime.life_cycle import MAX_MESSAGE_BYTES, Service, serve
+
+
+async def main(settings: RankingSettings) -> None:
+    """Open what the service needs, run it, close it."""
+    names = Names(settings.namespace)
+    async with AsyncExitStack() as stack:
+        nats = await stack.enter_async_context(nats_connection(settings.nats_url, "ranking"))
+        engine = await stack.enter_async_context(
+            database_engine(settings.database_url, settings.namespace, "ranking")
+        )
+        options = [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)]
+        channel = await stack.enter_async_context(grpc.aio.insecure_channel(settings.feature_address, options))
+        await ensure_streams(nats, names, settings.duplicate_window_seconds)
+        catalogue, log = Catalogue(), LogWriter(nats)
+        slot = ModelSlot(catalogue)
+        store = bundle_store(settings.bundle_store, nats, names)
+        watch = ModelWatch(slot, Registry(engine), store, settings.scorer_threads)
+        trending = Trending(channel, settings.trending_refresh_seconds)
+        states = UserStates(channel, settings.feature_timeout_seconds)
+        recommender = Recommender(states, trending, slot, catalogue, settings.batch_size)
+        recommender.max_waiting = settings.max_waiting
+        exposures = ExposureLog(log, names, settings.partitions)
+        servicer = RankingServicer(recommender, exposures, slot, catalogue, settings.partitions)
+        service = Service(
+            rpc_services=["freshet.ranking.v1.RankingService"],
+            register=partial(add_RankingServiceServicer_to_server, servicer),
+            workers=[
+                log.run,
+                exposures.run,
+                recommender.run,
+                trending.follow,
+                watch.refresh_catalogue,
+                partial(catalogue.follow, nats, names),
+                partial(watch.run, nats, names),
+            ],
+            ready=partial(caught_up, catalogue, nats, names),
+            drain=exposures.drain,
+        )
+        await serve(settings, service)

@@ -1,0 +1,89 @@
+"""The model in service, with the item ids that the catalogue gives its rows. Swapped as one reference."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+from prometheus_client import Counter, Gauge
+
+from services.ranking.scorer import Scorer
+from shared.adapters.catalogue import Catalogue
+
+REFUSED_KEPT = 20
+MODEL_SWAPS = Counter("freshet_model_swaps_total", "Models that came into service.")
+MODELS_REFUSED = Counter("freshet_models_refused_total", "Bundles that did not pass a check.")
+MODEL_SINCE = Gauge("freshet_model_serving_since_seconds", "When the model in service came into service.")
+
+
+@dataclass(frozen=True, eq=False)
+class ServingModel:
+    """A scorer and what the catalogue says about its rows at one moment.
+
+    item_ids: by row, None where the catalogue does not know the item. withheld (V,) float32: 0 for rows that may be
+    recommended, -inf for the others; added to scores.
+    """
+
+    scorer: Scorer
+    create_time: datetime
+    serving_time: datetime
+    catalogue_version: int
+    item_ids: list[str | None]
+    withheld: np.ndarray
+
+    @property
+    def version(self) -> str:
+        """The model version."""
+        return self.scorer.bundle.version
+
+    @property
+    def recommendable(self) -> int:
+        """How many rows may be recommended."""
+        return int((self.withheld == 0).sum())
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A bundle that did not come into service."""
+
+    model_version: str
+    reason: str
+    refuse_time: datetime
+
+
+class ModelSlot:
+    """Holds the model in service. A request takes `current` once and keeps it to its end."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.current: ServingModel | None = None
+        self.refused: deque[Refusal] = deque(maxlen=REFUSED_KEPT)
+        self.swap_count = 0
+        self._catalogue = catalogue
+
+    def swap(self, scorer: Scorer, create_time: datetime) -> None:
+        """Put a checked and warm scorer into service."""
+        self.current = self._view(scorer, create_time, datetime.now(UTC))
+        self.swap_count += 1
+        MODEL_SWAPS.inc()
+        MODEL_SINCE.set(time.time())
+
+    def refuse(self, model_version: str, reason: str) -> None:
+        """Note that a bundle was not taken."""
+        self.refused.appendleft(Refusal(model_version, reason, datetime.now(UTC)))
+        MODELS_REFUSED.inc()
+
+    def refresh(self) -> None:
+        """Take in what the catalogue has learned since."""
+        current = self.current
+        if current is not None and current.catalogue_version != self._catalogue.version:
+            self.current = self._view(current.scorer, current.create_time, current.serving_time)
+
+    def _view(self, scorer: Scorer, create_time: datetime, serving_time: datetime) -> ServingModel:
+        version = self._catalogue.version
+        item_ids = [self._catalogue.id_of(key) for key in scorer.item_keys.tolist()]
+        known = np.fromiter((item_id is not None for item_id in item_ids), bool, len(item_ids))
+        withheld = np.where(known, np.float32(0), np.float32(-np.inf))
+        return ServingModel(scorer, create_time, serving_time, version, item_ids, withheld)

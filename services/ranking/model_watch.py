@@ -1,0 +1,104 @@
+"""Keeps the champion in service: the registry says which model it is, the MODELS stream says when to look."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import nats.errors
+import structlog
+from freshet.log.v1.log_pb2 import ModelEvent
+from nats.aio.client import Client
+from nats.js.errors import Error as JetStreamError
+
+from services.ranking.model_slot import ModelSlot
+from services.ranking.scorer import Scorer
+from shared.adapters.bundle import CorruptBundleError, unpack
+from shared.adapters.bundle_store import BundleNotFoundError, BundleStore
+from shared.adapters.database import UNAVAILABLE
+from shared.adapters.log_reader import LogReader, LogSource
+from shared.adapters.registry import Registry
+from shared.adapters.streams import Names
+from shared.domain.manifest import model_version
+
+_log = structlog.get_logger("model_watch")
+RETRY_SECONDS = 2.0
+CATALOGUE_REFRESH_SECONDS = 0.5
+DATABASE_TIMEOUT_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class _Champion:
+    digest: str
+    create_time: datetime
+
+
+@dataclass
+class ModelWatch:
+    """Loads, checks, warms and swaps."""
+
+    slot: ModelSlot
+    registry: Registry
+    store: BundleStore
+    scorer_threads: int = 1
+    _announced: _Champion | None = None
+
+    async def run(self, connection: Client, names: Names) -> None:
+        """Look at each announcement, and once more after a failure, until cancelled."""
+        async for _ in self._announcements(connection, names):
+            while not await self._look():
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def refresh_catalogue(self) -> None:
+        """Let new items of the catalogue become recommendable, until cancelled."""
+        while True:
+            await asyncio.sleep(CATALOGUE_REFRESH_SECONDS)
+            self.slot.refresh()
+
+    async def _announcements(self, connection: Client, names: Names) -> AsyncIterator[None]:
+        source = LogSource(names.stream("MODELS"), [names.subject("models.v1.promoted")], last_per_subject=True)
+        async for batch in LogReader(connection, source).batches():
+            event = ModelEvent.FromString(batch[-1].payload)
+            self._announced = _Champion(event.bundle_digest, event.decide_time.ToDatetime(tzinfo=UTC))
+            yield
+
+    async def _look(self) -> bool:
+        """Bring the champion into service. False when it should be tried again."""
+        champion = await self._champion()
+        if champion is None or self._serves(champion.digest):
+            return True
+        version = model_version(champion.digest)
+        try:
+            packed = await self.store.get(champion.digest)
+            scorer = await asyncio.to_thread(self._load, packed, champion.digest)
+        except (BundleNotFoundError, CorruptBundleError) as error:
+            self.slot.refuse(version, f"{type(error).__name__}: {error}")
+            _log.error("model refused", model_version=version, reason=str(error))
+            return True
+        except (nats.errors.Error, JetStreamError, OSError, TimeoutError) as error:
+            _log.warning("bundle cannot be fetched now", model_version=version, reason=repr(error))
+            return False
+        self.slot.swap(scorer, champion.create_time)
+        _log.info("model swapped", model_version=version, items=len(scorer.item_keys))
+        return True
+
+    async def _champion(self) -> _Champion | None:
+        """From the registry; while PostgreSQL is away, from the newest announcement."""
+        try:
+            model = await asyncio.wait_for(self.registry.champion(), DATABASE_TIMEOUT_SECONDS)
+        except UNAVAILABLE as error:
+            _log.warning("registry cannot be asked; the announcement counts", reason=str(error).splitlines()[:1])
+            return self._announced
+        return _Champion(model.bundle_digest, model.create_time) if model else None
+
+    def _serves(self, digest: str) -> bool:
+        current = self.slot.current
+        return current is not None and current.scorer.bundle.digest == digest
+
+    def _load(self, packed: bytes, digest: str) -> Scorer:
+        bundle = unpack(packed)
+        if bundle.digest != digest:
+            raise CorruptBundleError(f"its digest is {bundle.digest[:16]}, not {digest[:16]}")
+        return Scorer(bundle, self.scorer_threads)

@@ -1,0 +1,129 @@
+"""Answers calls in batches: what waits while one batch is scored makes up the next. Nothing waits for a batch to fill.
+
+Calls whose token is further than any state seen yet wait for the feature service in batches of their own, so that they
+hold up nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from prometheus_client import Histogram
+
+from services.ranking.model_slot import ModelSlot, ServingModel
+from services.ranking.policy import Answer, Fallback, Wish, rank
+from services.ranking.user_states import Trending, UserState, UserStates
+from shared.adapters.catalogue import Catalogue
+from shared.runtime.errors import overloaded
+
+BATCHES_AT_ONCE = 2
+THREAD_FROM_SCORES = 200_000
+"""From this many scores on a batch is scored in a thread, so that the event loop stays free."""
+BATCH_CALLS = Histogram(
+    "freshet_recommend_batch_calls", "Calls scored together.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+)
+
+
+@dataclass(slots=True)
+class Call:
+    """One call to answer. wait_seconds: how long it may wait for `min_position`."""
+
+    user_key: int
+    min_position: int
+    wait_seconds: float
+    wish: Wish
+
+
+@dataclass(slots=True)
+class Served:
+    """An answer and what it came from."""
+
+    answer: Answer
+    state: UserState
+    model: ServingModel | None
+    time_ms: int
+
+
+@dataclass(slots=True)
+class _Waiting:
+    call: Call
+    done: asyncio.Future[Served]
+
+
+class Recommender:
+    """Batches calls, reads states, ranks."""
+
+    def __init__(
+        self, states: UserStates, trending: Trending, slot: ModelSlot, catalogue: Catalogue, batch_size: int = 32
+    ) -> None:
+        self._states = states
+        self._trending = trending
+        self._slot = slot
+        self._catalogue = catalogue
+        self._batch_size = batch_size
+        self._waiting: deque[_Waiting] = deque()
+        self._arrived = asyncio.Event()
+        self._apart: set[asyncio.Task[None]] = set()
+        self.max_waiting = 1024
+
+    async def recommend(self, call: Call) -> Served:
+        """Answer one call. Raises Refusal RESOURCE_EXHAUSTED when too many wait."""
+        if len(self._waiting) >= self.max_waiting:
+            raise overloaded(f"{len(self._waiting)} calls wait already")
+        waiting = _Waiting(call, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._arrived.set()
+        return await waiting.done
+
+    async def run(self) -> None:
+        """Answer what arrives until cancelled."""
+        async with asyncio.TaskGroup() as loops:
+            for _ in range(BATCHES_AT_ONCE):
+                loops.create_task(self._loop())
+
+    async def _loop(self) -> None:
+        while True:
+            await self._arrived.wait()
+            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._batch_size))]
+            if not self._waiting:
+                self._arrived.clear()
+            at_once = [each for each in batch if each.call.min_position <= self._states.position]
+            if len(at_once) < len(batch):
+                self._answer_apart([each for each in batch if each.call.min_position > self._states.position])
+            if at_once:
+                await self._answer(at_once, 0.0)
+
+    def _answer_apart(self, batch: Sequence[_Waiting]) -> None:
+        wait_seconds = min(each.call.wait_seconds for each in batch)
+        task = asyncio.create_task(self._answer(batch, wait_seconds))
+        self._apart.add(task)
+        task.add_done_callback(self._apart.discard)
+
+    async def _answer(self, batch: Sequence[_Waiting], wait_seconds: float) -> None:
+        try:
+            served = await self._serve([each.call for each in batch], wait_seconds)
+        except Exception as error:  # whatever it is belongs to the callers, not to the loop
+            for each in batch:
+                if not each.done.done():
+                    each.done.set_exception(error)
+            return
+        for each, one in zip(batch, served, strict=True):
+            if not each.done.done():
+                each.done.set_result(one)
+
+    async def _serve(self, calls: Sequence[Call], wait_seconds: float) -> list[Served]:
+        BATCH_CALLS.observe(len(calls))
+        positions = [call.min_position for call in calls]
+        states = await self._states.read([call.user_key for call in calls], positions, wait_seconds)
+        model, time_ms = self._slot.current, time.time_ns() // 1_000_000
+        fallback = Fallback(self._trending.item_keys, self._trending.scores, self._catalogue)
+        arguments = ([call.wish for call in calls], states, model, fallback, time_ms)
+        if model is not None and len(calls) * len(model.item_ids) > THREAD_FROM_SCORES:
+            answers = await asyncio.to_thread(rank, *arguments)
+        else:
+            answers = rank(*arguments)
+        return [Served(answer, state, model, time_ms) for answer, state in zip(answers, states, strict=True)]

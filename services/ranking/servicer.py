@@ -1,0 +1,120 @@
+"""The public ranking API."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from itertools import count
+
+import grpc
+import numpy as np
+from freshet.ranking.v1 import ranking_pb2, ranking_pb2_grpc
+from freshet.ranking.v1.ranking_pb2 import DegradedReason, RecommendRequest, RecommendResponse, RecommendResult
+from google.protobuf.timestamp_pb2 import Timestamp
+from nats.nuid import NUID
+
+from services.ranking.exposures import ExposureLog, Shown
+from services.ranking.model_slot import ModelSlot
+from services.ranking.policy import Wish
+from services.ranking.recommender import Call, Recommender, Served
+from services.ranking.request import check, min_position
+from shared.adapters.catalogue import Catalogue
+from shared.adapters.keys import item_keys, partition_of, user_key
+from shared.domain.consistency import encode_token
+from shared.runtime.errors import token_not_reached, unavailable
+from shared.runtime.rpc import remaining_seconds, unary
+
+DEFAULT_PAGE_SIZE = 20
+LONGEST_WAIT_SECONDS = 5.0
+_NONE = np.empty(0, np.uint64)
+
+
+class RankingServicer(ranking_pb2_grpc.RankingServiceServicer):
+    """Translates between messages and the recommender."""
+
+    def __init__(
+        self, recommender: Recommender, exposures: ExposureLog, slot: ModelSlot, catalogue: Catalogue, partitions: int
+    ) -> None:
+        self._recommender = recommender
+        self._exposures = exposures
+        self._slot = slot
+        self._catalogue = catalogue
+        self._partitions = partitions
+        self._process, self._numbers = NUID().next().decode(), count(1)
+
+    @unary
+    async def Recommend(self, request: RecommendRequest, context: grpc.aio.ServicerContext) -> RecommendResponse:
+        check(request)
+        if request.validate_only:
+            return RecommendResponse()
+        key = user_key(request.user_id)
+        partition = partition_of(key, self._partitions)
+        wanted = min_position(request.min_consistency_token, partition)
+        excluded = item_keys(request.exclude_item_ids) if request.exclude_item_ids else _NONE
+        wait_seconds = remaining_seconds(context, LONGEST_WAIT_SECONDS) if wanted else 0.0
+        wish = Wish(request.page_size or DEFAULT_PAGE_SIZE, excluded)
+        served = await self._recommender.recommend(Call(key, wanted, wait_seconds, wish))
+        _honour_token(wanted, served)
+        token = f"{self._process}{next(self._numbers):x}"
+        self._exposures.add(Shown(request, token, served))
+        return _response(served, token, partition)
+
+    @unary
+    async def GetModelStatus(
+        self, request: ranking_pb2.GetModelStatusRequest, context: grpc.aio.ServicerContext
+    ) -> ranking_pb2.GetModelStatusResponse:
+        current = self._slot.current
+        response = ranking_pb2.GetModelStatusResponse(
+            swap_count=self._slot.swap_count, catalogue_item_count=len(self._catalogue)
+        )
+        for refusal in self._slot.refused:
+            response.refused.add(
+                model_version=refusal.model_version, reason=refusal.reason, refuse_time=_timestamp(refusal.refuse_time)
+            )
+        if current is not None:
+            response.recommendable_item_count = current.recommendable
+            response.serving.model_version = current.version
+            response.serving.create_time.CopyFrom(_timestamp(current.create_time))
+            response.serving.serving_time.CopyFrom(_timestamp(current.serving_time))
+            response.serving.trained_to_position = current.scorer.bundle.manifest.log_to
+            response.serving.item_count = len(current.item_ids)
+        return response
+
+
+def _honour_token(wanted: int, served: Served) -> None:
+    """Raise rather than answer with older state than the caller asked for."""
+    if wanted <= served.state.position:
+        return
+    if served.state.stale:
+        raise unavailable("FEATURES_UNAVAILABLE", "the feature service does not answer; the token cannot be honoured")
+    raise token_not_reached(f"the state reflects position {served.state.position}, not yet {wanted}")
+
+
+def _response(served: Served, attribution_token: str, partition: int) -> RecommendResponse:
+    position = served.state.position
+    return RecommendResponse(
+        results=[
+            RecommendResult(item_id=item.item_id, score=item.score, source=item.source, position=place, propensity=1.0)
+            for place, item in enumerate(served.answer.items, 1)
+        ],
+        attribution_token=attribution_token,
+        model_version=served.model.version if served.model and served.answer.by_model else "",
+        consistency_token=encode_token({partition: position}) if position else "",
+        degraded=_degraded(served),
+    )
+
+
+def _degraded(served: Served) -> list[DegradedReason]:
+    reasons = []
+    if served.state.stale:
+        reasons.append(DegradedReason.DEGRADED_REASON_FEATURES_UNAVAILABLE)
+    if served.model is None:
+        reasons.append(DegradedReason.DEGRADED_REASON_NO_MODEL)
+    elif not served.answer.by_model:
+        reasons.append(DegradedReason.DEGRADED_REASON_NO_HISTORY)
+    return reasons
+
+
+def _timestamp(moment: datetime) -> Timestamp:
+    timestamp = Timestamp()
+    timestamp.FromDatetime(moment)
+    return timestamp

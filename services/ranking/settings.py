@@ -1,0 +1,20 @@
+"""Settings of the ranking service."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from shared.runtime.settings import ServiceSettings
+
+
+class RankingSettings(ServiceSettings):
+    """FRESHET_... variables that only ranking reads."""
+
+    grpc_address: str = Field("127.0.0.1:50053", description="where the service listens, host:port")
+    feature_address: str = Field("127.0.0.1:50052", description="the feature service, host:port")
+    bundle_store: str = Field("nats", description='where bundles are: "nats" or a directory')
+    max_waiting: int = Field(1024, ge=1, description="calls that may wait; more are refused")
+    batch_size: int = Field(32, ge=1, le=512, description="most calls that are scored together")
+    feature_timeout_seconds: float = Field(0.5, gt=0, description="then the last known state is used")
+    trending_refresh_seconds: float = Field(1.0, gt=0, description="time between reads of what is trending")
+    scorer_threads: int = Field(1, ge=1, description="threads of one onnxruntime call")
