@@ -65,7 +65,7 @@ class SuiteSettings(BrokerSettings):
     `domain` and `log_level` None leave the choice to the services. Times are in seconds.
     """
 
-    namespace: str = "freshet"
+    namespace: str = ""
     domain: str | None = None
     log_level: str | None = None
     services: tuple[str, ...] = SERVICES
@@ -93,7 +93,7 @@ class SuiteSettings(BrokerSettings):
             postgres_port=ports.read(POSTGRES_PORT_VARIABLE, 15432),
             nats_url=environ.get("FRESHET_NATS_URL") or None,
             database_url=environ.get("FRESHET_DATABASE_URL") or None,
-            namespace=environ.get("FRESHET_NAMESPACE") or "freshet",
+            namespace=environ.get("FRESHET_NAMESPACE") or "",
             domain=environ.get("FRESHET_DOMAIN") or None,
             log_level=environ.get("FRESHET_LOG_LEVEL") or None,
             grpc_ports={name: ports.read(grpc_port_variable(name), GRPC_PORTS[name]) for name in SERVICES},

@@ -6,9 +6,9 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 import grpc
+
 from freshet.feature.v1.feature_pb2_grpc import add_FeatureServiceServicer_to_server
 from freshet.feature.v1.state_pb2_grpc import add_StateServiceServicer_to_server
-
 from services.feature.projection import Projection
 from services.feature.servicer import FeatureServicer
 from services.feature.settings import FeatureSettings

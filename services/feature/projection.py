@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from itertools import count
 
 import structlog
-from freshet.event.v1.event_pb2 import UserEvent
 from google.protobuf.message import DecodeError
 from nats.aio.client import Client
 from prometheus_client import Counter, Gauge, Histogram
 
+from freshet.event.v1.event_pb2 import UserEvent
 from shared.adapters.database import DEFECTS, UNAVAILABLE
 from shared.adapters.event_codec import decode_event
 from shared.adapters.log_reader import LogMessage, LogReader, LogSource
@@ -32,7 +32,9 @@ CHECKPOINT_SECONDS = Histogram("freshet_checkpoint_seconds", "Time to write a ch
 class Projection:
     """The state of the partitions that this instance owns."""
 
-    def __init__(self, states: Mapping[int, PartitionState], store: StateStore, checkpoint_seconds: float) -> None:
+    def __init__(
+        self, states: Mapping[int, PartitionState], store: StateStore, checkpoint_seconds: float
+    ) -> None:
         self.states = states
         self.position = 0
         self._store = store
@@ -46,7 +48,9 @@ class Projection:
     async def load(self) -> None:
         """Take up the stored state."""
         self.position = self._checkpointed = await self._store.load(self.states)
-        _log.info("state loaded", position=self.position, users=sum(len(s.users) for s in self.states.values()))
+        _log.info(
+            "state loaded", position=self.position, users=sum(len(s.users) for s in self.states.values())
+        )
         self.loaded.set()
 
     async def follow(self, connection: Client, names: Names, subjects: Sequence[str]) -> None:

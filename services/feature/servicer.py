@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import grpc
-from freshet.feature.v1 import feature_pb2, feature_pb2_grpc
 
+from freshet.feature.v1 import feature_pb2, feature_pb2_grpc
 from services.feature.projection import Projection
 from shared.adapters.catalogue import Catalogue
 from shared.adapters.keys import item_key, partition_of, user_key
@@ -25,7 +25,9 @@ LONGEST_WAIT_SECONDS = 5.0
 class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
     """Reads the projection."""
 
-    def __init__(self, projection: Projection, catalogue: Catalogue, preset: DomainPreset, partitions: int) -> None:
+    def __init__(
+        self, projection: Projection, catalogue: Catalogue, preset: DomainPreset, partitions: int
+    ) -> None:
         self._projection = projection
         self._catalogue = catalogue
         self._preset = preset
@@ -59,7 +61,9 @@ class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
                 response.event_counts[EventType(code).word] = number
         for item, time_ms, value, event_type in user.history.tolist():
             entry = response.history.add(
-                item_id=self._catalogue.id_of(item) or "", item_key=item, event_type=EventType(event_type).word
+                item_id=self._catalogue.id_of(item) or "",
+                item_key=item,
+                event_type=EventType(event_type).word,
             )
             entry.event_time.FromMilliseconds(time_ms)
             if not math.isnan(value):
@@ -81,7 +85,9 @@ class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
 
     def _item(self, item_id: str) -> feature_pb2.ItemFeatures:
         key = item_key(item_id)
-        parts = [part for state in self._projection.states.values() if (part := state.items.read(key)) is not None]
+        parts = [
+            part for state in self._projection.states.values() if (part := state.items.read(key)) is not None
+        ]
         features = feature_pb2.ItemFeatures(item_id=item_id)
         if not parts:
             return features
@@ -93,7 +99,9 @@ class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
         features.last_event_time.FromMilliseconds(int(merged["time_ms"]))
         return features
 
-    async def _reach(self, token: str, context: grpc.aio.ServicerContext, partition: int | None = None) -> None:
+    async def _reach(
+        self, token: str, context: grpc.aio.ServicerContext, partition: int | None = None
+    ) -> None:
         """Wait for what the token covers, of one partition or of all that this instance owns."""
         try:
             positions = decode_token(token)
@@ -102,4 +110,6 @@ class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
         owned = self._projection.states if partition is None else (partition,)
         wanted = max((positions.get(each, 0) for each in owned), default=0)
         if not await self._projection.reach(wanted, remaining_seconds(context, LONGEST_WAIT_SECONDS)):
-            raise token_not_reached(f"the state reflects position {self._projection.position}, not yet {wanted}")
+            raise token_not_reached(
+                f"the state reflects position {self._projection.position}, not yet {wanted}"
+            )

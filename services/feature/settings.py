@@ -12,14 +12,18 @@ class FeatureSettings(ServiceSettings):
 
     grpc_address: str = Field("127.0.0.1:50052", description="where the service listens, host:port")
     history_length: int = Field(50, ge=1, le=1000, description="events kept in a user's history")
-    owned_partitions: str = Field("all", description='partitions of this instance: "all", or for example "0-7"')
+    owned_partitions: str = Field(
+        "all", description='partitions of this instance: "all", or for example "0-7"'
+    )
     checkpoint_seconds: float = Field(2.0, gt=0, description="time between checkpoints")
 
     @field_validator("owned_partitions")
     @classmethod
     def _range(cls, value: str) -> str:
         first, dash, last = value.partition("-")
-        if value != "all" and not (first.isdigit() and (not dash or (last.isdigit() and int(first) <= int(last)))):
+        if value != "all" and not (
+            first.isdigit() and (not dash or (last.isdigit() and int(first) <= int(last)))
+        ):
             raise ValueError('must be "all", one partition such as "3", or a range such as "0-7"')
         return value
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import grpc
 import numpy as np
-from freshet.feature.v1 import state_pb2, state_pb2_grpc
 
+from freshet.feature.v1 import state_pb2, state_pb2_grpc
 from services.feature.projection import Projection
 from shared.adapters.keys import partition_of
 from shared.domain.item_counters import trending
@@ -23,7 +23,9 @@ DEFAULT_TRENDING = 1_000
 class StateServicer(state_pb2_grpc.StateServiceServicer):
     """Reads the projection."""
 
-    def __init__(self, projection: Projection, preset: DomainPreset, partitions: int, history_length: int) -> None:
+    def __init__(
+        self, projection: Projection, preset: DomainPreset, partitions: int, history_length: int
+    ) -> None:
         self._projection = projection
         self._preset = preset
         self._partitions = partitions
@@ -41,7 +43,7 @@ class StateServicer(state_pb2_grpc.StateServiceServicer):
             await self._projection.reach(wanted, request.wait_seconds)
         return self._read(request.user_keys)
 
-    def _read(self, user_keys) -> state_pb2.ReadUserStatesResponse:  # type: ignore[no-untyped-def]
+    def _read(self, user_keys) -> state_pb2.ReadUserStatesResponse:
         history = np.zeros((len(user_keys), self._history_length), HISTORY_ENTRY)
         consumed, ends, end = [], [], 0
         for row, key in enumerate(user_keys):

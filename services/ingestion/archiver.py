@@ -19,7 +19,9 @@ _log = structlog.get_logger("archiver")
 _FIRST_RETRY_SECONDS = 0.2
 _LONGEST_RETRY_SECONDS = 5.0
 
-ARCHIVED_POSITION = Gauge("freshet_archived_position", "Position of the log up to which the archive holds it.")
+ARCHIVED_POSITION = Gauge(
+    "freshet_archived_position", "Position of the log up to which the archive holds it."
+)
 UNREADABLE = Counter("freshet_unreadable_messages_total", "Log messages that no projection could read.")
 
 
@@ -59,7 +61,7 @@ class Archiver:
         return batch
 
 
-async def _until_done(action):  # type: ignore[no-untyped-def]
+async def _until_done(action):
     """The action's result, tried again with growing pauses while PostgreSQL is away."""
     delay = _FIRST_RETRY_SECONDS
     while True:

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
-from freshet.event.v1 import event_pb2
-from freshet.event.v1.event_pb2 import UserEvent
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory, timestamp_pb2
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
+from freshet.event.v1 import event_pb2
+from freshet.event.v1.event_pb2 import UserEvent
 from shared.domain.violation import Violation
 
 _JSON_FIELD = re.compile(r'Failed to parse (\w+) field|has no field named "(\w+)"')

@@ -12,9 +12,6 @@ from collections.abc import Sequence
 
 import nats.errors
 import structlog
-from freshet.event.v1.event_pb2 import UserEvent
-from freshet.ingestion.v1 import ingestion_pb2
-from freshet.log.v1.log_pb2 import DeadLetter
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import ConsumerConfig
@@ -22,6 +19,9 @@ from nats.js.client import JetStreamContext
 from nats.js.errors import APIError, FetchTimeoutError
 from prometheus_client import Counter
 
+from freshet.event.v1.event_pb2 import UserEvent
+from freshet.ingestion.v1 import ingestion_pb2
+from freshet.log.v1.log_pb2 import DeadLetter
 from services.ingestion.decoding import MalformedEventError, decode_user_event
 from services.ingestion.event_writer import Written
 from services.ingestion.intake import Intake, Rejected

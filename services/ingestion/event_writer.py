@@ -10,13 +10,12 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from itertools import zip_longest
 from typing import NamedTuple
 
 import structlog
-from freshet.event.v1.event_pb2 import UserEvent
 from prometheus_client import Counter
 
+from freshet.event.v1.event_pb2 import UserEvent
 from shared.adapters.archive import Archive
 from shared.adapters.database import UNAVAILABLE
 from shared.adapters.keys import partition_of, user_key
@@ -89,7 +88,8 @@ class EventWriter:
             answers = await self._log.append(records) if records else ()
         finally:
             unknown = LogUnavailableError("the write was given up before the log acknowledged")
-            for claim, answer in zip_longest(claims, answers, fillvalue=unknown):
+            answers = [*answers, *[unknown] * (len(claims) - len(answers))]
+            for claim, answer in zip(claims, answers, strict=True):
                 self._settle(claim, answer)
 
     def _settle(self, claim: _Claim, answer: Appended | LogUnavailableError) -> None:
@@ -105,7 +105,9 @@ class EventWriter:
     def _partition(self, event: UserEvent) -> int:
         return partition_of(user_key(event.user_id), self._partitions)
 
-    def _outcome(self, claim: _Claim, answer: Appended | LogUnavailableError) -> Written | LogUnavailableError:
+    def _outcome(
+        self, claim: _Claim, answer: Appended | LogUnavailableError
+    ) -> Written | LogUnavailableError:
         if isinstance(answer, LogUnavailableError):
             return answer
         return Written(self._partition(claim.event), answer.position, answer.duplicate or not claim.mine)
@@ -145,7 +147,7 @@ def _count(outcomes: Sequence[Written | LogUnavailableError]) -> None:
             EVENTS_WRITTEN.labels("duplicate" if outcome.duplicate else "accepted").inc()
 
 
-def token_positions(outcomes: Sequence[Written | LogUnavailableError]) -> Mapping[int, int]:
+def token_positions(outcomes: Sequence[object]) -> Mapping[int, int]:
     """The furthest position of each partition that `outcomes` touch."""
     positions: dict[int, int] = {}
     for outcome in outcomes:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from freshet.event.v1.event_pb2 import UserEvent
 from nats.nuid import NUID
 
+from freshet.event.v1.event_pb2 import UserEvent
 from services.ingestion.event_writer import EVENTS_WRITTEN, EventWriter, Written
 from services.ingestion.validation import EventTimeBounds, event_violations
 from shared.adapters.log_writer import LogUnavailableError

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from freshet.catalog.v1.item_pb2 import Item
-
 from services.ingestion.validation import item_violations
 from shared.adapters.catalogue import Catalogue
 from shared.adapters.keys import item_key

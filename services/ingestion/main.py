@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 from freshet.ingestion.v1.ingestion_pb2_grpc import add_IngestionServiceServicer_to_server
-
 from services.ingestion.archiver import Archiver
 from services.ingestion.door import Door
 from services.ingestion.event_writer import EventWriter

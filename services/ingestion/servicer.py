@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import grpc
+
 from freshet.ingestion.v1 import ingestion_pb2, ingestion_pb2_grpc
 from freshet.ingestion.v1.ingestion_pb2 import WriteOutcome, WriteStatus
-
 from services.ingestion.event_writer import Written, token_positions
 from services.ingestion.intake import Intake, Outcome, Rejected
 from services.ingestion.item_writer import ItemOutcome, ItemRejected, ItemWriter
@@ -68,7 +68,9 @@ class IngestionServicer(ingestion_pb2_grpc.IngestionServiceServicer):
         except LogOverloadedError as error:
             raise overloaded(str(error)) from error
         pairs = zip(request.items, outcomes, strict=True)
-        return ingestion_pb2.UpsertItemsResponse(outcomes=[_outcome(item.item_id, each) for item, each in pairs])
+        return ingestion_pb2.UpsertItemsResponse(
+            outcomes=[_outcome(item.item_id, each) for item, each in pairs]
+        )
 
     async def _take(self, events: Sequence) -> list[Outcome]:
         try:
@@ -84,7 +86,9 @@ def _refuse_if(violations: Sequence[Violation]) -> None:
 
 def _check_size(field: str, size: int) -> None:
     if not 1 <= size <= MAX_BATCH:
-        raise invalid_argument([Violation(field, f"has {size}; must have 1 to {MAX_BATCH:,}", "OUT_OF_RANGE")])
+        raise invalid_argument(
+            [Violation(field, f"has {size}; must have 1 to {MAX_BATCH:,}", "OUT_OF_RANGE")]
+        )
 
 
 def _outcome(identity: str, outcome: Outcome | ItemOutcome) -> WriteOutcome:

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 
 from freshet.catalog.v1.item_pb2 import Item
 from freshet.event.v1.event_pb2 import Attribute, EventItem, UserEvent
-
 from shared.domain.event import EVENT_TYPE_BY_WORD, ITEMLESS_EVENT_TYPES, EventType
 from shared.domain.violation import Violation
 
@@ -82,7 +81,9 @@ def _event_type(event: UserEvent) -> Iterator[Violation]:
         yield Violation("event_type", "is required, for example click", "REQUIRED")
     elif event.event_type not in EVENT_TYPE_BY_WORD:
         known = ", ".join(EVENT_TYPE_BY_WORD)
-        yield Violation("event_type", f"{event.event_type[:64]!r} is not one of {known}", "UNKNOWN_EVENT_TYPE")
+        yield Violation(
+            "event_type", f"{event.event_type[:64]!r} is not one of {known}", "UNKNOWN_EVENT_TYPE"
+        )
     elif event.event_type == EventType.SEARCH.word and not event.query:
         yield Violation("query", "is required for search", "REQUIRED")
 

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 import structlog
-from freshet.log.v1.log_pb2 import Exposure
-from freshet.ranking.v1.ranking_pb2 import RecommendRequest
 from prometheus_client import Counter
 
+from freshet.log.v1.log_pb2 import Exposure
+from freshet.ranking.v1.ranking_pb2 import RecommendRequest
 from services.ranking.recommender import Served
 from shared.adapters.keys import partition_of, user_key
 from shared.adapters.log_writer import Appended, LogOverloadedError, LogWriter, Record
@@ -74,7 +74,9 @@ class ExposureLog:
             answers = await self._log.append([self._record(shown) for shown in some])
         except LogOverloadedError:
             answers = [None] * len(some)  # type: ignore[list-item]
-        failed = [shown for shown, answer in zip(some, answers, strict=True) if not isinstance(answer, Appended)]
+        failed = [
+            shown for shown, answer in zip(some, answers, strict=True) if not isinstance(answer, Appended)
+        ]
         EXPOSURES.labels("published").inc(len(some) - len(failed))
         self._kept.extendleft(reversed(failed))
         if failed:

@@ -6,8 +6,8 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 import grpc
-from freshet.ranking.v1.ranking_pb2_grpc import add_RankingServiceServicer_to_server
 
+from freshet.ranking.v1.ranking_pb2_grpc import add_RankingServiceServicer_to_server
 from services.ranking.exposures import ExposureLog
 from services.ranking.model_slot import ModelSlot
 from services.ranking.model_watch import ModelWatch
@@ -34,7 +34,9 @@ async def main(settings: RankingSettings) -> None:
             database_engine(settings.database_url, settings.namespace, "ranking")
         )
         options = [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)]
-        channel = await stack.enter_async_context(grpc.aio.insecure_channel(settings.feature_address, options))
+        channel = await stack.enter_async_context(
+            grpc.aio.insecure_channel(settings.feature_address, options)
+        )
         await ensure_streams(nats, names, settings.duplicate_window_seconds)
         catalogue, log = Catalogue(), LogWriter(nats)
         slot = ModelSlot(catalogue)

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 
 import nats.errors
 import structlog
-from freshet.log.v1.log_pb2 import ModelEvent
 from nats.aio.client import Client
 from nats.js.errors import Error as JetStreamError
 
+from freshet.log.v1.log_pb2 import ModelEvent
 from services.ranking.model_slot import ModelSlot
 from services.ranking.scorer import Scorer
 from shared.adapters.bundle import CorruptBundleError, unpack
@@ -58,7 +58,9 @@ class ModelWatch:
             self.slot.refresh()
 
     async def _announcements(self, connection: Client, names: Names) -> AsyncIterator[None]:
-        source = LogSource(names.stream("MODELS"), [names.subject("models.v1.promoted")], last_per_subject=True)
+        source = LogSource(
+            names.stream("MODELS"), [names.subject("models.v1.promoted")], last_per_subject=True
+        )
         async for batch in LogReader(connection, source).batches():
             event = ModelEvent.FromString(batch[-1].payload)
             self._announced = _Champion(event.bundle_digest, event.decide_time.ToDatetime(tzinfo=UTC))
@@ -89,7 +91,9 @@ class ModelWatch:
         try:
             model = await asyncio.wait_for(self.registry.champion(), DATABASE_TIMEOUT_SECONDS)
         except UNAVAILABLE as error:
-            _log.warning("registry cannot be asked; the announcement counts", reason=str(error).splitlines()[:1])
+            _log.warning(
+                "registry cannot be asked; the announcement counts", reason=str(error).splitlines()[:1]
+            )
             return self._announced
         return _Champion(model.bundle_digest, model.create_time) if model else None
 

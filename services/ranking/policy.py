@@ -49,7 +49,11 @@ class Fallback:
 
 
 def rank(
-    wishes: Sequence[Wish], states: Sequence[UserState], model: ServingModel | None, fallback: Fallback, now_ms: int
+    wishes: Sequence[Wish],
+    states: Sequence[UserState],
+    model: ServingModel | None,
+    fallback: Fallback,
+    now_ms: int,
 ) -> list[Answer]:
     """One answer per wish: by the model for users whose history it knows something of, else what is trending."""
     if model is None:
@@ -58,9 +62,9 @@ def rank(
     known = (history_rows >= 0).any(axis=1)
     answers: list[Answer | None] = [None] * len(wishes)
     if known.any():
-        places = np.flatnonzero(known)
+        places = np.flatnonzero(known).tolist()
         scores = _scores([states[place] for place in places], history_rows[known], model, now_ms)
-        for place, row in zip(places.tolist(), scores, strict=True):
+        for place, row in zip(places, scores, strict=True):
             answers[place] = _by_model(wishes[place], states[place], row, model)
     return [
         answer if answer is not None else _trending(wish, state, fallback)

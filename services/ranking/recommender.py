@@ -58,7 +58,12 @@ class Recommender:
     """Batches calls, reads states, ranks."""
 
     def __init__(
-        self, states: UserStates, trending: Trending, slot: ModelSlot, catalogue: Catalogue, batch_size: int = 32
+        self,
+        states: UserStates,
+        trending: Trending,
+        slot: ModelSlot,
+        catalogue: Catalogue,
+        batch_size: int = 32,
     ) -> None:
         self._states = states
         self._trending = trending

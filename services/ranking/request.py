@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from freshet.ranking.v1.ranking_pb2 import RecommendRequest
-
 from shared.domain.consistency import MalformedTokenError, decode_token
 from shared.domain.violation import Violation
 from shared.runtime.errors import invalid_argument

@@ -66,7 +66,9 @@ class Scorer:
             raise CorruptBundleError(f"the encoder fails on the golden inputs: {error!r}") from error
         difference = float(np.abs(actual - self.bundle.golden_output).max(initial=0.0))
         if not difference <= GOLDEN_TOLERANCE:
-            raise CorruptBundleError(f"golden outputs differ by {difference:.2g}, more than {GOLDEN_TOLERANCE}")
+            raise CorruptBundleError(
+                f"golden outputs differ by {difference:.2g}, more than {GOLDEN_TOLERANCE}"
+            )
 
 
 def _session(encoder: bytes, threads: int) -> onnxruntime.InferenceSession:

@@ -7,11 +7,16 @@ from itertools import count
 
 import grpc
 import numpy as np
-from freshet.ranking.v1 import ranking_pb2, ranking_pb2_grpc
-from freshet.ranking.v1.ranking_pb2 import DegradedReason, RecommendRequest, RecommendResponse, RecommendResult
 from google.protobuf.timestamp_pb2 import Timestamp
 from nats.nuid import NUID
 
+from freshet.ranking.v1 import ranking_pb2, ranking_pb2_grpc
+from freshet.ranking.v1.ranking_pb2 import (
+    DegradedReason,
+    RecommendRequest,
+    RecommendResponse,
+    RecommendResult,
+)
 from services.ranking.exposures import ExposureLog, Shown
 from services.ranking.model_slot import ModelSlot
 from services.ranking.policy import Wish
@@ -32,7 +37,12 @@ class RankingServicer(ranking_pb2_grpc.RankingServiceServicer):
     """Translates between messages and the recommender."""
 
     def __init__(
-        self, recommender: Recommender, exposures: ExposureLog, slot: ModelSlot, catalogue: Catalogue, partitions: int
+        self,
+        recommender: Recommender,
+        exposures: ExposureLog,
+        slot: ModelSlot,
+        catalogue: Catalogue,
+        partitions: int,
     ) -> None:
         self._recommender = recommender
         self._exposures = exposures
@@ -42,7 +52,9 @@ class RankingServicer(ranking_pb2_grpc.RankingServiceServicer):
         self._process, self._numbers = NUID().next().decode(), count(1)
 
     @unary
-    async def Recommend(self, request: RecommendRequest, context: grpc.aio.ServicerContext) -> RecommendResponse:
+    async def Recommend(
+        self, request: RecommendRequest, context: grpc.aio.ServicerContext
+    ) -> RecommendResponse:
         check(request)
         if request.validate_only:
             return RecommendResponse()
@@ -68,7 +80,9 @@ class RankingServicer(ranking_pb2_grpc.RankingServiceServicer):
         )
         for refusal in self._slot.refused:
             response.refused.add(
-                model_version=refusal.model_version, reason=refusal.reason, refuse_time=_timestamp(refusal.refuse_time)
+                model_version=refusal.model_version,
+                reason=refusal.reason,
+                refuse_time=_timestamp(refusal.refuse_time),
             )
         if current is not None:
             response.recommendable_item_count = current.recommendable
@@ -85,7 +99,9 @@ def _honour_token(wanted: int, served: Served) -> None:
     if wanted <= served.state.position:
         return
     if served.state.stale:
-        raise unavailable("FEATURES_UNAVAILABLE", "the feature service does not answer; the token cannot be honoured")
+        raise unavailable(
+            "FEATURES_UNAVAILABLE", "the feature service does not answer; the token cannot be honoured"
+        )
     raise token_not_reached(f"the state reflects position {served.state.position}, not yet {wanted}")
 
 
@@ -93,7 +109,9 @@ def _response(served: Served, attribution_token: str, partition: int) -> Recomme
     position = served.state.position
     return RecommendResponse(
         results=[
-            RecommendResult(item_id=item.item_id, score=item.score, source=item.source, position=place, propensity=1.0)
+            RecommendResult(
+                item_id=item.item_id, score=item.score, source=item.source, position=place, propensity=1.0
+            )
             for place, item in enumerate(served.answer.items, 1)
         ],
         attribution_token=attribution_token,

@@ -10,7 +10,12 @@ from typing import NamedTuple
 import grpc
 import numpy as np
 import structlog
-from freshet.feature.v1.state_pb2 import ListTrendingItemsRequest, ReadUserStatesRequest, ReadUserStatesResponse
+
+from freshet.feature.v1.state_pb2 import (
+    ListTrendingItemsRequest,
+    ReadUserStatesRequest,
+    ReadUserStatesResponse,
+)
 from freshet.feature.v1.state_pb2_grpc import StateServiceStub
 
 _log = structlog.get_logger("user_states")
@@ -31,7 +36,9 @@ class UserState(NamedTuple):
     stale: bool = False
 
 
-UNKNOWN_USER = UserState(np.zeros(1, np.uint64), np.zeros(1, np.uint8), np.zeros(1, np.int64), _EMPTY, 0, True)
+UNKNOWN_USER = UserState(
+    np.zeros(1, np.uint64), np.zeros(1, np.uint8), np.zeros(1, np.int64), _EMPTY, 0, True
+)
 
 
 class UserStates:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import sqlalchemy as sa
-from freshet.catalog.v1.item_pb2 import Item
-from freshet.event.v1.event_pb2 import UserEvent
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from freshet.catalog.v1.item_pb2 import Item
+from freshet.event.v1.event_pb2 import UserEvent
 from shared.adapters.bulk import as_arrays, bulk_insert, bulk_upsert
 from shared.adapters.event_codec import decode_event
 from shared.adapters.keys import item_key, signed

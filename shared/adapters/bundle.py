@@ -76,7 +76,13 @@ def unpack(packed: bytes) -> Bundle:
         table = _arrays(files[ITEM_TABLE])
         golden = _arrays(files[GOLDEN])
         bundle = Bundle(
-            manifest, files[ENCODER], table["keys"], table["vectors"], table["biases"], golden, _sha256(content)
+            manifest,
+            files[ENCODER],
+            table["keys"],
+            table["vectors"],
+            table["biases"],
+            golden,
+            _sha256(content),
         )
     except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError) as error:
         raise CorruptBundleError(f"not an intact bundle: {error}") from error

@@ -10,11 +10,11 @@ from collections.abc import Iterable
 
 import numpy as np
 import structlog
-from freshet.catalog.v1.item_pb2 import Item
 from google.protobuf.message import DecodeError
 from nats.aio.client import Client
 from xxhash import xxh3_64_intdigest
 
+from freshet.catalog.v1.item_pb2 import Item
 from shared.adapters.keys import item_key
 from shared.adapters.log_reader import LogReader, LogSource
 from shared.adapters.streams import Names, last_position_of

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 from freshet.event.v1.event_pb2 import EventItem, UserEvent
-
 from shared.adapters.keys import event_key, item_key, user_key
 from shared.domain.event import EVENT_TYPE_BY_WORD, Event, ItemReference
 

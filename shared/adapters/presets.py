@@ -14,7 +14,9 @@ _SHIPPED = files("shared.domain") / "presets"
 
 def shipped_presets() -> list[str]:
     """Names of the presets that ship with Freshet."""
-    return sorted(entry.name.removesuffix(".yaml") for entry in _SHIPPED.iterdir() if entry.name.endswith(".yaml"))
+    return sorted(
+        entry.name.removesuffix(".yaml") for entry in _SHIPPED.iterdir() if entry.name.endswith(".yaml")
+    )
 
 
 def load_preset(name: str) -> DomainPreset:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
-from freshet.log.v1.log_pb2 import ModelEvent
-from freshet.trainer.v1.trainer_pb2 import TrainingRun
 from nats.aio.client import Client
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from freshet.log.v1.log_pb2 import ModelEvent
+from freshet.trainer.v1.trainer_pb2 import TrainingRun
 from shared.adapters.streams import Names
 from shared.adapters.tables import models, training_runs
 
@@ -95,10 +95,9 @@ class Registry:
         """The newest runs, the newest first."""
         query = sa.select(training_runs.c.payload).order_by(training_runs.c.start_time.desc()).limit(limit)
         async with self._engine.connect() as connection:
-            return [TrainingRun.FromString(payload) for payload in (await connection.execute(query)).scalars()]
-
-
-
+            return [
+                TrainingRun.FromString(payload) for payload in (await connection.execute(query)).scalars()
+            ]
 
 
 async def announce(connection: Client, names: Names, event: ModelEvent) -> None:

@@ -53,7 +53,10 @@ async def ensure_streams(connection: Client, names: Names, duplicate_window_seco
     log = [names.subject("events.v1.*.*"), names.subject("items.v1.*")]
     await _ensure(connection, names.events, log, {"allow_atomic": True, "duplicate_window": window_ns})
     await _ensure(
-        connection, names.stream("INGEST"), [names.door], {"retention": "workqueue", "duplicate_window": window_ns}
+        connection,
+        names.stream("INGEST"),
+        [names.door],
+        {"retention": "workqueue", "duplicate_window": window_ns},
     )
     await _ensure(connection, names.stream("REJECTED"), [names.subject("rejected.v1.>")], {})
     await _ensure(connection, names.stream("MODELS"), [names.subject("models.v1.>")], {})

@@ -85,7 +85,7 @@ class ItemCounters:
         self._records[self._slot(item_key, int(restored["time_ms"]))] = restored
 
 
-def merge_item(records: Sequence[np.void], preset: DomainPreset) -> np.void:
+def merge_item(records: Sequence[np.void], preset: DomainPreset) -> np.ndarray:
     """One ITEM_RECORD from the partial sums of several partitions, as of the newest of their times."""
     merged = np.zeros((), ITEM_RECORD)
     merged["time_ms"] = max((int(record["time_ms"]) for record in records), default=0)
@@ -93,10 +93,12 @@ def merge_item(records: Sequence[np.void], preset: DomainPreset) -> np.void:
         merged["event_count"] += record["event_count"]
         age_ms = int(merged["time_ms"]) - int(record["time_ms"])
         merged["decayed_count"] += record["decayed_count"] * np.exp2(-age_ms / preset.half_life_ms)
-    return merged[()]
+    return merged
 
 
-def trending(counters: Sequence[ItemCounters], preset: DomainPreset, limit: int) -> tuple[np.ndarray, np.ndarray]:
+def trending(
+    counters: Sequence[ItemCounters], preset: DomainPreset, limit: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Keys (n,) uint64 and scores (n,) float32 of the items with the highest weighted decayed counts, above 0.
 
     All scores are as of the newest event time; ties go to the smaller key, so that the order is the same everywhere.

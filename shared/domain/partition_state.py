@@ -49,7 +49,7 @@ def fold(state: PartitionState, events: Iterable[Event]) -> PartitionState:
 
 
 def digest(states: Iterable[PartitionState]) -> str:
-    """sha256 over users and item counters in key order: equal states have equal digests, whatever their memory looks like.
+    """sha256 over users and item counters in key order: equal states have equal digests, however they lie in memory.
 
     Partitions count in the order given; positions do not count, since some of the log has no effect.
     """

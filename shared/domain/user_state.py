@@ -20,9 +20,7 @@ RECENT_EVENTS = 32
 _CHUNK_BITS = 12
 _CHUNK_USERS = 1 << _CHUNK_BITS
 
-HISTORY_ENTRY = np.dtype(
-    [("item_key", "<u8"), ("time_ms", "<i8"), ("value", "<f4"), ("event_type", "u1")]
-)
+HISTORY_ENTRY = np.dtype([("item_key", "<u8"), ("time_ms", "<i8"), ("value", "<f4"), ("event_type", "u1")])
 """One event about one item: 21 bytes."""
 
 

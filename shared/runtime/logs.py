@@ -11,7 +11,7 @@ import structlog
 
 def configure_logs(service: str, level: str) -> None:
     """Send structlog's and the standard library's logs of at least `level` through one JSON renderer."""
-    shared = [
+    shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
@@ -28,10 +28,13 @@ def configure_logs(service: str, level: str) -> None:
     renderer = structlog.processors.JSONRenderer(serializer=_render)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
-    logging.basicConfig(handlers=[handler], level=max(logging.WARNING, getattr(logging, level.upper())), force=True)
+    logging.basicConfig(
+        handlers=[handler], level=max(logging.WARNING, getattr(logging, level.upper())), force=True
+    )
 
 
 def _naming(service: str) -> structlog.types.Processor:

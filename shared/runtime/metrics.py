@@ -12,7 +12,10 @@ LATENCY_BUCKETS_SECONDS = (
 )  # fmt: skip
 
 RPC_SECONDS = Histogram(
-    "freshet_rpc_seconds", "Time from a call's arrival to its answer.", ["method"], buckets=LATENCY_BUCKETS_SECONDS
+    "freshet_rpc_seconds",
+    "Time from a call's arrival to its answer.",
+    ["method"],
+    buckets=LATENCY_BUCKETS_SECONDS,
 )
 RPC_TOTAL = Counter("freshet_rpc_total", "Calls answered, by status code.", ["method", "code"])
 

@@ -16,12 +16,18 @@ class ServiceSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore")
 
-    namespace: str = Field("", pattern=r"^[a-z0-9_]{0,32}$", description="prefix of streams, subjects and the schema")
+    namespace: str = Field(
+        "", pattern=r"^[a-z0-9_]{0,32}$", description="prefix of streams, subjects and the schema"
+    )
     nats_url: str = Field("nats://127.0.0.1:4222", description="address of the NATS server")
-    database_url: str = Field("postgresql://postgres@127.0.0.1:5432/postgres", description="PostgreSQL database")
+    database_url: str = Field(
+        "postgresql://postgres@127.0.0.1:5432/postgres", description="PostgreSQL database"
+    )
     grpc_address: str = Field("127.0.0.1:50050", description="where the service listens, host:port")
     metrics_port: int = Field(0, ge=0, le=65535, description="port of /metrics; 0 for none")
-    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="least level that is logged")
+    log_level: str = Field(
+        "info", pattern="^(debug|info|warning|error)$", description="least level that is logged"
+    )
     domain: str = Field("e-commerce", description="domain preset, a shipped name or a .yaml file")
     partitions: int = Field(16, ge=1, le=65535, description="partitions of the log, fixed at its creation")
     duplicate_window_seconds: float = Field(120.0, ge=0.1, description="how long NATS itself knows event ids")

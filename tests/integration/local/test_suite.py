@@ -153,7 +153,7 @@ def test_settings_from_the_environment_default_to_the_documented_ports():
     settings = SuiteSettings.from_environment({})
     assert settings.grpc_ports == dict(zip(SERVICES, range(50051, 50055), strict=True))
     assert settings.metrics_ports == dict(zip(SERVICES, range(9101, 9105), strict=True))
-    assert settings.namespace == "freshet"
+    assert settings.namespace == ""
 
 
 def test_settings_from_the_environment_use_given_brokers_and_ports():
