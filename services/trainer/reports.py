@@ -27,6 +27,7 @@ class Job(NamedTuple):
     max_minutes: float
     seed: int
     threads: int
+    niceness: int
     hold_out_share: float
     hold_out_rows: int
     min_users: int

@@ -31,6 +31,9 @@ class TrainerSettings(ServiceSettings):
     train_max_minutes: float = Field(5.0, gt=0, le=1440, description="most time for learning, in minutes")
     train_seed: int = Field(0, ge=0, description="seed of initialisation, order and dropout")
     train_threads: int = Field(2, ge=1, le=256, description="threads that learn")
+    train_niceness: int = Field(
+        10, ge=0, le=19, description="priority of learning; 19 gives way to all others"
+    )
     train_hold_out_share: float = Field(0.05, gt=0, lt=1, description="newest share of the log that judges")
     train_hold_out_rows: int = Field(200_000, ge=1, description="most rows that judge")
     train_min_judged_users: int = Field(30, ge=1, description="users with later traffic that a verdict needs")

@@ -112,6 +112,7 @@ class Conductor:
             max_minutes=max_minutes,
             seed=settings.train_seed,
             threads=settings.train_threads,
+            niceness=settings.train_niceness,
             hold_out_share=settings.train_hold_out_share,
             hold_out_rows=settings.train_hold_out_rows,
             min_users=settings.train_min_judged_users,

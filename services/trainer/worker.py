@@ -29,17 +29,16 @@ from shared.adapters.database import UNAVAILABLE
 from shared.runtime.logs import configure_logs
 
 _log = structlog.get_logger("worker")
-_NICENESS = 10
 _LEASH_ENDED = 3
 
 
 def main() -> None:
     """Do the one job, or say why not."""
-    os.nice(_NICENESS)
     channel = socket.socket(fileno=int(sys.argv[1]))
     incoming = channel.makefile("rb")
     job = decode_job(incoming.readline())
     threading.Thread(target=_end_with_the_trainer, args=(incoming, job.directory), daemon=True).start()
+    os.nice(job.niceness)
     configure_logs("trainer", job.log_level)
     logging.captureWarnings(True)
     logging.getLogger("torch").setLevel(logging.ERROR)

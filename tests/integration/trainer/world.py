@@ -30,7 +30,13 @@ from shared.adapters.streams import Names, ensure_streams, last_position
 ENDED = (api.TRAINING_STATE_SUCCEEDED, api.TRAINING_STATE_FAILED)
 ITEMS = 60
 WITHIN_SECONDS = 60.0
-NO_TRIGGERS = {"FRESHET_TRAIN_INTERVAL_SECONDS": "0", "FRESHET_TRAIN_EVERY_EVENTS": "0"}
+DEFAULTS = {
+    "FRESHET_DRAIN_NOTICE_SECONDS": "0",
+    "FRESHET_TRAIN_INTERVAL_SECONDS": "0",
+    "FRESHET_TRAIN_EVERY_EVENTS": "0",
+    "FRESHET_TRAIN_THREADS": "1",
+    "FRESHET_TRAIN_NICENESS": "0",
+}
 _EPOCH_SECONDS = 1_700_000_000
 
 
@@ -128,7 +134,7 @@ class World:
             namespace=self.namespace,
             domain="video",
             services=("trainer",),
-            environment={"trainer": {"FRESHET_DRAIN_NOTICE_SECONDS": "0", **NO_TRIGGERS, **told}},
+            environment={"trainer": {**DEFAULTS, **told}},
         )
         async with AsyncExitStack() as stack:
             suite = await stack.enter_async_context(local_suite(suite_settings))

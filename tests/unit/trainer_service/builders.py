@@ -11,6 +11,7 @@ JOB = Job(
     max_minutes=0.1,
     seed=3,
     threads=1,
+    niceness=0,
     hold_out_share=0.05,
     hold_out_rows=1000,
     min_users=10,
