@@ -87,8 +87,8 @@ def as_table(run: TrainingRun) -> RenderableType:
 
 def summary(run: TrainingRun) -> str:
     """What became of a run, in one line."""
+    told = f"{state_word(run)} after {seconds_of(run):.1f} s on {run.event_count:,} events"
+    if run.state == TRAINING_STATE_FAILED:
+        return f"{told}: {run.error}"
     verdict = "promoted" if run.decision.promoted else "not promoted"
-    return (
-        f"{state_word(run)} after {seconds_of(run):.1f} s on {run.event_count:,} events; "
-        f"model {run.model_version or 'none'} {verdict}: {run.decision.reason or run.error}"
-    )
+    return f"{told}; model {run.model_version} {verdict}: {run.decision.reason}"

@@ -49,6 +49,7 @@ async def main(settings: FeatureSettings) -> None:
             last = [await last_position_of(nats, names, subject) for subject in subjects]
             await projection.reach(max(last), CATCH_UP_SECONDS)
             await caught_up(catalogue, nats, names)
+            projection.recovered = True
 
         def register(server: grpc.aio.Server) -> None:
             features = FeatureServicer(projection, catalogue, preset, settings.partitions)

@@ -19,6 +19,7 @@ from shared.adapters.log_reader import LogMessage, LogReader, LogSource
 from shared.adapters.state_store import Snapshot, StateStore, take_snapshot
 from shared.adapters.streams import Names
 from shared.domain.partition_state import PartitionState, apply
+from shared.runtime.errors import unavailable
 
 _log = structlog.get_logger("projection")
 FOLD_AT_ONCE = 128
@@ -44,6 +45,7 @@ class Projection:
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = count()
         self.loaded = asyncio.Event()
+        self.recovered = False
 
     async def load(self) -> None:
         """Take up the stored state."""
@@ -86,6 +88,11 @@ class Projection:
             future = heapq.heappop(self._waiting)[2]
             if not future.done():
                 future.set_result(None)
+
+    def check_recovered(self) -> None:
+        """Raise UNAVAILABLE while the state is behind what the log held when the process started."""
+        if not self.recovered:
+            raise unavailable("RECOVERING", f"the state is folded anew; it reflects position {self.position}")
 
     async def reach(self, position: int, timeout_seconds: float) -> bool:
         """Wait until the state reflects `position`; False when it does not in time."""

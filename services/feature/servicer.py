@@ -103,6 +103,7 @@ class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
         self, token: str, context: grpc.aio.ServicerContext, partition: int | None = None
     ) -> None:
         """Wait for what the token covers, of one partition or of all that this instance owns."""
+        self._projection.check_recovered()
         try:
             positions = decode_token(token)
         except MalformedTokenError as error:

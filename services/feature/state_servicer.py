@@ -35,6 +35,7 @@ class StateServicer(state_pb2_grpc.StateServiceServicer):
     async def ReadUserStates(
         self, request: state_pb2.ReadUserStatesRequest, context: grpc.aio.ServicerContext
     ) -> state_pb2.ReadUserStatesResponse:
+        self._projection.check_recovered()
         if len(request.user_keys) > MAX_USERS or len(request.min_positions) != len(request.user_keys):
             rule = f"at most {MAX_USERS}, with as many min_positions"
             raise invalid_argument([Violation("user_keys", rule, "OUT_OF_RANGE")])
@@ -69,6 +70,7 @@ class StateServicer(state_pb2_grpc.StateServiceServicer):
     async def ListTrendingItems(
         self, request: state_pb2.ListTrendingItemsRequest, context: grpc.aio.ServicerContext
     ) -> state_pb2.ListTrendingItemsResponse:
+        self._projection.check_recovered()
         limit = min(request.limit or DEFAULT_TRENDING, MAX_TRENDING)
         counters = [state.items for state in self._projection.states.values()]
         keys, scores = trending(counters, self._preset, limit)

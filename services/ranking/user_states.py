@@ -69,7 +69,7 @@ class UserStates:
         return states
 
     def _remember(self, user_keys: Sequence[int], states: Sequence[UserState]) -> None:
-        self.position = max(self.position, states[-1].position)
+        self.position = states[-1].position
         for key, state in zip(user_keys, states, strict=True):
             self._last[key] = state
         while len(self._last) > REMEMBERED_USERS:
