@@ -11,7 +11,7 @@ import numpy as np
 from freshet.ranking.v1.ranking_pb2 import DegradedReason, RecommendResponse
 from freshet.trainer.v1.trainer_pb2 import TRAINING_STATE_SUCCEEDED, TrainingRun
 from services.console.dataset import Dataset, Interaction
-from services.console.facts import catalogue_of, leave_one_out
+from services.console.facts import catalogue_of, leave_one_out, side_by_side
 from services.console.failures import CommandFailed
 from services.console.judging import PAGE_SIZE, Metrics, judge, popular_lists
 from services.console.output import Output
@@ -77,7 +77,7 @@ async def evaluate_live(
     Raises CommandFailed if there is no model in the end, FreshetError if a service fails.
     """
     kept, held_out = leave_one_out(dataset.interactions)
-    report = await Replay(client, output, wait_seconds).run(dataset, kept)
+    report = await Replay(client, output, wait_seconds).run(dataset, side_by_side(kept))
     if report.events.rejected:
         raise CommandFailed(f"{report.events.rejected} events were refused: {report.events.rejections[0]}")
     run = await draw_to_end(client, await start(client, minutes), output, wait_seconds)

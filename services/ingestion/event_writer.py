@@ -66,7 +66,8 @@ class EventWriter:
         await self._recall([event.event_id for event in events])
         claims = [self._claim(event) for event in events]
         await self._append([claim for claim in claims if claim.mine])
-        outcomes = [self._outcome(claim, await claim.fate) for claim in claims]
+        # Others may wait for the same fate: a call that is cancelled must not take it along.
+        outcomes = [self._outcome(claim, await asyncio.shield(claim.fate)) for claim in claims]
         _count(outcomes)
         return outcomes
 
@@ -126,7 +127,8 @@ class EventWriter:
             ARCHIVE_LOOKUPS_MISSED.inc()
             return
         try:
-            found = await asyncio.wait_for(self._archive.positions_of(unknown), ARCHIVE_TIMEOUT_SECONDS)
+            async with asyncio.timeout(ARCHIVE_TIMEOUT_SECONDS):
+                found = await self._archive.positions_of(unknown)
         except UNAVAILABLE as error:
             self._pause_archive(error)
             return

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import nats.errors
 import structlog
+from google.protobuf.message import DecodeError
 from nats.aio.client import Client
 from nats.js.errors import Error as JetStreamError
 
@@ -18,7 +19,7 @@ from services.ranking.scorer import Scorer
 from shared.adapters.bundle import CorruptBundleError, unpack
 from shared.adapters.bundle_store import BundleNotFoundError, BundleStore
 from shared.adapters.database import UNAVAILABLE
-from shared.adapters.log_reader import LogReader, LogSource
+from shared.adapters.log_reader import LogMessage, LogReader, LogSource
 from shared.adapters.registry import Registry
 from shared.adapters.streams import Names
 from shared.domain.manifest import model_version
@@ -62,9 +63,16 @@ class ModelWatch:
             names.stream("MODELS"), [names.subject("models.v1.promoted")], last_per_subject=True
         )
         async for batch in LogReader(connection, source).batches():
-            event = ModelEvent.FromString(batch[-1].payload)
-            self._announced = _Champion(event.bundle_digest, event.decide_time.ToDatetime(tzinfo=UTC))
+            self._note(batch[-1])
             yield
+
+    def _note(self, message: LogMessage) -> None:
+        """Remember what was announced. A message that is no announcement still wakes: the registry is asked."""
+        try:
+            event = ModelEvent.FromString(message.payload)
+            self._announced = _Champion(event.bundle_digest, event.decide_time.ToDatetime(tzinfo=UTC))
+        except (DecodeError, ValueError) as error:
+            _log.error("announcement cannot be read", position=message.position, reason=str(error))
 
     async def _look(self) -> bool:
         """Bring the champion into service. False when it should be tried again."""
@@ -89,7 +97,8 @@ class ModelWatch:
     async def _champion(self) -> _Champion | None:
         """From the registry; while PostgreSQL is away, from the newest announcement."""
         try:
-            model = await asyncio.wait_for(self.registry.champion(), DATABASE_TIMEOUT_SECONDS)
+            async with asyncio.timeout(DATABASE_TIMEOUT_SECONDS):
+                model = await self.registry.champion()
         except UNAVAILABLE as error:
             _log.warning(
                 "registry cannot be asked; the announcement counts", reason=str(error).splitlines()[:1]

@@ -64,7 +64,11 @@ class Scorer:
             actual = self._session.run([ENCODER_OUTPUT], {name: golden[name] for name in ENCODER_INPUTS})[0]
         except Exception as error:  # as above
             raise CorruptBundleError(f"the encoder fails on the golden inputs: {error!r}") from error
-        difference = float(np.abs(actual - self.bundle.golden_output).max(initial=0.0))
+        expected = golden.get(ENCODER_OUTPUT, np.empty(0, np.float32))
+        if actual.shape != expected.shape or actual.shape[1:] != (self.dimension,):
+            shapes = f"the encoder gives {actual.shape}, the golden output has {expected.shape}"
+            raise CorruptBundleError(f"{shapes}, the item table has {self.dimension} dimensions")
+        difference = float(np.abs(actual - expected).max(initial=0.0))
         if not difference <= GOLDEN_TOLERANCE:
             raise CorruptBundleError(
                 f"golden outputs differ by {difference:.2g}, more than {GOLDEN_TOLERANCE}"

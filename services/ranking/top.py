@@ -13,6 +13,9 @@ def top_rows(scores: np.ndarray, limit: int) -> np.ndarray:
     limit = min(limit, len(scores))
     if limit == 0:
         return np.empty(0, np.int64)
-    best = np.argpartition(scores, -limit)[-limit:] if limit < len(scores) else np.arange(len(scores))
+    threshold = np.partition(scores, -limit)[-limit]
+    above = np.flatnonzero(scores > threshold)
+    level = np.flatnonzero(scores == threshold)[: limit - len(above)]
+    best = np.concatenate([above, level])
     best = best[np.lexsort((best, -scores[best]))]
     return best[scores[best] > -np.inf]

@@ -33,7 +33,8 @@ Tell = Callable[[Report], None]
 
 
 async def read(job: Job) -> EventColumns:
-    """The archive up to the job's position. While PostgreSQL is away it waits, at most a minute."""
+    """The archive up to the job's position. While PostgreSQL is away it waits; after a minute it raises
+    StillAwayError."""
     async with database_engine(job.database_url, job.namespace, "trainer-worker") as engine:
         archive = Archive(engine)
         return await patiently(lambda: archive.read_columns(job.to_position), UNAVAILABLE, _READ_SECONDS)

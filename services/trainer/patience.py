@@ -9,25 +9,35 @@ from typing import TypeVar
 
 import structlog
 
+from shared.adapters.database import DEFECTS
+
 _log = structlog.get_logger("patience")
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 Result = TypeVar("Result")
 
 
+class StillAwayError(Exception):
+    """What was waited for has not come back in time; the message is that of the last attempt."""
+
+
 async def patiently(
     action: Callable[[], Awaitable[Result]], passing: tuple[type[Exception], ...], seconds: float
 ) -> Result:
-    """The action's result; `passing` errors are tried again with growing pauses, after `seconds` they are
-    raised."""
+    """The action's result. On `passing` errors it is tried again with growing pauses.
+
+    Raises StillAwayError after `seconds`, and at once what is no passing error or a defect of a statement.
+    """
     deadline = time.monotonic() + seconds
     pause = _FIRST_PAUSE_SECONDS
     while True:
         try:
             return await action()
+        except DEFECTS:
+            raise
         except passing as error:
             if time.monotonic() + pause > deadline:
-                raise
+                raise StillAwayError(first_line(error)) from error
             _log.warning("tried again later", reason=first_line(error), pause_seconds=pause)
         await asyncio.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)

@@ -20,7 +20,7 @@ from nats.aio.client import Client
 from freshet.log.v1.log_pb2 import ModelEvent
 from freshet.trainer.v1.trainer_pb2 import TrainingRun
 from services.trainer.gate import Decision
-from services.trainer.patience import patiently
+from services.trainer.patience import StillAwayError, patiently
 from services.trainer.progress import CHAMPION_NDCG
 from services.trainer.reports import Finished
 from shared.adapters.bundle_store import BundleStore
@@ -49,8 +49,7 @@ class Publisher:
         self, run: TrainingRun, finished: Finished, decision: Decision, wait_seconds: float
     ) -> Decision:
         """Store, register, announce. Returns what was decided in the end: a champion that came out of
-        training once more stays what it is. Raises what the last attempt raised once NATS or PostgreSQL was
-        away too long.
+        training once more stays what it is. Raises StillAwayError when NATS or PostgreSQL was away too long.
         """
         content = await asyncio.to_thread(Path(finished.bundle).read_bytes)
         await patiently(lambda: self._store.put(finished.digest, content), LOG_AWAY, wait_seconds)
@@ -84,8 +83,8 @@ class Publisher:
         """The registry has decided: that nobody could be told does not undo it."""
         try:
             await patiently(tell, LOG_AWAY, _TELL_SECONDS)
-        except LOG_AWAY as error:
-            _log.error("model not announced", model_version=model.model_version, reason=repr(error))
+        except StillAwayError as error:
+            _log.error("model not announced", model_version=model.model_version, reason=str(error))
 
 
 def show(model: RegisteredModel) -> None:

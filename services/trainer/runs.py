@@ -10,7 +10,7 @@ import structlog
 
 from freshet.trainer.v1.trainer_pb2 import TrainingRun, TrainingTrigger
 from services.trainer.gate import Decision
-from services.trainer.patience import first_line, patiently
+from services.trainer.patience import StillAwayError, first_line, patiently
 from services.trainer.progress import ENDED, RUNNING, RUNS, STOPPED, failed, new_run, state_word, succeeded
 from services.trainer.training_run import Conductor, RunFailedError
 from shared.adapters.database import UNAVAILABLE
@@ -20,6 +20,7 @@ _log = structlog.get_logger("runs")
 _NEWS_SECONDS = 0.5
 _KEEP_SECONDS = 3600.0
 _KEEP_AT_STOP_SECONDS = 3.0
+_KEEP_STATE_SECONDS = 0.0
 _RECENT = 100
 
 
@@ -36,7 +37,10 @@ class AlreadyRunningError(Exception):
 
 
 class Runs:
-    """Starts, remembers and stops runs. Database errors pass through from all of it but `stop`."""
+    """Starts, remembers and stops runs. Database errors pass through from all of it but `stop`.
+
+    recovered: whether `open` has put in order what an earlier process left; before that nothing else may be asked.
+    """
 
     def __init__(self, registry: Registry, conductor: Conductor) -> None:
         self._registry = registry
@@ -46,6 +50,7 @@ class Runs:
         self._starting = asyncio.Lock()
         self._news = asyncio.Event()
         self._open = False
+        self.recovered = False
 
     @property
     def running(self) -> bool:
@@ -67,7 +72,7 @@ class Runs:
                 ended = succeeded(run, model.model_version, Decision(model.promoted, model.reason))
             await self._registry.save_run(ended)
             _log.warning("a run was cut off", run_id=run.run_id, state=state_word(ended.state))
-        self._open = True
+        self._open = self.recovered = True
 
     async def start(
         self, trigger: TrainingTrigger, request_id: str = "", max_minutes: float = 0.0
@@ -139,22 +144,25 @@ class Runs:
         """Store the end first, then tell: who has seen a run's end finds it in the database."""
         try:
             await patiently(lambda: self._registry.save_run(ended), UNAVAILABLE, keep_seconds)
-        except UNAVAILABLE as error:
-            _log.error("the run's end is not stored", run_id=ended.run_id, reason=first_line(error))
+        except StillAwayError as error:
+            _log.error("the run's end is not stored", run_id=ended.run_id, reason=str(error))
+        finally:
+            self._current = ended
+            self._tell()
+            RUNNING.set(0)
+            RUNS.labels(state_word(ended.state)).inc()
         if ended.error:
             _log.warning("run failed", run_id=ended.run_id, reason=ended.error)
-        RUNNING.set(0)
-        RUNS.labels(state_word(ended.state)).inc()
-        self._current = ended
-        self._tell()
 
     async def _note(self, store: bool) -> None:
         self._tell()
-        if store and self._current is not None:
-            try:
-                await self._registry.save_run(self._current)
-            except UNAVAILABLE as error:
-                _log.warning("the run's state is stored later", reason=first_line(error))
+        if not store or self._current is None:
+            return
+        current = self._current
+        try:
+            await patiently(lambda: self._registry.save_run(current), UNAVAILABLE, _KEEP_STATE_SECONDS)
+        except StillAwayError as error:
+            _log.warning("the run's state is stored later", reason=str(error))
 
     def _tell(self) -> None:
         news, self._news = self._news, asyncio.Event()

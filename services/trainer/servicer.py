@@ -14,7 +14,7 @@ from google.rpc import error_details_pb2
 from freshet.trainer.v1 import trainer_pb2, trainer_pb2_grpc
 from services.trainer.patience import first_line
 from services.trainer.runs import AlreadyRunningError, NotOpenError, Runs
-from shared.adapters.database import UNAVAILABLE
+from shared.adapters.database import DEFECTS, UNAVAILABLE
 from shared.adapters.registry import RegisteredModel, Registry
 from shared.domain.violation import Violation
 from shared.runtime.errors import Refusal, invalid_argument, not_found, unavailable
@@ -27,12 +27,15 @@ _RETRY_SECONDS = 30
 
 
 def refusing(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """Turns what the runs and PostgreSQL raise into refusals."""
+    """Turns what the runs and PostgreSQL raise into refusals. A defect of a statement is none: it stays an error."""
 
     @functools.wraps(handler)
-    async def call(*arguments: Any) -> Any:
+    async def call(self: TrainerServicer, *arguments: Any) -> Any:
+        self.check_ready()
         try:
-            return await handler(*arguments)
+            return await handler(self, *arguments)
+        except DEFECTS:
+            raise
         except (AlreadyRunningError, NotOpenError, *UNAVAILABLE) as error:
             raise _refusal(error) from error
 
@@ -45,6 +48,11 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
     def __init__(self, runs: Runs, registry: Registry) -> None:
         self._runs = runs
         self._registry = registry
+
+    def check_ready(self) -> None:
+        """Raises a refusal until the runs of an earlier process are in order."""
+        if not self._runs.recovered:
+            raise _refusal(NotOpenError("the trainer is starting"))
 
     @unary
     @refusing
@@ -76,10 +84,13 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
     async def WatchTrainingRun(
         self, request: trainer_pb2.WatchTrainingRunRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[trainer_pb2.WatchTrainingRunResponse]:
+        self.check_ready()
         try:
             await self._run(request.run_id)
             async for run in self._runs.watch(request.run_id):
                 yield trainer_pb2.WatchTrainingRunResponse(run=run)
+        except DEFECTS:
+            raise
         except UNAVAILABLE as error:
             raise _refusal(error) from error
 

@@ -14,7 +14,7 @@ from nats.aio.client import Client
 
 from freshet.trainer.v1.trainer_pb2 import TrainingRun, TrainingState
 from services.trainer.gate import Decision, decide
-from services.trainer.patience import first_line, patiently
+from services.trainer.patience import StillAwayError, patiently
 from services.trainer.progress import PhaseClock, note_learning, state_word, succeeded
 from services.trainer.publishing import LOG_AWAY, Publisher
 from services.trainer.reports import Entered, Failed, Finished, Job, Learned, Read, Report
@@ -82,8 +82,8 @@ class Conductor:
             position = await patiently(
                 lambda: last_position(tools.connection, tools.names), LOG_AWAY, _LOG_WAIT_SECONDS
             )
-        except (*LOG_AWAY, StreamError) as error:
-            raise RunFailedError(f"the log cannot be reached: {first_line(error)}") from error
+        except (StillAwayError, StreamError) as error:
+            raise RunFailedError(f"the log cannot be reached: {error}") from error
         deadline = time.monotonic() + self._settings.train_archive_wait_seconds
         while (held := await self._archived()) < position:
             if time.monotonic() > deadline:
@@ -98,8 +98,8 @@ class Conductor:
         try:
             wait = self._settings.train_archive_wait_seconds
             return await patiently(self._tools.archive.position, UNAVAILABLE, wait)
-        except UNAVAILABLE as error:
-            raise RunFailedError(f"the archive cannot be reached: {first_line(error)}") from error
+        except StillAwayError as error:
+            raise RunFailedError(f"the archive cannot be reached: {error}") from error
 
     async def _job(self, run: TrainingRun, max_minutes: float, directory: str) -> Job:
         settings = self._settings
@@ -122,8 +122,8 @@ class Conductor:
         )
         try:
             champion = await patiently(self._tools.registry.champion, UNAVAILABLE, _CHAMPION_WAIT_SECONDS)
-        except UNAVAILABLE as error:
-            raise RunFailedError(f"the registry cannot be reached: {first_line(error)}") from error
+        except StillAwayError as error:
+            raise RunFailedError(f"the registry cannot be reached: {error}") from error
         return await self._with_champion(job, champion) if champion else job
 
     async def _with_champion(self, job: Job, champion: RegisteredModel) -> Job:
@@ -137,8 +137,8 @@ class Conductor:
             )
         except BundleNotFoundError:
             return job._replace(champion_unreadable=f"{champion.model_version} is not in the bundle store")
-        except LOG_AWAY as error:
-            raise RunFailedError(f"the champion's bundle cannot be fetched: {first_line(error)}") from error
+        except StillAwayError as error:
+            raise RunFailedError(f"the champion's bundle cannot be fetched: {error}") from error
         await asyncio.to_thread(file.write_bytes, content)
         return job._replace(champion_bundle=str(file), champion_position=champion.trained_to_position)
 
@@ -155,10 +155,8 @@ class Conductor:
         wait = self._settings.train_publish_wait_seconds
         try:
             decision = await self._tools.publisher.publish(run, finished, decision, wait)
-        except LOG_AWAY as error:
-            raise RunFailedError(f"the bundle could not be stored: {first_line(error)}") from error
-        except UNAVAILABLE as error:
-            raise RunFailedError(f"the model could not be registered: {first_line(error)}") from error
+        except StillAwayError as error:
+            raise RunFailedError(f"the model could not be published: {error}") from error
         return succeeded(run, model_version(finished.digest), decision)
 
 

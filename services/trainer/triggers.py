@@ -14,7 +14,7 @@ from services.trainer.patience import first_line
 from services.trainer.runs import AlreadyRunningError, NotOpenError, Runs
 from services.trainer.schedule import Policy, Situation, next_trigger
 from shared.adapters.archive import Archive
-from shared.adapters.database import UNAVAILABLE
+from shared.adapters.database import DEFECTS, UNAVAILABLE
 from shared.adapters.registry import Registry
 
 _log = structlog.get_logger("triggers")
@@ -37,11 +37,13 @@ class Triggers:
             await asyncio.sleep(check_seconds)
             try:
                 await self._check()
+            except DEFECTS:
+                raise
             except UNAVAILABLE as error:
                 _log.warning("triggers wait for postgres", reason=first_line(error))
 
     async def _check(self) -> None:
-        if self._runs.running:
+        if self._runs.running or not self._runs.recovered:
             return
         trigger = next_trigger(self._policy, await self._situation())
         if trigger is not None:

@@ -23,9 +23,8 @@ import structlog
 from services.trainer.learning import Tell, learn, read
 from services.trainer.model.export import ExportError
 from services.trainer.model.plan import TrainingError
-from services.trainer.patience import first_line
+from services.trainer.patience import StillAwayError, first_line
 from services.trainer.reports import Failed, Job, Report, decode_job, encode_report
-from shared.adapters.database import UNAVAILABLE
 from shared.runtime.logs import configure_logs
 
 _log = structlog.get_logger("worker")
@@ -54,8 +53,8 @@ def _outcome(job: Job, tell: Tell) -> Report:
         return learn(asyncio.run(read(job)), job, tell)
     except (TrainingError, ExportError) as error:
         return Failed(str(error))
-    except UNAVAILABLE as error:
-        return Failed(f"the archive could not be read: {first_line(error)}")
+    except StillAwayError as error:
+        return Failed(f"the archive could not be read: {error}")
     except Exception as error:
         _log.error("learning failed", exc_info=error)
         return Failed(f"a defect in learning, see the log: {type(error).__name__}: {first_line(error)}")

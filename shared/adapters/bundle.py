@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -21,6 +22,9 @@ ENCODER = "user_encoder.onnx"
 ITEM_TABLE = "item_table.npz"
 GOLDEN = "golden.npz"
 _DATE = (1980, 1, 1, 0, 0, 0)
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, OSError, RuntimeError)
+"""What damaged bytes raise: zipfile answers a flipped flag with RuntimeError or NotImplementedError, which is one."""
+_DTYPES = {"item_keys": np.uint64, "item_vectors": np.float32, "item_biases": np.float32}
 
 
 class CorruptBundleError(ValueError):
@@ -84,9 +88,9 @@ def unpack(packed: bytes) -> Bundle:
             golden,
             _sha256(content),
         )
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError) as error:
+    except _UNREADABLE as error:
         raise CorruptBundleError(f"not an intact bundle: {error}") from error
-    _check_shapes(bundle)
+    _check_table(bundle)
     return bundle
 
 
@@ -96,13 +100,15 @@ def _check_digests(manifest: Manifest, files: Mapping[str, bytes]) -> None:
             raise ManifestError(f"{name} has another digest than the manifest says")
 
 
-def _check_shapes(bundle: Bundle) -> None:
+def _check_table(bundle: Bundle) -> None:
     items, dimension = bundle.manifest.item_count, bundle.manifest.dimension
     expected = {"item_keys": (items,), "item_vectors": (items, dimension), "item_biases": (items,)}
     for name, shape in expected.items():
         if (actual := getattr(bundle, name).shape) != shape:
             raise CorruptBundleError(f"{name} has shape {actual}, the manifest says {shape}")
-    if not (np.diff(bundle.item_keys) > 0).all():
+        if (dtype := getattr(bundle, name).dtype) != _DTYPES[name]:
+            raise CorruptBundleError(f"{name} is {dtype}, not {np.dtype(_DTYPES[name])}")
+    if not (bundle.item_keys[1:] > bundle.item_keys[:-1]).all():  # a difference of unsigned keys is never negative
         raise CorruptBundleError("item_keys are not ascending and unique")
     if not (np.isfinite(bundle.item_vectors).all() and np.isfinite(bundle.item_biases).all()):
         raise CorruptBundleError("the item table holds numbers that are not finite")

@@ -148,7 +148,8 @@ class LogReader:
 
     async def _arrival(self, consumer: _Consumer) -> None:
         try:
-            await asyncio.wait_for(consumer.arrived.wait(), _SILENCE_SECONDS)
+            async with asyncio.timeout(_SILENCE_SECONDS):  # wait_for can swallow a cancellation in Python 3.11
+                await consumer.arrived.wait()
         except TimeoutError:
             raise ConsumerLostError(f"nothing heard for {_SILENCE_SECONDS:.0f} s") from None
         consumer.arrived.clear()

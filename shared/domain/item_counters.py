@@ -82,7 +82,8 @@ class ItemCounters:
     def restore(self, item_key: int, record: bytes) -> None:
         """Put back what `export` gave."""
         restored = np.frombuffer(record, ITEM_RECORD)[0]
-        self._records[self._slot(item_key, int(restored["time_ms"]))] = restored
+        slot = self._slot(item_key, int(restored["time_ms"]))  # may replace self._records by a longer one
+        self._records[slot] = restored
 
 
 def merge_item(records: Sequence[np.void], preset: DomainPreset) -> np.ndarray:

@@ -17,7 +17,7 @@ from tests.e2e.facts import facts
 from tests.e2e.loop import Loop
 
 HISTORY_EVENTS = 8_000
-TRAINING_MINUTES = 0.3
+TRAINING_MINUTES = 0.2
 NO_TRIGGERS = {"FRESHET_TRAIN_INTERVAL_SECONDS": "0", "FRESHET_TRAIN_EVERY_EVENTS": "0"}
 
 

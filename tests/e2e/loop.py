@@ -57,6 +57,13 @@ class Loop:
             outcomes += written.outcomes
         return outcomes
 
+    async def write(self, event: UserEvent) -> str:
+        """Send one event and return the token of its acknowledgement alone."""
+        written = await self.client.write_user_event(event)
+        self.acknowledged[event.event_id] = event
+        self.token = merge_tokens(self.token, written.consistency_token)
+        return written.consistency_token
+
     def _note(self, events: Sequence[UserEvent], outcomes: Sequence[WriteOutcome]) -> None:
         for event, outcome in zip(events, outcomes, strict=True):
             if outcome.status in ACKNOWLEDGED:

@@ -23,7 +23,7 @@ STOPPED = "the trainer was stopped"
 async def world(new_world) -> World:
     """With events enough to learn from for a while."""
     made = await new_world()
-    await made.happen(walks(range(500)))
+    await made.happen(walks(range(500), length=24))
     return made
 
 
@@ -95,7 +95,7 @@ async def test_a_run_whose_model_was_registered_had_succeeded(new_world):
 
 async def test_a_champion_without_a_bundle_does_not_keep_a_model_out(new_world):
     world = await new_world()
-    await world.happen(walks(range(60)))
+    await world.happen(walks(range(40)))
     await world.registry.register(_model("lost", champion=True))
     async with world.trainer() as trainer:
         run = await trainer.trained(max_minutes=0.02)

@@ -43,13 +43,13 @@ class Story:
 async def story(new_world):
     world = await new_world()
     told = Story(world)
-    await world.happen(walks(range(60)))
+    await world.happen(walks(range(40)))
     async with world.trainer() as trainer:
         await told.watch_a_run(trainer)
         digest = (await world.registry.champion()).bundle_digest
         told.bundle = unpack(await NatsBundleStore(world.nats, world.names).get(digest))
         told.runs.append(await trainer.trained(max_minutes=0.02))
-        await world.happen(walks(range(100, 160), stride=17))
+        await world.happen(walks(range(100, 140), stride=17))
         told.runs.append(await trainer.trained())
         told.models = list((await trainer.stub.ListModels(api.ListModelsRequest())).models)
     return told
@@ -64,7 +64,7 @@ async def test_a_first_model_that_beats_most_popular_becomes_champion(story):
 
 async def test_a_run_tells_what_it_learned_from(story):
     run = story.runs[0]
-    assert (run.event_count, run.trained_to_position) == (1440, 1440)
+    assert (run.event_count, run.trained_to_position) == (640, 640)
     assert run.step == run.total_steps > 0
     assert run.trigger == api.TRAINING_TRIGGER_REQUEST
     assert run.HasField("end_time")
@@ -79,7 +79,7 @@ async def test_a_watch_tells_at_most_twice_a_second_and_ends_with_the_end(story)
 async def test_the_champions_bundle_is_intact_and_its_manifest_tells_the_log_range(story):
     manifest = story.bundle.manifest
     assert story.bundle.version == story.runs[0].model_version
-    assert (manifest.log_from, manifest.log_to, manifest.item_count) == (1, 1440, ITEMS)
+    assert (manifest.log_from, manifest.log_to, manifest.item_count) == (1, 640, ITEMS)
     assert manifest.code_revision
 
 

@@ -23,14 +23,14 @@ async def first_run(trainer: Trainer) -> api.TrainingRun:
 async def test_enough_new_events_start_a_run(new_world):
     world = await new_world()
     async with world.trainer(train_every_events="100", train_check_seconds="0.1") as trainer:
-        await world.happen(walks(range(5)))
+        await world.happen(walks(range(8)))
         run = await first_run(trainer)
     assert run.trigger == api.TRAINING_TRIGGER_NEW_EVENTS
 
 
 async def test_the_schedule_starts_a_run(new_world):
     world = await new_world()
-    await world.happen(walks(range(5)))
+    await world.happen(walks(range(8)))
     async with world.trainer(train_interval_seconds="0.2", train_check_seconds="0.1") as trainer:
         run = await first_run(trainer)
     assert run.trigger == api.TRAINING_TRIGGER_SCHEDULE

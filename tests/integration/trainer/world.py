@@ -53,7 +53,7 @@ async def eventually(condition: Callable[[], Awaitable[bool]], within: float = W
         await asyncio.sleep(0.05)
 
 
-def walks(users: range, stride: int = 1, length: int = 24) -> list[tuple[str, str]]:
+def walks(users: range, stride: int = 1, length: int = 16) -> list[tuple[str, str]]:
     """(user, item) pairs: everybody walks round the ring of items in steps of `stride`, taking turns."""
     return [
         (f"user {user}", f"item {(7 * user + stride * step) % ITEMS}")

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from services.console.dataset import Dataset, DatasetItem, Interaction
-from services.console.facts import catalogue_of, event_id, event_of, item_of, leave_one_out
+from services.console.facts import catalogue_of, event_id, event_of, item_of, leave_one_out, side_by_side
 
 RATED = Interaction("u", "7", 874724710.0, 4.0)
 
@@ -45,6 +45,14 @@ def test_leave_one_out_keeps_back_the_latest_of_each_user_and_the_order_of_the_r
     kept, held_out = leave_one_out(rows)
     assert [row.item for row in kept] == ["c"]
     assert {user: row.item for user, row in held_out.items()} == {"u": "a", "v": "b"}
+
+
+def test_side_by_side_keeps_each_users_order_and_ends_with_every_users_newest():
+    rows = [Interaction(user, item, 0.0, 1.0) for user, item in ("ua", "ub", "uc", "ud", "va", "vb")]
+    mixed = side_by_side(rows)
+    assert [row.item for row in mixed if row.user == "u"] == ["a", "b", "c", "d"]
+    assert [row.item for row in mixed if row.user == "v"] == ["a", "b"]
+    assert {(row.user, row.item) for row in mixed[-2:]} == {("u", "d"), ("v", "b")}
 
 
 def test_of_equally_late_ones_the_last_in_the_file_is_kept_back():

@@ -100,3 +100,10 @@ def test_trending_of_nothing_is_empty():
 def test_more_items_than_the_first_table_holds_keep_their_counts():
     counted = counters([event(n, items=(n,)) for n in range(1, 1001)])
     assert {int(counted.read(n)["event_count"].sum()) for n in (1, 256, 257, 1000)} == {1}
+
+
+def test_more_items_than_the_first_table_holds_can_be_restored():
+    counted, other = counters([event(n, items=(n,)) for n in range(1, 1001)]), ItemCounters(VIDEO)
+    for key in counted.keys():
+        other.restore(key, counted.export(key))
+    assert [other.read(n) for n in range(1, 1001)] == [counted.read(n) for n in range(1, 1001)]

@@ -1,8 +1,10 @@
 """What passes is waited for, not for ever, and nothing else is."""
 
 import pytest
+from sqlalchemy.exc import ProgrammingError
 
-from services.trainer.patience import first_line, patiently
+from services.trainer.patience import StillAwayError, first_line, patiently
+from shared.adapters.database import UNAVAILABLE
 
 
 class Away:
@@ -23,7 +25,7 @@ async def test_what_comes_back_in_time_is_waited_for():
 
 
 async def test_what_stays_away_is_raised():
-    with pytest.raises(OSError, match="gone"):
+    with pytest.raises(StillAwayError, match="gone"):
         await patiently(Away(10**9, OSError("gone")), (OSError,), seconds=0.25)
 
 
@@ -31,6 +33,13 @@ async def test_other_errors_are_raised_at_once():
     action = Away(1, ValueError())
     with pytest.raises(ValueError):
         await patiently(action, (OSError,), seconds=60.0)
+    assert action.left == 0
+
+
+async def test_a_defect_of_a_statement_is_not_waited_for():
+    action = Away(1, ProgrammingError("SELECT", {}, Exception("no such column")))
+    with pytest.raises(ProgrammingError):
+        await patiently(action, UNAVAILABLE, seconds=60.0)
     assert action.left == 0
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from freshet.trainer.v1.trainer_pb2 import TRAINING_TRIGGER_REQUEST
 from services.trainer.gate import Decision, Evidence
+from services.trainer.patience import StillAwayError
 from services.trainer.progress import new_run
 from services.trainer.publishing import Publisher
 from services.trainer.reports import Finished
@@ -75,7 +76,7 @@ async def test_a_model_that_was_not_promoted_is_published_too(finished):
 @pytest.mark.parametrize(("fails", "done"), [("stored", []), ("registered", ["stored"])])
 async def test_a_cut_leaves_no_champion(finished, fails, done):
     recorder = Recorder(fails=fails)
-    with pytest.raises(OSError, match=fails):
+    with pytest.raises(StillAwayError, match=fails):
         await publish(recorder, finished)
     assert (recorder.done, recorder.serving) == (done, None)
 

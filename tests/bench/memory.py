@@ -1,0 +1,64 @@
+"""Memory of user state: `python -m tests.bench.memory USERS` prints bytes of RSS a user."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+
+import numpy as np
+import psutil
+
+from shared.adapters.keys import partition_of
+from shared.adapters.presets import load_preset
+from shared.domain.event import Event, EventType, ItemReference
+from shared.domain.user_state import UserStates
+from tests.bench.result import BenchError, Result, say
+from tests.bench.sizes import DOMAIN, HISTORY
+
+MEMORY = "user state, history of 50, 1 million users"
+USERS = 1_000_000
+PARTITIONS = 16
+MOST_BYTES = 1536
+
+
+async def measure_memory() -> list[Result]:
+    """The row of memory, taken in a fresh process."""
+    command = [sys.executable, "-m", "tests.bench.memory", str(USERS)]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    output, _ = await process.communicate()
+    if process.returncode:
+        raise BenchError(f"the process that holds the states ended with code {process.returncode}")
+    size = float(output)
+    say(f"memory: {size:.0f} bytes a user")
+    measured = f"{size / 1024:.3f} KiB"
+    return [Result(MEMORY, "<= 1.5 KiB", measured, reached=size <= MOST_BYTES, details={"bytes": size})]
+
+
+def bytes_a_user(users: int) -> float:
+    """RSS that `users` states with full histories add to this process, a user."""
+    preset = load_preset(DOMAIN)
+    record = _full_record(preset)
+    states = [UserStates(preset, HISTORY) for _ in range(PARTITIONS)]
+    keys = np.random.default_rng(0).integers(1, 2**64, users, np.uint64)
+    before = _resident()
+    for key in map(int, keys):
+        states[partition_of(key, PARTITIONS)].restore(key, record, b"")
+    return (_resident() - before) / sum(len(each) for each in states)
+
+
+def _full_record(preset) -> bytes:
+    """The stored form of a user whose history is full."""
+    states = UserStates(preset, HISTORY)
+    for number in range(1, HISTORY + 1):
+        states.apply(Event(number, number, 1, EventType.CLICK, number, (ItemReference(number),)))
+    return states.export(1)[0]
+
+
+def _resident() -> int:
+    gc.collect()
+    return int(psutil.Process().memory_info().rss)
+
+
+if __name__ == "__main__":
+    print(bytes_a_user(int(sys.argv[1])))

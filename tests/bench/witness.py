@@ -1,0 +1,50 @@
+"""Watches the answers that h2load does not look into: every status, and a sample of contents."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from tests.bench.result import BenchError
+from tests.bench.world import World, users
+
+SAMPLES_PER_SECOND = 10
+_COUNT = re.compile(r'freshet_rpc_total\{code="(\w+)",method="Recommend"\} ([0-9.e+]+)')
+
+
+@asynccontextmanager
+async def witness(world: World) -> AsyncIterator[None]:
+    """Raises BenchError at the end if any Recommend did not end with OK, or a sampled answer was not a whole
+    page by the model."""
+    before = await _failures(world)
+    sampling = asyncio.create_task(_sample(world))
+    try:
+        yield
+    finally:
+        sampling.cancel()
+        with suppress(asyncio.CancelledError):
+            await sampling
+    failures = await _failures(world) - before
+    if failures:
+        raise BenchError(f"{failures:.0f} calls of Recommend ended with another status than OK")
+
+
+async def _sample(world: World) -> None:
+    while True:
+        for user in users():
+            await world.recommend(user)
+            await asyncio.sleep(1 / SAMPLES_PER_SECOND)
+
+
+async def _failures(world: World) -> float:
+    """Calls of Recommend that ended otherwise than OK since ranking started."""
+    text = await asyncio.to_thread(_metrics, world.suite.settings.metrics_ports["ranking"])
+    return sum(float(count) for code, count in _COUNT.findall(text) if code != "OK")
+
+
+def _metrics(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        return answer.read().decode()

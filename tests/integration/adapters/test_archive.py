@@ -1,0 +1,93 @@
+"""The archive: every event once, and columns for the trainer."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+from google.protobuf.message import DecodeError
+
+from freshet.event.v1.event_pb2 import EventItem
+from shared.adapters.archive import Archive, ArchiveBatch
+from shared.adapters.event_codec import time_ms
+from shared.adapters.keys import item_key, user_key
+from shared.adapters.log_reader import LogMessage
+from shared.domain.event import EventType
+from tests.builders import catalogue_item, message
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest.fixture
+def archive(space) -> Archive:
+    return Archive(space.engine)
+
+
+def batch(*events, first: int = 1, position: int | None = None) -> ArchiveBatch:
+    made = ArchiveBatch(position or first + len(events) - 1)
+    for offset, event in enumerate(events):
+        made.add_event(LogMessage(first + offset, "events.v1.3.click", event.SerializeToString(), 0))
+    return made
+
+
+async def test_an_empty_archive_stands_at_0(archive):
+    assert await archive.position() == await archive.count_after(0) == 0
+    assert len(await archive.read_columns(10**9)) == 0
+
+
+async def test_what_was_written_is_found_by_id(archive):
+    await archive.write(batch(message(event_id="a"), message(event_id="b"), position=9))
+    assert await archive.positions_of(["a", "b", "c"]) == {"a": 1, "b": 2}
+    assert (await archive.position(), await archive.count_after(1)) == (9, 1)
+
+
+async def test_an_event_that_comes_again_stays_at_its_first_position(archive):
+    await archive.write(batch(message(event_id="a")))
+    await archive.write(batch(message(event_id="a"), message(event_id="b"), first=5))
+    assert await archive.positions_of(["a", "b"]) == {"a": 1, "b": 6}
+
+
+async def test_the_same_stretch_again_changes_nothing(archive):
+    stretch = batch(message(event_id="a"), message(event_id="b"))
+    await asyncio.gather(archive.write(stretch), archive.write(stretch))
+    assert (await archive.count_after(0), await archive.position()) == (2, 2)
+
+
+async def test_the_position_never_goes_back(archive):
+    await archive.write(ArchiveBatch(50))
+    await archive.write(ArchiveBatch(10))
+    assert await archive.position() == 50
+
+
+async def test_columns_hold_a_row_for_each_item_of_each_event(archive):
+    event = message("rate", event_id="a", items=())
+    event.items.extend([EventItem(item_id="x", value=4), EventItem(item_id="y")])
+    await archive.write(batch(event, message("search", event_id="b", items=()), message(event_id="c")))
+    columns = await archive.read_columns(3)
+    assert columns.position.tolist() == [1, 1, 3]
+    assert columns.item_key.tolist() == [item_key("x"), item_key("y"), item_key("i1")]
+    assert columns.event_type.tolist() == [EventType.RATE, EventType.RATE, EventType.CLICK]
+    assert set(columns.user_key.tolist()) == {user_key("u1")}
+    assert set(columns.time_ms.tolist()) == {time_ms(event)}
+    np.testing.assert_array_equal(columns.value, np.array([4, np.nan, np.nan], np.float32))
+
+
+async def test_columns_end_where_they_are_told_to(archive):
+    await archive.write(batch(*[message(event_id=f"e{n}") for n in range(10)]))
+    assert (await archive.read_columns(4)).position.tolist() == [1, 2, 3, 4]
+
+
+async def test_what_is_no_event_is_refused():
+    with pytest.raises(DecodeError):
+        ArchiveBatch(1).add_event(LogMessage(1, "events.v1.0.click", b"\xff\xff", 0))
+
+
+async def test_the_newest_version_of_an_item_counts(archive, space):
+    made = ArchiveBatch(2)
+    for position, title in enumerate(("old", "new"), 1):
+        payload = catalogue_item("x", title=title).SerializeToString()
+        made.add_item(LogMessage(position, "items.v1.x", payload, 0))
+    await archive.write(made)
+    await archive.write(made)
+    assert len(made.items) == 1 and await archive.position() == 2

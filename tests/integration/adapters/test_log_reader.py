@@ -1,0 +1,115 @@
+"""Reading the log: in order, each message once, from anywhere, whatever happens to the consumer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from shared.adapters.log_reader import LogReader, LogSource
+from shared.adapters.log_writer import Record
+from shared.adapters.streams import api
+from tests.conditions import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@contextlib.asynccontextmanager
+async def reading(space, **source) -> AsyncIterator[list[tuple[int, bytes]]]:
+    """A reader at work; the list grows by what it hands out."""
+    subjects = source.pop("subjects", ["events.v1.*.*"])
+    subjects = [space.names.subject(each) for each in subjects]
+    reader = LogReader(space.nats, LogSource(space.names.events, subjects, **source))
+    seen: list[tuple[int, bytes]] = []
+
+    async def work() -> None:
+        async for batch in reader.batches():
+            seen.extend((message.position, message.payload) for message in batch)
+
+    task = asyncio.create_task(work())
+    try:
+        yield seen
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def write(space, writer, first: int, last: int, partition: int = 0) -> None:
+    subject = space.names.event_subject(partition, "click")
+    await writer.append([Record(subject, f"{n}", b"%d" % n) for n in range(first, last + 1)])
+
+
+def numbered(first: int, last: int) -> list[tuple[int, bytes]]:
+    return [(n, b"%d" % n) for n in range(first, last + 1)]
+
+
+async def test_what_is_there_and_what_comes_is_read_in_order(space, writer):
+    await write(space, writer, 1, 30)
+    async with reading(space) as seen:
+        await eventually(lambda: seen == numbered(1, 30))
+        await write(space, writer, 31, 700)
+        await eventually(lambda: seen == numbered(1, 700))
+
+
+async def test_reading_begins_where_it_is_told_to(space, writer):
+    await write(space, writer, 1, 30)
+    async with reading(space, start=21) as seen:
+        await eventually(lambda: seen == numbered(21, 30))
+
+
+async def test_more_than_may_be_pending_is_read_piece_by_piece(space, writer):
+    await write(space, writer, 1, 300)
+    async with reading(space, max_pending=16) as seen:
+        await eventually(lambda: seen == numbered(1, 300))
+
+
+async def test_only_the_subjects_wanted_are_read(space, writer):
+    await write(space, writer, 1, 10, partition=0)
+    await write(space, writer, 11, 20, partition=1)
+    async with reading(space, subjects=["events.v1.1.*"]) as seen:
+        await eventually(lambda: seen == numbered(11, 20))
+
+
+async def test_only_the_newest_version_of_each_item_is_read_and_then_all_new_ones(space, writer):
+    versions = [Record(space.names.item_subject(key), "", b"%d" % n) for n, key in enumerate((1, 2, 1, 1), 1)]
+    await writer.append(versions)
+    async with reading(space, subjects=["items.v1.*"], last_per_subject=True) as seen:
+        await eventually(lambda: seen == [(2, b"2"), (4, b"4")])
+        await writer.append([Record(space.names.item_subject(2), "", b"5")])
+        await eventually(lambda: seen[2:] == [(5, b"5")])
+
+
+async def test_a_consumer_that_is_deleted_is_made_anew_and_nothing_is_missed_or_read_twice(space, writer):
+    await write(space, writer, 1, 30)
+    async with reading(space) as seen:
+        await eventually(lambda: len(seen) == 30)
+        for name in await consumers(space):
+            await api(space.nats, f"CONSUMER.DELETE.{space.names.events}.{name}")
+        await write(space, writer, 31, 60)
+        await eventually(lambda: seen == numbered(1, 60))
+
+
+async def test_messages_deleted_from_the_log_are_passed_over(space, writer):
+    await write(space, writer, 1, 30)
+    await space.nats.jetstream().delete_msg(space.names.events, 10)
+    async with reading(space) as seen:
+        await eventually(lambda: seen == [each for each in numbered(1, 30) if each[0] != 10])
+
+
+async def test_a_reader_that_ends_leaves_no_consumer(space, writer):
+    await write(space, writer, 1, 3)
+    async with reading(space) as seen:
+        await eventually(lambda: len(seen) == 3)
+        assert len(await consumers(space)) == 1
+    await eventually(lambda: no_consumers(space))
+
+
+async def consumers(space) -> list[str]:
+    answer = await api(space.nats, f"CONSUMER.NAMES.{space.names.events}")
+    return answer.get("consumers") or []
+
+
+async def no_consumers(space) -> bool:
+    return not await consumers(space)

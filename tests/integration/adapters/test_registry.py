@@ -1,0 +1,91 @@
+"""The model registry: one champion, runs by request, and announcements."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from freshet.log.v1.log_pb2 import ModelEvent
+from freshet.trainer.v1.trainer_pb2 import TrainingRun
+from shared.adapters.registry import RegisteredModel, Registry, announce
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+FIRST = RegisteredModel(
+    model_version="v1",
+    bundle_digest="ab" * 32,
+    run_id="r1",
+    create_time=datetime(2025, 1, 1, tzinfo=UTC),
+    champion=True,
+    promoted=True,
+    reason="first",
+    trained_to_position=100,
+    item_count=3,
+    metrics={"ndcg@10": 0.5},
+)
+SECOND = replace(FIRST, model_version="v2", create_time=FIRST.create_time + timedelta(days=1))
+
+
+@pytest.fixture
+def registry(space) -> Registry:
+    return Registry(space.engine)
+
+
+async def test_before_there_is_a_model_there_is_no_champion(registry):
+    assert await registry.champion() is None
+    assert await registry.list_models(10) == []
+
+
+async def test_a_model_comes_back_as_it_was(registry):
+    await registry.register(FIRST)
+    assert await registry.champion() == FIRST
+
+
+async def test_a_new_champion_ends_the_reign_of_the_one_before(registry):
+    await registry.register(FIRST)
+    await registry.register(SECOND)
+    assert [(each.model_version, each.champion) for each in await registry.list_models(10)] == [
+        ("v2", True),
+        ("v1", False),
+    ]
+
+
+async def test_a_model_that_was_not_promoted_leaves_the_champion(registry):
+    await registry.register(FIRST)
+    await registry.register(replace(SECOND, champion=False))
+    assert (await registry.champion()).model_version == "v1"
+
+
+async def test_registering_a_champion_again_keeps_it(registry):
+    await registry.register(FIRST)
+    await registry.register(replace(FIRST, reason="again"))
+    assert (await registry.champion()).reason == "again"
+
+
+async def test_of_many_champions_at_once_one_remains(registry):
+    many = [replace(FIRST, model_version=f"v{number}") for number in range(6)]
+    await asyncio.gather(*[registry.register(each) for each in many], return_exceptions=True)
+    assert sum(each.champion for each in await registry.list_models(10)) == 1
+
+
+async def test_a_run_is_found_by_its_id_and_by_the_request_that_started_it(registry):
+    run = TrainingRun(run_id="r1", step=1)
+    run.start_time.FromDatetime(datetime(2025, 1, 1))
+    await registry.save_run(run, request_id="q1")
+    run.step = 2
+    await registry.save_run(run)
+    assert await registry.run("r1") == await registry.run_of_request("q1") == run
+    assert await registry.run("r2") is None
+    assert list(await registry.list_runs(10)) == [run]
+
+
+@pytest.mark.parametrize("promoted, subject", [(True, "promoted"), (False, "kept")])
+async def test_a_decision_is_announced(space, promoted, subject):
+    event = ModelEvent(model_version="v1", promoted=promoted)
+    await announce(space.nats, space.names, event)
+    message = await space.nats.jetstream().get_last_msg(
+        space.names.stream("MODELS"), space.names.subject(f"models.v1.{subject}")
+    )
+    assert ModelEvent.FromString(message.data) == event

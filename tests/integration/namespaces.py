@@ -1,0 +1,46 @@
+"""A namespace of its own for each test, on brokers that all tests share."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from nats.aio.client import Client
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from deploy.local.brokers import Brokers
+from shared.adapters.connection import nats_connection
+from shared.adapters.database import database_engine, ensure_tables
+from shared.adapters.streams import Names, ensure_streams
+
+_numbers = itertools.count(1)
+
+
+@dataclass
+class Namespace:
+    """Streams and tables with nothing in them, and the connections to them."""
+
+    brokers: Brokers
+    nats: Client
+    engine: AsyncEngine
+    name: str
+
+    @property
+    def names(self) -> Names:
+        """Names in NATS."""
+        return Names(self.name)
+
+
+@asynccontextmanager
+async def new_namespace(brokers: Brokers, window_seconds: float = 120.0) -> AsyncIterator[Namespace]:
+    """Made for one test."""
+    name = f"test{next(_numbers)}"
+    async with (
+        nats_connection(brokers.nats_url, "test") as nats,
+        database_engine(brokers.database_url, name, "test") as engine,
+    ):
+        await ensure_streams(nats, Names(name), window_seconds)
+        await ensure_tables(engine, name)
+        yield Namespace(brokers, nats, engine, name)

@@ -1,0 +1,159 @@
+"""Each event id enters the log once, whatever retries, duplicates and refusals there are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from services.ingestion.event_writer import EventWriter, Written, token_positions
+from shared.adapters.log_writer import Appended, LogOverloadedError, LogUnavailableError, Record
+from shared.adapters.streams import Names
+from tests.builders import message
+from tests.conditions import eventually
+
+
+@dataclass
+class Log:
+    """A log in memory, which fails as told."""
+
+    records: list[Record] = field(default_factory=list)
+    answers: asyncio.Event = field(default_factory=asyncio.Event)
+    failure: Exception | None = None
+    waiting: bool = False
+
+    def __post_init__(self) -> None:
+        self.answers.set()
+
+    async def append(self, records: Sequence[Record]) -> list[Appended | LogUnavailableError]:
+        self.waiting = True
+        await self.answers.wait()
+        if isinstance(self.failure, LogOverloadedError):
+            raise self.failure
+        if self.failure is not None:
+            return [self.failure] * len(records)
+        first = len(self.records) + 1
+        self.records += records
+        return [Appended(first + offset, False) for offset in range(len(records))]
+
+
+@dataclass
+class Archive:
+    """An archive that holds some events, or is away."""
+
+    positions: dict[str, int] = field(default_factory=dict)
+    away: bool = False
+    asked: int = 0
+
+    async def positions_of(self, event_ids: Sequence[str]) -> dict[str, int]:
+        self.asked += 1
+        if self.away:
+            raise OSError("connection refused")
+        return {each: self.positions[each] for each in event_ids if each in self.positions}
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+@pytest.fixture
+def archive() -> Archive:
+    return Archive()
+
+
+@pytest.fixture
+def writer(log, archive) -> EventWriter:
+    return EventWriter(log, archive, Names("test"), partitions=16)
+
+
+async def write(writer: EventWriter, *event_ids: str) -> list[tuple[int, bool]]:
+    """Positions and whether they are duplicates."""
+    outcomes = await writer.write([message(event_id=each) for each in event_ids])
+    return [(each.position, each.duplicate) for each in outcomes]
+
+
+async def test_events_are_appended_in_order_under_their_ids(writer, log):
+    assert await write(writer, "a", "b") == [(1, False), (2, False)]
+    assert [record.message_id for record in log.records] == ["a", "b"]
+
+
+async def test_the_subject_holds_partition_and_type(writer, log):
+    await writer.write([message("like", event_id="a")])
+    assert log.records[0].subject.startswith("test.events.v1.")
+    assert log.records[0].subject.endswith(".like")
+
+
+async def test_a_second_write_is_a_duplicate_of_the_first(writer, log):
+    assert await write(writer, "a") + await write(writer, "a") == [(1, False), (1, True)]
+    assert len(log.records) == 1
+
+
+async def test_an_id_twice_in_one_call_is_written_once(writer, log):
+    assert await write(writer, "a", "a", "b") == [(1, False), (1, True), (2, False)]
+
+
+async def test_two_calls_at_the_same_time_write_an_id_once(writer, log):
+    log.answers.clear()
+    calls = [asyncio.create_task(write(writer, "a")) for _ in range(3)]
+    await asyncio.sleep(0)
+    log.answers.set()
+    assert sorted(await asyncio.gather(*calls)) == [[(1, False)], [(1, True)], [(1, True)]]
+
+
+async def test_what_the_archive_holds_is_a_duplicate_at_its_first_position(writer, log, archive):
+    archive.positions["old"] = 77
+    assert await write(writer, "old", "new") == [(77, True), (1, False)]
+
+
+async def test_while_the_archive_is_away_writes_go_on_and_it_is_left_in_peace(writer, archive):
+    archive.away = True
+    assert await write(writer, "a") + await write(writer, "b") == [(1, False), (2, False)]
+    assert archive.asked == 1
+
+
+async def test_what_the_log_did_not_take_can_be_sent_again(writer, log):
+    log.failure = LogUnavailableError("away")
+    assert isinstance((await writer.write([message(event_id="a")]))[0], LogUnavailableError)
+    log.failure = None
+    assert await write(writer, "a") == [(1, False)]
+
+
+async def test_after_an_overload_the_same_events_can_be_sent_again(writer, log):
+    log.failure = LogOverloadedError("full")
+    with pytest.raises(LogOverloadedError):
+        await write(writer, "a", "b")
+    log.failure = None
+    assert await write(writer, "a", "b") == [(1, False), (2, False)]
+
+
+async def two_calls_under_way(writer, log) -> tuple[asyncio.Task, asyncio.Task]:
+    """The first makes the write, the second waits for it."""
+    log.answers.clear()
+    first = asyncio.create_task(write(writer, "a", "b"))
+    await eventually(lambda: log.waiting)
+    second = asyncio.create_task(writer.write([message(event_id="a")]))
+    await asyncio.sleep(0)
+    return first, second
+
+
+async def test_a_caller_that_gives_up_leaves_nobody_waiting(writer, log):
+    first, second = await two_calls_under_way(writer, log)
+    first.cancel()
+    assert isinstance((await asyncio.wait_for(second, 5))[0], LogUnavailableError)
+
+
+async def test_a_second_caller_that_gives_up_takes_nothing_from_the_first(writer, log):
+    first, second = await two_calls_under_way(writer, log)
+    second.cancel()
+    await asyncio.wait([second])
+    log.answers.set()
+    assert await first == [(1, False), (2, False)]
+    assert await write(writer, "a", "b") == [(1, True), (2, True)]
+
+
+def test_the_token_covers_the_furthest_position_of_each_partition():
+    outcomes = [Written(3, 5, False), Written(3, 4, True), Written(1, 9, False), LogUnavailableError("away")]
+    assert token_positions(outcomes) == {3: 5, 1: 9}

@@ -1,0 +1,82 @@
+"""A model small enough to reckon by hand: a user's vector is the sum of the vectors of the history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+from onnx import TensorProto, helper
+
+from services.ranking.model_slot import ModelSlot, ServingModel
+from services.ranking.scorer import Scorer
+from services.ranking.user_states import UserState
+from shared.adapters.bundle import Bundle, pack
+from shared.adapters.catalogue import Catalogue
+from shared.adapters.keys import item_key, item_keys
+from shared.domain.event import EventType
+from shared.domain.manifest import ENCODER_OUTPUT
+from tests.builders import bundle, catalogue_item
+
+ITEMS = ("a", "b", "c", "d")
+NOW_MS = 1_700_000_000_000
+NO_KEYS = np.empty(0, np.uint64)
+
+
+def sum_encoder(dimension: int = 4) -> bytes:
+    """The encoder as ONNX."""
+    inputs = [
+        helper.make_tensor_value_info("history_vectors", TensorProto.FLOAT, ["B", "T", dimension]),
+        helper.make_tensor_value_info("event_type", TensorProto.INT64, ["B", "T"]),
+        helper.make_tensor_value_info("age_seconds", TensorProto.FLOAT, ["B", "T"]),
+        helper.make_tensor_value_info("mask", TensorProto.BOOL, ["B", "T"]),
+    ]
+    output = helper.make_tensor_value_info(ENCODER_OUTPUT, TensorProto.FLOAT, ["B", dimension])
+    axis = helper.make_tensor("axis", TensorProto.INT64, [1], [1])
+    total = helper.make_node("ReduceSum", ["history_vectors", "axis"], [ENCODER_OUTPUT], keepdims=0)
+    graph = helper.make_graph([total], "sum", inputs, [output], [axis])
+    opsets = [helper.make_opsetid("", 17)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString()
+
+
+def golden(dimension: int = 4) -> dict[str, np.ndarray]:
+    """Inputs and the output that they must give."""
+    return {
+        "history_vectors": np.ones((1, 2, dimension), np.float32),
+        "event_type": np.ones((1, 2), np.int64),
+        "age_seconds": np.ones((1, 2), np.float32),
+        "mask": np.ones((1, 2), bool),
+        ENCODER_OUTPUT: np.full((1, dimension), 2, np.float32),
+    }
+
+
+def sum_bundle(item_ids: Sequence[str] = ITEMS) -> Bundle:
+    """Each item likes itself best: the item vectors are unit vectors, in the order of their keys."""
+    made = bundle(item_ids, dimension=4, encoder=sum_encoder())
+    vectors = np.eye(len(item_ids), 4, dtype=np.float32)
+    return pack(replace(made, item_vectors=vectors, golden=golden()))[1]
+
+
+def catalogue(item_ids: Sequence[str] = ITEMS) -> Catalogue:
+    """A catalogue of these items, added in this order."""
+    made = Catalogue()
+    for position, item_id in enumerate(item_ids, 1):
+        made.put(catalogue_item(item_id).SerializeToString(), position)
+    return made
+
+
+def serving(known: Sequence[str] = ITEMS) -> ServingModel:
+    """The model in service beside a catalogue that knows these items."""
+    slot = ModelSlot(catalogue(known))
+    slot.swap(Scorer(sum_bundle()), datetime(2025, 1, 1, tzinfo=UTC))
+    return slot.current
+
+
+def state(*history: str, consumed: Sequence[str] = (), length: int = 4) -> UserState:
+    """A user who clicked these items."""
+    keys = np.zeros(length, np.uint64)
+    if history:
+        keys[-len(history) :] = [item_key(each) for each in history]
+    types = np.where(keys > 0, EventType.CLICK, 0).astype(np.uint8)
+    return UserState(keys, types, np.full(length, NOW_MS - 1000), item_keys(consumed), position=9)

@@ -1,0 +1,42 @@
+"""The model in service, and what the catalogue says about its items."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from services.ranking.model_slot import REFUSED_KEPT, ModelSlot
+from services.ranking.scorer import Scorer
+from tests.builders import catalogue_item
+from tests.unit.ranking.model import catalogue, sum_bundle
+
+WHEN = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+def test_before_a_swap_nothing_serves():
+    assert ModelSlot(catalogue()).current is None
+
+
+def test_a_swap_leaves_the_reference_that_a_request_holds():
+    slot = ModelSlot(catalogue())
+    slot.swap(Scorer(sum_bundle()), WHEN)
+    held = slot.current
+    slot.swap(Scorer(sum_bundle(("a", "b"))), WHEN)
+    assert (held.recommendable, slot.current.recommendable, slot.swap_count) == (4, 2, 2)
+
+
+def test_an_item_becomes_recommendable_when_the_catalogue_learns_of_it():
+    known = catalogue(("a",))
+    slot = ModelSlot(known)
+    slot.swap(Scorer(sum_bundle()), WHEN)
+    known.put(catalogue_item("b").SerializeToString(), 2)
+    assert slot.current.recommendable == 1
+    slot.refresh()
+    assert slot.current.recommendable == 2
+
+
+def test_only_the_newest_refusals_are_kept():
+    slot = ModelSlot(catalogue())
+    for number in range(REFUSED_KEPT + 5):
+        slot.refuse(str(number), "damaged")
+    assert len(slot.refused) == REFUSED_KEPT
+    assert slot.refused[0].model_version == str(REFUSED_KEPT + 4)

@@ -1,0 +1,84 @@
+"""From states, a model and what is trending to answers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from services.ranking.policy import Answer, Fallback, Wish, rank
+from shared.adapters.keys import item_keys
+from tests.unit.ranking.model import ITEMS, NO_KEYS, NOW_MS, catalogue, serving, state
+
+ALL = Wish(10, NO_KEYS)
+
+
+def trending(*item_ids: str, known=ITEMS) -> Fallback:
+    scores = np.arange(len(item_ids), 0, -1).astype(np.float32)
+    return Fallback(item_keys(item_ids), scores, catalogue(known))
+
+
+def one(state_, wish=ALL, model=None, fallback=None) -> Answer:
+    return rank([wish], [state_], model, fallback or trending("c", "a"), NOW_MS)[0]
+
+
+def ids(answer: Answer) -> list[str]:
+    return [item.item_id for item in answer.items]
+
+
+def sources(answer: Answer) -> list[str]:
+    return [item.source for item in answer.items]
+
+
+def test_the_model_ranks_for_a_user_whose_history_it_knows():
+    answer = one(state("a", "a", "b"), model=serving())
+    assert (ids(answer)[:2], answer.by_model) == (["a", "b"], True)
+    assert [item.score for item in answer.items[:2]] == [2.0, 1.0]
+
+
+def test_without_a_model_trending_comes_first_and_the_catalogue_after():
+    answer = one(state("a"))
+    assert (ids(answer), answer.by_model) == (["c", "a", "b", "d"], False)
+    assert sources(answer) == ["trending", "trending", "catalogue", "catalogue"]
+
+
+def test_a_user_without_history_gets_what_is_trending():
+    assert sources(one(state(), Wish(2, NO_KEYS), serving())) == ["trending", "trending"]
+
+
+def test_a_user_whose_items_the_model_does_not_know_gets_what_is_trending():
+    assert not one(state("new"), model=serving()).by_model
+
+
+def test_consumed_items_are_not_recommended_again():
+    assert "a" not in ids(one(state("a", consumed=["a"]), model=serving()))
+    assert "a" not in ids(one(state("a", consumed=["a"])))
+
+
+def test_excluded_items_are_left_out():
+    wish = Wish(10, item_keys(["a", "c", "never heard of"]))
+    assert sorted(ids(one(state("a"), wish, serving()))) == ["b", "d"]
+    assert sorted(ids(one(state("a"), wish))) == ["b", "d"]
+
+
+def test_items_that_the_catalogue_does_not_know_are_withheld():
+    assert sorted(ids(one(state("a"), model=serving(known=("a", "b"))))) == ["a", "b"]
+    assert ids(one(state("a"), fallback=trending("c", "a", known=("a", "b")))) == ["a", "b"]
+
+
+def test_the_page_size_is_kept():
+    assert len(ids(one(state("a"), Wish(2, NO_KEYS), serving()))) == 2
+    assert ids(one(state("a"), Wish(1, NO_KEYS))) == ["c"]
+
+
+def test_nothing_at_all_is_an_empty_answer():
+    assert one(state(), fallback=trending(known=())).items == []
+
+
+def test_answers_do_not_depend_on_who_else_is_in_the_batch():
+    states = [state("a"), state(), state("b", "c", length=6), state("new")]
+    together = rank([ALL] * 4, states, serving(), trending("c", "a"), NOW_MS)
+    assert together == [one(each, model=serving()) for each in states]
+
+
+def test_an_event_time_ahead_of_the_clock_counts_as_now():
+    early = rank([ALL], [state("a")], serving(), trending(), NOW_MS - 10_000)
+    assert early == rank([ALL], [state("a")], serving(), trending(), NOW_MS)

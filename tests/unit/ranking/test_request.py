@@ -1,0 +1,53 @@
+"""What a ranking request must be."""
+
+from __future__ import annotations
+
+import grpc
+import pytest
+from google.rpc.error_details_pb2 import BadRequest
+
+from freshet.ranking.v1.ranking_pb2 import RecommendRequest
+from services.ranking.request import check, min_position
+from shared.domain.consistency import encode_token
+from shared.runtime.errors import Refusal
+
+
+def refused(action) -> list[str]:
+    """The fields named by the refusal."""
+    with pytest.raises(Refusal) as caught:
+        action()
+    assert caught.value.code == grpc.StatusCode.INVALID_ARGUMENT
+    bad = next(detail for detail in caught.value.details if isinstance(detail, BadRequest))
+    return [violation.field for violation in bad.field_violations]
+
+
+@pytest.mark.parametrize(
+    "fields, named",
+    [
+        ({"user_id": ""}, ["user_id"]),
+        ({"user_id": "u" * 129}, ["user_id"]),
+        ({"session_id": "s" * 129}, ["session_id"]),
+        ({"placement": "p" * 129}, ["placement"]),
+        ({"page_size": -1}, ["page_size"]),
+        ({"page_size": 501}, ["page_size"]),
+        ({"exclude_item_ids": ["i"] * 10_001}, ["exclude_item_ids"]),
+        ({"user_id": "", "page_size": 501}, ["user_id", "page_size"]),
+    ],
+)
+def test_each_bad_field_is_named(fields, named):
+    assert refused(lambda: check(RecommendRequest(**{"user_id": "u1", **fields}))) == named
+
+
+@pytest.mark.parametrize("page_size", [0, 1, 500])
+def test_a_good_request_passes(page_size):
+    check(RecommendRequest(user_id="u1", page_size=page_size))
+
+
+def test_a_token_asks_for_the_position_of_the_users_partition():
+    token = encode_token({3: 17, 4: 99})
+    assert [min_position(token, partition) for partition in (3, 4, 5)] == [17, 99, 0]
+    assert min_position("", 3) == 0
+
+
+def test_a_malformed_token_is_named():
+    assert refused(lambda: min_position("nonsense!", 3)) == ["min_consistency_token"]
