@@ -20,5 +20,7 @@ async def eventually(condition: Callable[[], Any], timeout: float = 20.0) -> Any
             value = await value
         if value:
             return value
-        assert time.monotonic() < deadline, f"not within {timeout:g} s: {inspect.getsource(condition).strip()}"
+        assert time.monotonic() < deadline, (
+            f"not within {timeout:g} s: {inspect.getsource(condition).strip()}"
+        )
         await asyncio.sleep(POLL_SECONDS)

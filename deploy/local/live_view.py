@@ -26,6 +26,8 @@ def table(snapshot: Snapshot) -> RenderableType:
     parts = [_figures(snapshot), _click_rates(snapshot)]
     if snapshot.training is not None:
         parts.insert(1, _training(snapshot.training))
+    if snapshot.failures:
+        parts.append(Text(f"waited out: {_failures(snapshot)}", style="yellow"))
     parts += [Text(notice, style="yellow") for notice in snapshot.notices]
     title = f"Freshet, {_duration(snapshot.uptime_seconds)}: {snapshot.phase}"
     return Panel(Group(*parts), title=title, subtitle="Ctrl-C stops everything")
@@ -53,15 +55,12 @@ def json_line(snapshot: Snapshot) -> str:
 
 def _figures(snapshot: Snapshot) -> RenderableType:
     grid = Table.grid(padding=(0, 3))
-    grid.add_row(
-        "events", f"{snapshot.events:,}", f"{snapshot.events_per_second:.0f} a second", _failures(snapshot)
-    )
+    grid.add_row("events", f"{snapshot.events:,}", f"{snapshot.events_per_second:.0f} a second")
     delay = f"p50 {_number(snapshot.delay_p50_ms)} ms"
-    grid.add_row("event to recommendation", delay, f"p99 {_number(snapshot.delay_p99_ms)} ms", "")
-    grid.add_row(
-        "answers", f"{snapshot.answers:,}", f"{_share(snapshot.degraded_share)} of the newest degraded", ""
-    )
-    grid.add_row("model", _model(snapshot), f"{snapshot.swap_count} swaps", "")
+    grid.add_row("event to recommendation", delay, f"p99 {_number(snapshot.delay_p99_ms)} ms")
+    degraded = f"{_share(snapshot.degraded_share)} of the newest degraded"
+    grid.add_row("answers", f"{snapshot.answers:,}", degraded)
+    grid.add_row("model", _model(snapshot), f"swaps: {snapshot.swap_count}")
     return grid
 
 
@@ -90,7 +89,7 @@ def _training(training: Training) -> RenderableType:
 def _training_words(training: Training | None) -> str:
     if training is None:
         return NOTHING
-    if training.state != "training":
+    if training.state != "training" or not training.total_steps:
         return training.state
     return (
         f"{training.step}/{training.total_steps} steps, loss {training.loss:.3f}, "

@@ -33,6 +33,9 @@ _log = structlog.get_logger("door")
 FETCH_MESSAGES = 250
 FETCH_SECONDS = 1.0
 RETRY_SECONDS = 1.0
+ACK_WAIT_SECONDS = 10.0
+"""After a crash, what was fetched and not acknowledged comes again this much later."""
+DRAIN_SECONDS = 8.0
 LETTER_PAYLOAD_BYTES = 64 * 1024
 
 DOOR_MESSAGES = Counter("freshet_door_messages_total", "Messages at the NATS door by outcome.", ["outcome"])
@@ -46,11 +49,27 @@ class Door:
         self._jetstream = connection.jetstream()
         self._names = names
         self._intake = intake
+        self._draining = False
+        self._drained = asyncio.Event()
 
     async def run(self) -> None:
-        """Work until cancelled; while NATS is away, wait for it."""
+        """Work until drained, then do nothing until cancelled; while NATS is away, wait for it."""
+        await self._work_until_draining()
+        self._drained.set()
+        await asyncio.Event().wait()
+
+    async def drain(self) -> None:
+        """Fetch no more and finish what was fetched, so that it need not wait to be delivered again."""
+        self._draining = True
+        try:
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await self._drained.wait()
+        except TimeoutError:
+            _log.warning("door not drained in time; what was fetched comes again")
+
+    async def _work_until_draining(self) -> None:
         subscription = None
-        while True:
+        while not self._draining:
             try:
                 subscription = subscription or await self._subscribe()
                 await self._work(await subscription.fetch(FETCH_MESSAGES, timeout=FETCH_SECONDS))
@@ -66,7 +85,7 @@ class Door:
             self._names.door,
             durable="ingestion",
             stream=self._names.stream("INGEST"),
-            config=ConsumerConfig(ack_wait=30, max_ack_pending=4 * FETCH_MESSAGES),
+            config=ConsumerConfig(ack_wait=ACK_WAIT_SECONDS, max_ack_pending=4 * FETCH_MESSAGES),
         )
 
     async def _work(self, messages: Sequence[Msg]) -> None:

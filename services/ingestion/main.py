@@ -36,6 +36,7 @@ async def main(settings: IngestionSettings) -> None:
         writer = EventWriter(log, archive, names, settings.partitions)
         bounds = EventTimeBounds.since_year(settings.earliest_event_year, settings.latest_event_skew_seconds)
         intake = Intake(writer, bounds)
+        door = Door(nats, names, intake)
         servicer = IngestionServicer(intake, ItemWriter(log, catalogue, names))
 
         async def archive_log() -> None:
@@ -46,8 +47,9 @@ async def main(settings: IngestionSettings) -> None:
             rpc_services=["freshet.ingestion.v1.IngestionService"],
             register=partial(add_IngestionServiceServicer_to_server, servicer),
             workers=[
-                log.run, partial(catalogue.follow, nats, names), Door(nats, names, intake).run, archive_log,
+                log.run, partial(catalogue.follow, nats, names), door.run, archive_log,
             ],
             ready=partial(caught_up, catalogue, nats, names),
+            drain=door.drain,
         )  # fmt: skip
         await serve(settings, service)

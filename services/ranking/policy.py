@@ -78,7 +78,9 @@ def _scores(states: Sequence[UserState], rows: np.ndarray, model: ServingModel, 
     time_ms = _padded([state.time_ms for state in states])
     age_seconds = np.maximum(now_ms - time_ms, 0) / 1000.0
     vectors = model.scorer.user_vectors(rows, event_type, age_seconds)
-    return model.scorer.scores(vectors) + model.withheld
+    scores = model.scorer.scores(vectors)
+    scores += model.withheld
+    return scores
 
 
 def _padded(columns: Sequence[np.ndarray]) -> np.ndarray:

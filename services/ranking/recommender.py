@@ -1,4 +1,5 @@
-"""Answers calls in batches: what waits while one batch is scored makes up the next. Nothing waits for a batch to fill.
+"""Answers calls in batches: what waits while one batch is scored makes up the next. When no batch is
+under way the next one starts at once, with a single call if need be.
 
 Calls whose token is further than any state seen yet wait for the feature service in batches of their own, so that they
 hold up nobody else.
@@ -72,6 +73,7 @@ class Recommender:
         self._batch_size = batch_size
         self._waiting: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
+        self._under_way = 0
         self._apart: set[asyncio.Task[None]] = set()
         self.max_waiting = 1024
 
@@ -86,21 +88,30 @@ class Recommender:
 
     async def run(self) -> None:
         """Answer what arrives until cancelled."""
-        async with asyncio.TaskGroup() as loops:
-            for _ in range(BATCHES_AT_ONCE):
-                loops.create_task(self._loop())
-
-    async def _loop(self) -> None:
-        while True:
-            await self._arrived.wait()
-            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._batch_size))]
-            if not self._waiting:
+        async with asyncio.TaskGroup() as batches:
+            while True:
+                await self._arrived.wait()
                 self._arrived.clear()
-            at_once = [each for each in batch if each.call.min_position <= self._states.position]
-            if len(at_once) < len(batch):
-                self._answer_apart([each for each in batch if each.call.min_position > self._states.position])
-            if at_once:
-                await self._answer(at_once, 0.0)
+                while self._may_start():
+                    self._start(batches)
+
+    def _may_start(self) -> bool:
+        """Beside a batch under way only a full one starts: small ones cost a read of states each."""
+        enough = self._batch_size if self._under_way else 1
+        return len(self._waiting) >= enough and self._under_way < BATCHES_AT_ONCE
+
+    def _start(self, batches: asyncio.TaskGroup) -> None:
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._batch_size))]
+        at_once = [each for each in batch if each.call.min_position <= self._states.position]
+        if len(at_once) < len(batch):
+            self._answer_apart([each for each in batch if each.call.min_position > self._states.position])
+        if at_once:
+            self._under_way += 1
+            batches.create_task(self._answer(at_once, 0.0)).add_done_callback(self._ended)
+
+    def _ended(self, _: asyncio.Task[None]) -> None:
+        self._under_way -= 1
+        self._arrived.set()
 
     def _answer_apart(self, batch: Sequence[_Waiting]) -> None:
         wait_seconds = min(each.call.wait_seconds for each in batch)

@@ -55,8 +55,10 @@ class Scorer:
         return self._session.run([ENCODER_OUTPUT], inputs)[0]
 
     def scores(self, user_vectors: np.ndarray) -> np.ndarray:
-        """Scores (B, V) float32 of every item of the table."""
-        return user_vectors @ self._items + self._biases
+        """Scores (B, V) float32 of every item of the table, the caller's to change."""
+        scores = user_vectors @ self._items
+        scores += self._biases
+        return scores
 
     def _check_golden(self) -> None:
         golden = self.bundle.golden

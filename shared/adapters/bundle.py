@@ -108,7 +108,9 @@ def _check_table(bundle: Bundle) -> None:
             raise CorruptBundleError(f"{name} has shape {actual}, the manifest says {shape}")
         if (dtype := getattr(bundle, name).dtype) != _DTYPES[name]:
             raise CorruptBundleError(f"{name} is {dtype}, not {np.dtype(_DTYPES[name])}")
-    if not (bundle.item_keys[1:] > bundle.item_keys[:-1]).all():  # a difference of unsigned keys is never negative
+    if not (
+        bundle.item_keys[1:] > bundle.item_keys[:-1]
+    ).all():  # a difference of unsigned keys is never negative
         raise CorruptBundleError("item_keys are not ascending and unique")
     if not (np.isfinite(bundle.item_vectors).all() and np.isfinite(bundle.item_biases).all()):
         raise CorruptBundleError("the item table holds numbers that are not finite")

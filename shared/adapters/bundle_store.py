@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from pathlib import Path
 from typing import Protocol
 
@@ -62,7 +63,7 @@ class DirectoryBundleStore:
 
     def _write(self, digest: str, packed: bytes) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
-        unfinished = self._directory / f".{digest}.unfinished"
+        unfinished = self._directory / f".{digest}.{uuid.uuid4().hex}.unfinished"
         unfinished.write_bytes(packed)
         unfinished.rename(self._directory / f"{digest}.bundle")
 

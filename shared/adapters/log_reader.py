@@ -148,7 +148,9 @@ class LogReader:
 
     async def _arrival(self, consumer: _Consumer) -> None:
         try:
-            async with asyncio.timeout(_SILENCE_SECONDS):  # wait_for can swallow a cancellation in Python 3.11
+            async with asyncio.timeout(
+                _SILENCE_SECONDS
+            ):  # wait_for can swallow a cancellation in Python 3.11
                 await consumer.arrived.wait()
         except TimeoutError:
             raise ConsumerLostError(f"nothing heard for {_SILENCE_SECONDS:.0f} s") from None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -77,12 +77,16 @@ class LogWriter:
         return await asyncio.gather(*[each.done for each in waiting], return_exceptions=True)  # type: ignore[return-value]
 
     async def run(self) -> None:
-        """Send what arrives, group after group, until cancelled."""
-        while True:
-            await self._arrived.wait()
-            self._arrived.clear()
-            while self._waiting:
-                await self._send_group()
+        """Send what arrives, group after group, until cancelled; then nobody is left waiting."""
+        try:
+            while True:
+                await self._arrived.wait()
+                self._arrived.clear()
+                while self._waiting:
+                    await self._send_group()
+        finally:
+            _fail(self._waiting, LogUnavailableError("the writer was stopped"))
+            self._waiting.clear()
 
     async def _send_group(self) -> None:
         size = min(len(self._waiting), BATCH_RECORDS)
@@ -154,7 +158,7 @@ def _finish(each: _Waiting, appended: Appended) -> None:
         each.done.set_result(appended)
 
 
-def _fail(group: Sequence[_Waiting], error: LogUnavailableError) -> None:
+def _fail(group: Iterable[_Waiting], error: LogUnavailableError) -> None:
     for each in group:
         if not each.done.done():
             each.done.set_exception(error)

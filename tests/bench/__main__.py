@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import tempfile
 import traceback
-import warnings
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -32,7 +31,6 @@ Measure = Callable[[], Awaitable[list[Result]]]
 def main() -> int:
     """Measure, print, write. 1 when a row could not be measured."""
     options = _options()
-    warnings.filterwarnings("ignore", module="torch")
     with tempfile.TemporaryDirectory(prefix="freshet-bench-") as directory:
         results = asyncio.run(_measure_all(options, Path(directory)))
     results += NOT_BUILT_ROWS
@@ -46,7 +44,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measures the budgets.")
     parser.add_argument("--json", type=Path, default=REPOSITORY / ".freshet" / "bench.json")
     parser.add_argument("--only", choices=ROWS, action="append", help="a row to measure; may be repeated")
-    parser.add_argument("--seconds", type=int, default=4, help="length of one measurement (default 4)")
+    parser.add_argument("--seconds", type=int, default=3, help="length of one measurement (default 3)")
     parser.add_argument("--full", action="store_true", help="as many events as the budget says")
     return parser.parse_args()
 

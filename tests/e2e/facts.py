@@ -40,9 +40,7 @@ def facts() -> Facts:
 def _movielens() -> Facts:
     dataset = read_dataset(MOVIELENS)
     chosen = _taking_turns(dataset.interactions)
-    return Facts(
-        [item_of(each) for each in dataset.items], [event_of(each, dataset.name) for each in chosen]
-    )
+    return Facts([item_of(each) for each in dataset.items], [event_of(each, dataset.name) for each in chosen])
 
 
 def _taking_turns(interactions: Sequence[Interaction]) -> list[Interaction]:

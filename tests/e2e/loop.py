@@ -74,6 +74,7 @@ class Loop:
         before = len(self.acknowledged)
         replay = asyncio.create_task(self.replay(events, KILL_BATCH))
         await eventually(lambda: len(self.acknowledged) > before)
+        assert not replay.done(), "the replay was over before the kill"
         await self.suite.kill(service)
         await self.suite.start(service)
         await replay

@@ -1,5 +1,6 @@
 """The shop's catalogue: made from word lists and a seed, always the same for the same seed."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
 
@@ -32,12 +33,10 @@ class Catalogue:
     def __len__(self) -> int:
         return len(self.item_ids)
 
-    def number_of(self, item_id: str) -> int:
-        """The number of an item. Raises ValueError for an id that the shop did not give out."""
-        number = int(item_id.removeprefix("sku-")) - 1
-        if not 0 <= number < len(self) or self.item_ids[number] != item_id:
-            raise ValueError(f"{item_id!r} is not an item of this shop")
-        return number
+    def numbers_of(self, item_ids: Iterable[str]) -> list[int]:
+        """The numbers of items, in order; ids that are not of this shop are left out."""
+        numbers = dict(zip(self.item_ids, range(len(self)), strict=True))
+        return [numbers[item_id] for item_id in item_ids if item_id in numbers]
 
 
 def possible_titles() -> list[tuple[str, str, str, str]]:

@@ -50,11 +50,11 @@ class ClickArm:
         clicked = np.array([self.clicks[user] for user in self.impressions], dtype=float)
         if len(shown) == 0:
             return Interval()
-        rate = clicked.sum() / shown.sum()
+        rate = float(clicked.sum() / shown.sum())
         if len(shown) == 1:
             return Interval(rate, 0.0, 1.0)
         spread = len(shown) / (len(shown) - 1) * np.square(clicked - rate * shown).sum()
-        margin = NORMAL_95 * math.sqrt(spread) / shown.sum()
+        margin = NORMAL_95 * math.sqrt(spread) / float(shown.sum())
         return Interval(rate, max(0.0, rate - margin), min(1.0, rate + margin))
 
 

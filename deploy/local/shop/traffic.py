@@ -134,10 +134,11 @@ class Traffic:
             self._statistics.arms[CONTROL].add(visit.shopper.user_id, len(shown), clicks)
             return
         answer = await self._recommended(visit)
-        if answer is None or not answer.results:
+        results = answer.results if answer is not None else []
+        shown = self._catalogue.numbers_of(result.item_id for result in results)
+        if answer is None or not shown:
             await self._pace.take()
             return
-        shown = [self._catalogue.number_of(result.item_id) for result in answer.results]
         clicks = await self._show(visit, shown, HOME, answer.attribution_token)
         arm = PERSONALISED if is_personalised(answer) else TRENDING
         self._statistics.arms[arm].add(visit.shopper.user_id, len(shown), clicks)

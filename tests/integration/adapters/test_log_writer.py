@@ -15,6 +15,7 @@ from shared.adapters.log_writer import (
     Record,
 )
 from shared.adapters.streams import last_position
+from tests.conditions import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -77,13 +78,12 @@ async def test_a_subject_that_no_stream_takes_is_answered_as_unavailable(writer,
     assert {type(answer) for answer in answers} == {LogUnavailableError}
 
 
-async def test_a_writer_that_is_stopped_answers_those_who_wait(space, record):
+async def test_a_writer_that_is_stopped_leaves_nobody_waiting(space, record):
     writer = LogWriter(space.nats)
     work = asyncio.create_task(writer.run())
-    call = asyncio.create_task(writer.append([record(1)]))
-    while not writer._waiting and not call.done():
-        await asyncio.sleep(0)
+    call = asyncio.create_task(writer.append([record(each) for each in range(3 * BATCH_RECORDS)]))
+    await eventually(lambda: writer._waiting)
     work.cancel()
-    await asyncio.wait([work])
-    answer = (await asyncio.wait_for(call, 5))[0]
-    assert isinstance(answer, (Appended, LogUnavailableError))
+    answers = await asyncio.wait_for(call, 5)
+    assert len(answers) == 3 * BATCH_RECORDS
+    assert isinstance(answers[-1], LogUnavailableError)

@@ -15,9 +15,7 @@ from shared.domain.partition_state import PartitionState, digest, fold
 from tests.builders import event, partition
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-LOG = [
-    event(n, user_key=2**63 + n % 9, items=(2**64 - n,), event_type=EventType.RATE) for n in range(1, 601)
-]
+LOG = [event(n, user_key=2**63 + n % 9, items=(2**64 - n,), event_type=EventType.RATE) for n in range(1, 601)]
 
 
 @pytest.fixture

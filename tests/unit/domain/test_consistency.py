@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 
 import pytest
 from hypothesis import given
@@ -32,10 +33,8 @@ def test_a_token_is_safe_in_urls_and_headers(positions):
 
 @given(st.text())
 def test_any_text_is_a_token_or_refused(text):
-    try:
+    with contextlib.suppress(MalformedTokenError):
         decode_token(text)
-    except MalformedTokenError:
-        pass
 
 
 @pytest.mark.parametrize(

@@ -57,5 +57,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones():
 
 def test_a_file_of_ones_own_is_a_preset(tmp_path):
     file = tmp_path / "mine.yaml"
-    file.write_text("events:\n" + "".join(f"  {event_type.word}: {{weight: 2}}\n" for event_type in EventType))
+    file.write_text(
+        "events:\n" + "".join(f"  {event_type.word}: {{weight: 2}}\n" for event_type in EventType)
+    )
     assert load_preset(str(file)).weight[EventType.CLICK] == 2

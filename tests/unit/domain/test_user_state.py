@@ -72,7 +72,12 @@ def test_users_have_separate_states():
 
 def test_more_users_than_one_chunk_of_memory_holds_keep_their_states():
     states = users([event(n, user_key=n, items=(n,)) for n in range(1, 5001)])
-    assert [int(states.read(n).history["item_key"][0]) for n in (1, 4096, 4097, 5000)] == [1, 4096, 4097, 5000]
+    assert [int(states.read(n).history["item_key"][0]) for n in (1, 4096, 4097, 5000)] == [
+        1,
+        4096,
+        4097,
+        5000,
+    ]
 
 
 def test_what_was_read_is_a_copy():

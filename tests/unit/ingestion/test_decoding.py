@@ -112,7 +112,9 @@ def test_any_bytes_are_an_event_or_refused(payload):
         assert error.violation.field
 
 
-_NAMES = st.sampled_from(["eventId", "items", "eventTime", "attributes", "quantity", "value", "text", "numbers"])
+_NAMES = st.sampled_from(
+    ["eventId", "items", "eventTime", "attributes", "quantity", "value", "text", "numbers"]
+)
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_NAMES, inner, max_size=3),

@@ -84,7 +84,8 @@ def test_a_bad_item_is_named_by_its_place(item, field, reason):
 
 
 @pytest.mark.parametrize(
-    "moment", [datetime(1970, 1, 1, tzinfo=UTC), datetime(1989, 12, 31, tzinfo=UTC), NOW + timedelta(days=365)]
+    "moment",
+    [datetime(1970, 1, 1, tzinfo=UTC), datetime(1989, 12, 31, tzinfo=UTC), NOW + timedelta(days=365)],
 )
 def test_1970_and_next_year_are_no_event_times(moment):
     assert found(message(event_time=moment)) == [("event_time", "OUT_OF_RANGE")]

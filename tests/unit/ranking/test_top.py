@@ -14,7 +14,9 @@ SCORES = st.lists(st.sampled_from([-np.inf, -1.0, 0.0, 0.5, 2.0]), max_size=30)
 
 @given(SCORES, st.integers(0, 40))
 def test_it_is_what_sorting_everything_gives(scores, limit):
-    expected = sorted((place for place, score in enumerate(scores) if score > -np.inf), key=lambda p: -scores[p])
+    expected = sorted(
+        (place for place, score in enumerate(scores) if score > -np.inf), key=lambda p: -scores[p]
+    )
     assert sorted_by_score(scores, limit) == [scores[place] for place in expected[:limit]]
 
 

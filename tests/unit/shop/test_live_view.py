@@ -8,7 +8,7 @@ from rich.console import Console
 
 from deploy.local.live_view import json_line, plain_line, table
 from deploy.local.shop.observer import Group, Snapshot, Training
-from deploy.local.shop.statistics import Interval
+from deploy.local.shop.statistics import ClickArm, Interval
 
 EMPTY = Snapshot(
     uptime_seconds=3.0,
@@ -83,8 +83,13 @@ def test_a_plain_line_is_one_line_with_the_same_figures():
         assert words in line
 
 
-def test_json_says_null_where_nothing_is_known():
+def test_json_has_measured_numbers_and_says_null_where_nothing_is_known():
     document = json.loads(json_line(EMPTY))
     assert document["delay_p50_ms"] is None
     assert document["lift"]["value"] is None
+    measured = ClickArm()
+    measured.add("a", 10, 1)
+    measured.add("b", 30, 3)
+    busy = replace(BUSY, groups={"control": Group(40, measured.click_rate())})
+    assert json.loads(json_line(busy))["groups"]["control"]["click_rate"]["value"] == 0.1
     assert json.loads(json_line(BUSY))["groups"]["personalised"]["impressions"] == 1_200

@@ -1,0 +1,157 @@
+"""What users see while a service or a broker is away, and that nothing acknowledged is lost or doubled."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from freshet.event.v1.event_pb2 import UserEvent
+from shared.adapters.archive import Archive
+from shared.adapters.keys import partition_of, user_key
+from shared.adapters.log_reader import LogReader, LogSource
+from shared.client import DeadlineExceeded, FailedPrecondition, FreshetError, Unavailable
+from shared.domain.consistency import encode_token
+from tests.builders import catalogue_item, message
+from tests.conditions import eventually
+from tests.e2e.loop import degraded, item_ids
+from tests.integration.services.conftest import Running, words
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def ids_in_log(running: Running) -> list[str]:
+    """Event ids of the whole log, in order."""
+    last = await running.log_length()
+    source = LogSource(running.space.names.events, [running.space.names.subject("events.v1.*.*")])
+    ids: list[str] = []
+    if last:
+        async for batch in LogReader(running.space.nats, source).batches():
+            ids += [UserEvent.FromString(each.payload).event_id for each in batch]
+            if batch[-1].position >= last:
+                break
+    return ids
+
+
+async def archived(running: Running, *event_ids: str) -> bool:
+    """Whether the archive holds these events."""
+    return len(await Archive(running.space.engine).positions_of(event_ids)) == len(set(event_ids))
+
+
+async def write_one_by_one(running: Running, number: int) -> list[str]:
+    """Ids of the events that were acknowledged, until the service goes."""
+    client, acknowledged = running.client.with_options(timeout_seconds=3), []
+
+    async def write(event_id: str) -> None:
+        try:
+            await client.write_user_event(message(event_id=event_id))
+        except FreshetError:
+            return
+        acknowledged.append(event_id)
+
+    await asyncio.gather(*[write(f"one-{each}") for each in range(number)])
+    return acknowledged
+
+
+async def test_a_duplicate_past_the_window_of_nats_is_answered_with_its_first_position(start):
+    running = await start("ingestion", duplicate_window_seconds="1")
+    written = time.monotonic()
+    first = await running.client.batch_write_user_events([message(event_id="a"), message(event_id="b")])
+    await eventually(lambda: archived(running, "a", "b"))
+    await running.suite.restart("ingestion")
+    await eventually(lambda: time.monotonic() > written + 1.5)
+    again = await running.client.batch_write_user_events([message(event_id="b"), message(event_id="a")])
+    assert words(again.outcomes) == ["DUPLICATE", "DUPLICATE"]
+    assert [each.position for each in reversed(again.outcomes)] == [each.position for each in first.outcomes]
+    assert await running.log_length() == 2
+
+
+async def test_a_service_told_to_stop_loses_nothing_that_it_acknowledged(start):
+    running = await start("ingestion")
+    calls = asyncio.create_task(write_one_by_one(running, 1500))
+    await eventually(running.log_length)
+    await running.suite.stop("ingestion")
+    acknowledged = await calls
+    assert running.suite.service("ingestion").child.returncode == 0
+    assert acknowledged
+    assert set(acknowledged) <= set(await ids_in_log(running))
+
+
+@pytest.mark.parametrize("end, within_seconds", [("stop", 8), ("kill", 40)])
+async def test_messages_at_the_nats_door_outlast_the_service(start, end, within_seconds):
+    running = await start("ingestion")
+    for number in range(300):
+        await running.space.nats.publish(
+            running.space.names.door, message(event_id=f"{number}").SerializeToString()
+        )
+    await eventually(running.log_length)
+    await getattr(running.suite, end)("ingestion")
+    await running.suite.start("ingestion")
+
+    async def empty() -> bool:
+        return await running.at_the_door() == 0
+
+    await eventually(empty, within_seconds)
+    assert sorted(await ids_in_log(running), key=int) == [str(number) for number in range(300)]
+
+
+async def test_while_postgres_is_frozen_writes_and_recommendations_go_on(start, brokers):
+    running = await start("ingestion", "feature", "ranking")
+    await running.client.upsert_items([catalogue_item("i1"), catalogue_item("i2")])
+    brokers.postgres.pause()
+    try:
+        for number in range(5):
+            written = await running.client.write_user_event(message("rate", event_id=f"frozen-{number}"))
+            answer = await running.client.recommend("u1", min_consistency_token=written.consistency_token)
+            assert item_ids(answer) == ["i2"]
+    finally:
+        brokers.postgres.resume()
+    await eventually(lambda: archived(running, *[f"frozen-{number}" for number in range(5)]))
+
+
+async def test_while_nats_is_away_nothing_is_acknowledged_and_nothing_acknowledged_is_lost(start, brokers):
+    running = await start("ingestion")
+    await running.client.write_user_event(message(event_id="before"))
+    await brokers.nats.sigkill()
+    try:
+        with pytest.raises((DeadlineExceeded, Unavailable)):
+            hasty = running.client.with_options(timeout_seconds=1)
+            await hasty.write_user_event(message(event_id="during"))
+    finally:
+        await brokers.nats.start()
+    await eventually(lambda: taken(running, "during"))
+    assert await ids_in_log(running) == ["before", "during"]
+
+
+async def taken(running: Running, event_id: str) -> bool:
+    """Whether the service takes the event now."""
+    try:
+        await running.client.write_user_event(message(event_id=event_id))
+    except FreshetError:
+        return False
+    return True
+
+
+async def test_while_features_are_away_answers_say_so_and_tokens_are_not_silently_ignored(start):
+    running = await start("ingestion", "feature", "ranking")
+    await running.client.upsert_items([catalogue_item("i1"), catalogue_item("i2")])
+    known = (await running.client.write_user_event(message("rate"))).consistency_token
+    await running.client.recommend("u1", min_consistency_token=known)
+    await running.suite.kill("feature")
+    answer = await running.client.recommend("u1")
+    assert (item_ids(answer), degraded(answer)) == (["i2"], ["FEATURES_UNAVAILABLE", "NO_MODEL"])
+    later = (await running.client.write_user_event(message("click"))).consistency_token
+    with pytest.raises(Unavailable) as caught:
+        await running.client.with_options(timeout_seconds=4).recommend("u1", min_consistency_token=later)
+    assert caught.value.reason == "FEATURES_UNAVAILABLE"
+
+
+async def test_a_token_that_is_not_reached_is_a_typed_error_at_the_deadline(start):
+    running = await start("feature", "ranking")
+    token = encode_token({partition_of(user_key("u1"), 16): 10**9})
+    hasty = running.client.with_options(timeout_seconds=0.5)
+    for call in (hasty.get_user_features("u1", token), hasty.recommend("u1", min_consistency_token=token)):
+        with pytest.raises(FailedPrecondition) as caught:
+            await call
+        assert caught.value.reason == "CONSISTENCY_TOKEN_NOT_REACHED"

@@ -1,0 +1,101 @@
+"""Ingestion's NATS door: what cannot enter the log lies among the dead letters with its reason, never nowhere."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from freshet.event.v1.event_pb2 import UserEvent
+from tests.builders import message
+from tests.conditions import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def dead_letter(ingestion, payload: bytes, **headers: str):
+    """The letter that a message becomes."""
+    before = len(await ingestion.letters())
+    await ingestion.publish(payload, **headers)
+
+    async def new() -> list:
+        return (await ingestion.letters())[before:]
+
+    return (await eventually(new))[0]
+
+
+async def event_at(ingestion, position: int) -> UserEvent:
+    stored = await ingestion.space.nats.jetstream().get_msg(ingestion.space.names.events, position)
+    return UserEvent.FromString(stored.data)
+
+
+async def taken(ingestion, payload: bytes, **headers: str) -> UserEvent:
+    """The event that a message becomes in the log."""
+    before = await ingestion.log_length()
+    await ingestion.publish(payload, **headers)
+
+    async def longer() -> bool:
+        return await ingestion.log_length() > before
+
+    await eventually(longer)
+    return await event_at(ingestion, before + 1)
+
+
+async def test_protobuf_is_taken(ingestion):
+    event = await taken(ingestion, message(event_id="door-1").SerializeToString())
+    assert (event.event_id, event.user_id) == ("door-1", "u1")
+    assert event.HasField("ingest_time")
+
+
+async def test_json_with_cloud_events_headers_is_taken(ingestion):
+    payload = json.dumps({"userId": "u1", "items": [{"itemId": "i1"}]}).encode()
+    event = await taken(ingestion, payload, ce_id="door-2", ce_type="like", ce_time="2024-02-29T12:00:00Z")
+    assert (event.event_id, event.event_type, event.event_time.seconds) == ("door-2", "like", 1_709_208_000)
+
+
+@pytest.mark.parametrize(
+    "payload, field",
+    [
+        (b"\xff\xff\xff\xff", "payload"),
+        (b"", "event_type"),
+        (b'{"userId": ', "payload"),
+        (b'{"userId": "u1", "eventType": "stare", "items": [{"itemId": "i1"}]}', "event_type"),
+        (b'{"userId": "u1", "eventType": "click"}', "items"),
+        (b'{"userId": "a\xffb"}', "userId"),
+        (message(user_id="MARK").SerializeToString().replace(b"MARK", b"\xff\xfe\xfd\xfc"), "user_id"),
+    ],
+)
+async def test_a_bad_message_becomes_a_dead_letter_and_the_door_goes_on(ingestion, payload, field):
+    letter = await dead_letter(ingestion, payload)
+    assert letter.violations[0].field == field
+    assert (letter.payload, letter.subject) == (payload, ingestion.space.names.door)
+    await taken(ingestion, message().SerializeToString())
+
+
+async def test_a_dead_letter_keeps_the_headers(ingestion):
+    assert dict((await dead_letter(ingestion, b"{}", ce_id="bad id")).headers) == {"ce-id": "bad id"}
+
+
+async def test_a_message_as_large_as_nats_takes_becomes_a_dead_letter(ingestion):
+    letter = await dead_letter(ingestion, b"\xff" * 1_000_000)
+    assert 0 < len(letter.payload) <= 64 * 1024
+    await taken(ingestion, message().SerializeToString())
+
+
+async def test_headers_as_large_as_nats_takes_do_not_block_the_door(ingestion):
+    assert (await dead_letter(ingestion, b"\xff" * 980_000, ce_subject="x" * 60_000)).violations
+    await taken(ingestion, message().SerializeToString())
+
+
+async def test_good_and_bad_messages_together_each_find_their_place(ingestion):
+    letters, length = len(await ingestion.letters()), await ingestion.log_length()
+    for number in range(40):
+        good = message(event_id=f"mixed-{number}").SerializeToString()
+        await ingestion.publish(good if number % 2 else b"\xff\xff")
+
+    async def settled() -> bool:
+        return await ingestion.at_the_door() == 0
+
+    await eventually(settled)
+    assert len(await ingestion.letters()) == letters + 20
+    assert await ingestion.log_length() == length + 20

@@ -1,0 +1,127 @@
+"""Models come into service by the registry; bad ones never displace a good one, and nobody notices a swap."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+import pytest_asyncio
+
+from freshet.log.v1.log_pb2 import ModelEvent
+from shared.adapters.bundle import Bundle, pack
+from shared.adapters.bundle_store import NatsBundleStore
+from shared.adapters.registry import RegisteredModel, Registry, announce
+from tests.builders import catalogue_item, message
+from tests.conditions import eventually
+from tests.integration.services.conftest import Running, services
+from tests.unit.ranking.model import ITEMS, sum_bundle
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def running(brokers, tmp_path_factory):
+    """Services, a catalogue, and a user who clicked "a"."""
+    names = ("ingestion", "feature", "ranking")
+    async with services(brokers, tmp_path_factory.mktemp("swaps"), names) as started:
+        await started.client.upsert_items([catalogue_item(each) for each in ITEMS])
+        await started.client.write_user_event(message("click", items=["a"]))
+        yield started
+
+
+async def promote(running: Running, bundle: Bundle, packed: bytes | None = None) -> str:
+    """Store, register and announce a model as the trainer does; returns its version."""
+    intact, sealed = pack(bundle)
+    if packed != b"":
+        await NatsBundleStore(running.space.nats, running.space.names).put(sealed.digest, packed or intact)
+    model = RegisteredModel(
+        sealed.version, sealed.digest, "r", datetime.now(UTC), True, True, "better", 100, len(ITEMS), {}
+    )
+    await Registry(running.space.engine).register(model)
+    event = ModelEvent(model_version=sealed.version, bundle_digest=sealed.digest, promoted=True)
+    event.decide_time.GetCurrentTime()
+    await announce(running.space.nats, running.space.names, event)
+    return sealed.version
+
+
+def model(number: int) -> Bundle:
+    """A good model; each number is another version."""
+    return replace(sum_bundle(), item_biases=np.full(len(ITEMS), number, np.float32))
+
+
+async def serves(running: Running, version: str) -> None:
+    """Wait until this version serves."""
+
+    async def there() -> bool:
+        return (await running.client.get_model_status()).serving.model_version == version
+
+    await eventually(there)
+
+
+async def refusal(running: Running, version: str) -> str:
+    """Wait until this version is refused; returns the reason."""
+
+    async def reasons() -> list[str]:
+        refused = (await running.client.get_model_status()).refused
+        return [each.reason for each in refused if each.model_version == version]
+
+    return (await eventually(reasons))[0]
+
+
+async def test_the_champion_comes_into_service_and_ranks(running):
+    version = await promote(running, model(1))
+    await serves(running, version)
+    answer = await running.client.recommend("u1")
+    assert answer.model_version == version
+    assert [(answer.results[0].item_id, answer.results[0].score)] == [("a", 2.0)]
+
+
+@pytest.mark.parametrize(
+    "number, fault, packed",
+    [
+        (11, {}, b"no bundle"),
+        (12, {}, b""),
+        (13, {}, pack(model(14))[0]),
+        (15, {"encoder": b"no graph"}, None),
+        (16, {"golden": {}}, None),
+        (17, {"item_keys": np.array([4, 3, 2, 1], np.uint64)}, None),
+    ],
+    ids=["garbage", "missing", "another bundle", "no graph", "no golden outputs", "unordered keys"],
+)
+async def test_a_bad_bundle_is_refused_with_the_reason_and_the_good_one_serves_on(
+    running, number, fault, packed
+):
+    good = await promote(running, model(number + 100))
+    await serves(running, good)
+    assert await refusal(running, await promote(running, replace(model(number), **fault), packed))
+    answer = await running.client.recommend("u1")
+    assert (answer.model_version, answer.results[0].score) == (good, number + 101.0)
+
+
+async def test_an_announcement_that_cannot_be_read_harms_nobody(running):
+    subject = running.space.names.subject("models.v1.promoted")
+    await running.space.nats.jetstream().publish(subject, b"\xff\xff")
+    await serves(running, await promote(running, model(31)))
+
+
+async def keep_asking(running: Running, seen: set[tuple[str, float]]) -> None:
+    """Note which version gave which score; ends with the first call that fails."""
+    while True:
+        answer = await running.client.recommend("u1")
+        seen.add((answer.model_version, answer.results[0].score))
+
+
+async def test_no_call_fails_during_twenty_swaps_and_each_answer_is_of_one_model(running):
+    seen: set[tuple[str, float]] = set()
+    callers = [asyncio.create_task(keep_asking(running, seen)) for _ in range(4)]
+    scores = {}
+    for number in range(50, 70):
+        scores[await promote(running, model(number))] = number + 1.0
+        await serves(running, list(scores)[-1])
+    assert not any(caller.done() for caller in callers)
+    for caller in callers:
+        caller.cancel()
+    assert {each for each in seen if each[0] in scores} <= set(scores.items())
