@@ -7,7 +7,7 @@ DATA ?= ../shared/data/ml-100k
 SERVICES := ingestion feature ranking trainer
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test chaos lint bench evaluate proto replay images lock clean
+.PHONY: help setup run test lint bench evaluate proto replay images lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -105,7 +105,11 @@ async def _trainer_facts(client: FreshetClient) -> dict[str, Any]:
     if not answer.runs:
         return {"runs": 0}
     newest = answer.runs[0]
-    return {"last_run": newest.run_id, "last_run_state": state_word(newest), "last_run_events": newest.event_count}
+    return {
+        "last_run": newest.run_id,
+        "last_run_state": state_word(newest),
+        "last_run_events": newest.event_count,
+    }
 
 
 FACTS = {"feature": _feature_facts, "ranking": _ranking_facts, "trainer": _trainer_facts}

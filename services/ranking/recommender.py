@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,6 +22,7 @@ from shared.adapters.catalogue import Catalogue
 from shared.runtime.errors import overloaded
 
 BATCHES_AT_ONCE = 2
+SAME_WAIT_SECONDS = 0.25
 THREAD_FROM_SCORES = 200_000
 """From this many scores on a batch is scored in a thread, so that the event loop stays free."""
 BATCH_CALLS = Histogram(
@@ -114,10 +115,15 @@ class Recommender:
         self._arrived.set()
 
     def _answer_apart(self, batch: Sequence[_Waiting]) -> None:
-        wait_seconds = min(each.call.wait_seconds for each in batch)
-        task = asyncio.create_task(self._answer(batch, wait_seconds))
-        self._apart.add(task)
-        task.add_done_callback(self._apart.discard)
+        """Let calls wait together that may wait about as long, so that none gives up early for another's sake."""
+        groups: dict[int, list[_Waiting]] = defaultdict(list)
+        for each in batch:
+            groups[int(each.call.wait_seconds / SAME_WAIT_SECONDS)].append(each)
+        for group in groups.values():
+            wait_seconds = min(each.call.wait_seconds for each in group)
+            task = asyncio.create_task(self._answer(group, wait_seconds))
+            self._apart.add(task)
+            task.add_done_callback(self._apart.discard)
 
     async def _answer(self, batch: Sequence[_Waiting], wait_seconds: float) -> None:
         try:
