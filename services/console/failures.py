@@ -1,6 +1,7 @@
 """Failures in one line that names the fix."""
 
 import asyncio
+import signal
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -45,8 +46,19 @@ def advice(error: FreshetError) -> str:
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Runs the work of a command. Raises CommandFailed for what it knows how to explain."""
+    """Runs the work of a command. Raises CommandFailed for what it knows how to explain.
+
+    SIGTERM ends it in as good order as Ctrl-C does; raises click.Abort then.
+    """
     try:
-        return asyncio.run(work)
+        return asyncio.run(_until_terminated(work))
     except FreshetError as error:
         raise CommandFailed(advice(error)) from error
+    except asyncio.CancelledError as error:
+        raise click.Abort from error
+
+
+async def _until_terminated(work: Coroutine[Any, Any, T]) -> T:
+    task = asyncio.ensure_future(work)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await task

@@ -3,8 +3,8 @@
 Decision: one cut. A candidate learns what is before it; it and the champion are judged on what is behind
 it. The cut lies at the newest share of the log, or where the champion's learning ended if that is later: so
 both are judged on traffic later than the training of both. The candidate may have learned what came after
-the champion's end. It must: kept from that, the two would know the same events, and no candidate could show
-that newer events made it better.
+the champion's end: kept from that, the two would know the same events, and the comparison could not tell what
+the newer events are worth.
 """
 
 from __future__ import annotations

@@ -1,0 +1,53 @@
+"""Failures in words, and being told to end."""
+
+import asyncio
+import os
+import signal
+
+import click
+import grpc
+import pytest
+
+from services.console.failures import advice, run
+from shared.client import DeadlineExceeded, InvalidArgument, Unavailable, Unimplemented
+from shared.client.errors import Details, FieldViolation, Origin
+
+ORIGIN = Origin("ranking", "127.0.0.1:50053", "Recommend", "r")
+
+
+def test_nobody_there_names_the_commands_and_the_variable():
+    text = advice(Unavailable(grpc.StatusCode.UNAVAILABLE, "refused", Details(), ORIGIN))
+    assert "nobody answers at 127.0.0.1:50053 (ranking)" in text
+    assert "`make run`" in text
+    assert "FRESHET_RANKING_ADDRESS" in text
+
+
+def test_a_service_that_cannot_serve_says_why():
+    details = Details(reason="LOG_UNAVAILABLE")
+    text = advice(Unavailable(grpc.StatusCode.UNAVAILABLE, "the log is away", details, ORIGIN))
+    assert text == "ranking cannot serve now: the log is away; try again, or see `freshet status`"
+
+
+def test_other_failures_name_the_call():
+    wrong = Details(violations=(FieldViolation("user_id", "is required"),))
+    assert advice(InvalidArgument(grpc.StatusCode.INVALID_ARGUMENT, "", wrong, ORIGIN)) == (
+        "Recommend: user_id: is required"
+    )
+    late = DeadlineExceeded(grpc.StatusCode.DEADLINE_EXCEEDED, "", Details(), ORIGIN)
+    assert "did not answer Recommend in time" in advice(late)
+    assert "of this version" in advice(Unimplemented(grpc.StatusCode.UNIMPLEMENTED, "", Details(), ORIGIN))
+
+
+def test_sigterm_lets_the_work_clean_up_and_aborts():
+    cleaned: list[bool] = []
+
+    async def work() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.Event().wait()
+        finally:
+            cleaned.append(True)
+
+    with pytest.raises(click.Abort):
+        run(work())
+    assert cleaned == [True]
