@@ -80,9 +80,10 @@ async def test_a_subject_that_no_stream_takes_is_answered_as_unavailable(writer,
 
 async def test_a_writer_that_is_stopped_leaves_nobody_waiting(space, record):
     writer = LogWriter(space.nats)
-    work = asyncio.create_task(writer.run())
     call = asyncio.create_task(writer.append([record(each) for each in range(3 * BATCH_RECORDS)]))
     await eventually(lambda: writer._waiting)
+    work = asyncio.create_task(writer.run())
+    await asyncio.sleep(0)  # the first group is on its way, the others wait behind it
     work.cancel()
     answers = await asyncio.wait_for(call, 5)
     assert len(answers) == 3 * BATCH_RECORDS
