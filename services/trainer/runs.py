@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import structlog
 
-from freshet.trainer.v1.trainer_pb2 import TrainingRun, TrainingTrigger
+from freshet.trainer.v1.trainer_pb2 import TRAINING_TRIGGER_REQUEST, TrainingRun, TrainingTrigger
 from services.trainer.gate import Decision
 from services.trainer.patience import StillAwayError, first_line, patiently
 from services.trainer.progress import ENDED, RUNNING, RUNS, STOPPED, failed, new_run, state_word, succeeded
@@ -22,6 +22,7 @@ _KEEP_SECONDS = 3600.0
 _KEEP_AT_STOP_SECONDS = 3.0
 _KEEP_STATE_SECONDS = 0.0
 _RECENT = 100
+GAVE_WAY = "it gave way to a run that was asked for"
 
 
 class NotOpenError(Exception):
@@ -50,6 +51,7 @@ class Runs:
         self._starting = asyncio.Lock()
         self._news = asyncio.Event()
         self._open = False
+        self._cut_off_by = STOPPED
         self.recovered = False
 
     @property
@@ -86,13 +88,23 @@ class Runs:
                 raise NotOpenError("the trainer is starting or stopping")
             if request_id and (known := await self._registry.run_of_request(request_id)):
                 return self._newest(known)
-            if self._current is not None and self.running:
-                raise AlreadyRunningError(self._current.run_id)
-            run = new_run(trigger)
+            await self._make_way(trigger)
+            run, self._cut_off_by = new_run(trigger), STOPPED
             await self._registry.save_run(run, request_id)
             self._current = run
             self._task = asyncio.create_task(self._carry_out(run, max_minutes), name=f"run {run.run_id}")
             return _copy(run)
+
+    async def _make_way(self, trigger: TrainingTrigger) -> None:
+        """End a run that nobody asked for, for the sake of one that somebody does. Raises AlreadyRunningError."""
+        if self._current is None or self._task is None or not self.running:
+            return
+        if trigger != TRAINING_TRIGGER_REQUEST or self._current.trigger == TRAINING_TRIGGER_REQUEST:
+            raise AlreadyRunningError(self._current.run_id)
+        self._cut_off_by = GAVE_WAY
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
 
     async def get(self, run_id: str) -> TrainingRun | None:
         """One run as it is now; None when there is none of that id."""
@@ -133,7 +145,7 @@ class Runs:
         except RunFailedError as error:
             ended = failed(run, str(error))
         except asyncio.CancelledError:
-            await self._end(failed(run, STOPPED), _KEEP_AT_STOP_SECONDS)
+            await self._end(failed(run, self._cut_off_by), _KEEP_AT_STOP_SECONDS)
             raise
         except Exception as error:
             _log.error("run failed", run_id=run.run_id, exc_info=error)

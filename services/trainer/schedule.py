@@ -10,6 +10,11 @@ from freshet.trainer.v1.trainer_pb2 import (
     TrainingTrigger,
 )
 
+BURST_SHARE = 0.05
+"""Of `every_events`: so many events between two looks at the archive are a burst, such as a replay."""
+LONGEST_BURST = 4
+"""Times `every_events`: with so many new events a run starts although the burst goes on."""
+
 
 class Policy(NamedTuple):
     """interval_seconds: from one run's start to the next; 0 for none. every_events: so many new events
@@ -23,12 +28,13 @@ class Policy(NamedTuple):
 class Situation(NamedTuple):
     """running: whether a run goes on. seconds_since_run: since the last run started, or since the service
     did when there was none. last_failed: whether that run failed. new_events: in the archive, later than
-    what the newest model has learned."""
+    what the newest model has learned. arriving: how many of them came since the last look."""
 
     running: bool
     seconds_since_run: float
     last_failed: bool
     new_events: int
+    arriving: int = 0
 
 
 def next_trigger(policy: Policy, situation: Situation) -> TrainingTrigger | None:
@@ -37,8 +43,18 @@ def next_trigger(policy: Policy, situation: Situation) -> TrainingTrigger | None
         return None
     if situation.last_failed and situation.seconds_since_run < policy.retry_seconds:
         return None
-    if policy.every_events and situation.new_events >= policy.every_events:
+    if (
+        policy.every_events
+        and situation.new_events >= policy.every_events
+        and not _in_burst(policy, situation)
+    ):
         return TRAINING_TRIGGER_NEW_EVENTS
     if policy.interval_seconds and situation.seconds_since_run >= policy.interval_seconds:
         return TRAINING_TRIGGER_SCHEDULE
     return None
+
+
+def _in_burst(policy: Policy, situation: Situation) -> bool:
+    """Whether events pour in, so that a run begun now would learn from a part of them only."""
+    pouring = situation.arriving > BURST_SHARE * policy.every_events
+    return pouring and situation.new_events < LONGEST_BURST * policy.every_events

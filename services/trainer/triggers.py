@@ -30,6 +30,7 @@ class Triggers:
         self._policy = policy
         self._since = time.time()
         self._counted = (0, 0, 0)
+        self._looked_at = 0
 
     async def run(self, check_seconds: float) -> None:
         """Check until cancelled; what cannot be looked at now is looked at the next time."""
@@ -60,7 +61,13 @@ class Triggers:
             seconds_since_run=datetime.now(UTC).timestamp() - started,
             last_failed=last is not None and last.state == TRAINING_STATE_FAILED,
             new_events=await self._new_events(),
+            arriving=await self._arriving(),
         )
+
+    async def _arriving(self) -> int:
+        """By how much the archive has grown since the last look."""
+        before, self._looked_at = self._looked_at, await self._archive.position()
+        return self._looked_at - before
 
     async def _new_events(self) -> int:
         """Counted anew only when the archive or the newest model has moved."""

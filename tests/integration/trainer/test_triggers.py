@@ -3,6 +3,7 @@
 import pytest
 
 from freshet.trainer.v1 import trainer_pb2 as api
+from services.trainer.runs import GAVE_WAY
 from tests.integration.trainer.world import Trainer, eventually, walks
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -34,3 +35,14 @@ async def test_the_schedule_starts_a_run(new_world):
     async with world.trainer(train_interval_seconds="0.2", train_check_seconds="0.1") as trainer:
         run = await first_run(trainer)
     assert run.trigger == api.TRAINING_TRIGGER_SCHEDULE
+
+
+async def test_a_run_that_nobody_asked_for_gives_way_to_one_that_somebody_does(new_world):
+    world = await new_world()
+    async with world.trainer(train_every_events="100", train_check_seconds="0.1") as trainer:
+        await world.happen(walks(range(8)))
+        triggered = await first_run(trainer)
+        asked_for = await trainer.start()
+        given_way = await trainer.get(triggered.run_id)
+    assert asked_for.trigger == api.TRAINING_TRIGGER_REQUEST
+    assert (given_way.state, given_way.error) == (api.TRAINING_STATE_FAILED, GAVE_WAY)

@@ -40,3 +40,15 @@ def test_zero_events_turns_that_trigger_off():
 def test_zero_seconds_turns_the_schedule_off():
     situation = QUIET._replace(seconds_since_run=1e9)
     assert next_trigger(POLICY._replace(interval_seconds=0.0), situation) is None
+
+
+def test_while_events_pour_in_none_is_due():
+    assert next_trigger(POLICY, QUIET._replace(new_events=1500, arriving=100)) is None
+
+
+def test_a_trickle_of_events_holds_nothing_up():
+    assert next_trigger(POLICY, QUIET._replace(new_events=1500, arriving=50)) == TRAINING_TRIGGER_NEW_EVENTS
+
+
+def test_a_burst_without_end_is_not_waited_for():
+    assert next_trigger(POLICY, QUIET._replace(new_events=4000, arriving=900)) == TRAINING_TRIGGER_NEW_EVENTS
