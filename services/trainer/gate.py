@@ -9,10 +9,10 @@ class Evidence(NamedTuple):
     """What is known of a candidate, NDCG@10 throughout, all judged on the same users.
 
     users: how many. candidate, popular, recent: of the candidate, of the most popular items, and of the
-    most popular of late. champion_version: empty when there is no champion that can be read; then the four
-    fields behind it mean nothing. difference: mean of candidate - champion, from low to high with 95 %
-    confidence (paired bootstrap). champion_unreadable: why the champion could not be judged although there
-    is one.
+    most popular of late. champion_version: empty when there is no champion that can be read; then `champion`
+    means nothing. difference: mean of candidate - champion, or of candidate - popular when there is no
+    champion, from low to high with 95 % confidence (paired bootstrap). champion_unreadable: why the champion
+    could not be judged although there is one.
     """
 
     users: int
@@ -35,9 +35,12 @@ class Decision(NamedTuple):
 
 
 def decide(evidence: Evidence, min_users: int) -> Decision:
-    """A first model must beat the most popular items; a later one the champion, its whole interval above 0.
+    """A first model must not be worse than the most popular items, its interval not wholly below 0; a later one
+    must be better than the champion, its interval wholly above 0.
 
-    min_users: with fewer judged users there is no verdict, and the candidate is not promoted.
+    The burden of proof lies with who would displace a working model; a first one displaces none, and a few dozen
+    users of a young log could prove nothing either way. min_users: with fewer judged users there is no verdict, and
+    the candidate is not promoted.
     """
     if evidence.users < min_users:
         return Decision(False, _too_few(evidence, min_users))
@@ -52,16 +55,21 @@ def _too_few(evidence: Evidence, min_users: int) -> str:
 
 
 def _against_popular(evidence: Evidence) -> Decision:
-    better = evidence.candidate > evidence.popular
-    verb = "beats" if better else "does not beat"
-    cause = "a first model's bar is"
+    worse = evidence.high < 0.0
+    verdict = "worse" if worse else "better" if evidence.low > 0.0 else "not worse for certain"
+    cause = "a first model"
     if evidence.champion_unreadable:
-        cause = f"the champion cannot be read ({evidence.champion_unreadable}), so the bar is"
+        cause = f"the champion cannot be read ({evidence.champion_unreadable}), so it is a first model"
     return Decision(
-        better,
-        f"{cause} most popular: NDCG@10 {evidence.candidate:.4f} {verb} {evidence.popular:.4f} "
-        f"on {evidence.users:,} users; most popular of late has {evidence.recent:.4f}",
+        not worse,
+        f"{cause}, {verdict} than most popular: NDCG@10 {evidence.candidate:.4f} against "
+        f"{evidence.popular:.4f} on {evidence.users:,} users, {_interval(evidence)}; "
+        f"most popular of late has {evidence.recent:.4f}",
     )
+
+
+def _interval(evidence: Evidence) -> str:
+    return f"difference {evidence.difference:+.4f}, 95 % interval {evidence.low:+.4f} to {evidence.high:+.4f}"
 
 
 def _against_champion(evidence: Evidence) -> Decision:
@@ -70,6 +78,5 @@ def _against_champion(evidence: Evidence) -> Decision:
     return Decision(
         better,
         f"{verdict} than champion {evidence.champion_version}: NDCG@10 {evidence.candidate:.4f} against "
-        f"{evidence.champion:.4f} on {evidence.users:,} users, difference {evidence.difference:+.4f}, "
-        f"95 % interval {evidence.low:+.4f} to {evidence.high:+.4f}",
+        f"{evidence.champion:.4f} on {evidence.users:,} users, {_interval(evidence)}",
     )

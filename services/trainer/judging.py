@@ -52,16 +52,16 @@ def _verdict(cases: Cases, scorers: Mapping[str, Scorer], job: Job, unreadable: 
     evidence = evidence._replace(
         candidate=found[_CANDIDATE].ndcg, popular=found[_POPULAR].ndcg, recent=found[_RECENT].ndcg
     )
+    evidence = _compared(evidence, found, _CHAMPION if version else _POPULAR)
     if version:
-        evidence = _compared(evidence, found)
+        evidence = evidence._replace(champion=found[_CHAMPION].ndcg)
         metrics["champion/difference"] = evidence.difference
     return Verdict(metrics, evidence)
 
 
-def _compared(evidence: Evidence, found: Mapping[str, Judgement]) -> Evidence:
-    difference = compare(found[_CANDIDATE], found[_CHAMPION])
+def _compared(evidence: Evidence, found: Mapping[str, Judgement], bar: str) -> Evidence:
+    difference = compare(found[_CANDIDATE], found[bar])
     return evidence._replace(
-        champion=found[_CHAMPION].ndcg,
         difference=difference.mean,
         low=difference.low,
         high=difference.high,

@@ -2,28 +2,30 @@
 
 from services.trainer.gate import Evidence, decide
 
-FIRST = Evidence(users=100, candidate=0.12, popular=0.08, recent=0.11)
+FIRST = Evidence(users=100, candidate=0.12, popular=0.08, recent=0.11, difference=0.04, low=0.01, high=0.07)
 LATER = FIRST._replace(champion_version="c0ffee", champion=0.10, difference=0.02, low=0.005, high=0.035)
 MIN_USERS = 30
 
 
-def test_a_first_model_that_beats_most_popular_is_promoted():
+def test_a_first_model_that_is_better_than_most_popular_is_promoted():
     decision = decide(FIRST, MIN_USERS)
     assert decision.promoted
     assert decision.reason == (
-        "a first model's bar is most popular: NDCG@10 0.1200 beats 0.0800 on 100 users; "
-        "most popular of late has 0.1100"
+        "a first model, better than most popular: NDCG@10 0.1200 against 0.0800 on 100 users, "
+        "difference +0.0400, 95 % interval +0.0100 to +0.0700; most popular of late has 0.1100"
     )
 
 
-def test_a_first_model_that_does_not_beat_most_popular_is_refused():
-    decision = decide(FIRST._replace(candidate=0.07), MIN_USERS)
+def test_a_first_model_that_is_worse_than_most_popular_is_refused():
+    decision = decide(FIRST._replace(candidate=0.07, difference=-0.01, low=-0.015, high=-0.005), MIN_USERS)
     assert not decision.promoted
-    assert "NDCG@10 0.0700 does not beat 0.0800 on 100 users" in decision.reason
+    assert decision.reason.startswith("a first model, worse than most popular: NDCG@10 0.0700 against 0.0800")
 
 
-def test_a_tie_with_most_popular_is_refused():
-    assert not decide(FIRST._replace(candidate=0.08), MIN_USERS).promoted
+def test_a_first_model_of_which_too_few_can_tell_is_promoted_and_the_reason_says_so():
+    decision = decide(FIRST._replace(low=-0.02), MIN_USERS)
+    assert decision.promoted
+    assert decision.reason.startswith("a first model, not worse for certain than most popular")
 
 
 def test_a_first_model_that_too_few_users_judge_is_refused():
