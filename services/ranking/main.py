@@ -24,6 +24,14 @@ from shared.adapters.registry import Registry
 from shared.adapters.streams import Names, ensure_streams
 from shared.runtime.life_cycle import MAX_MESSAGE_BYTES, Service, serve
 
+CHANNEL_OPTIONS = [
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    # A feature service that comes back is found within a second: gRPC's own pauses grow to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+]
+
 
 async def main(settings: RankingSettings) -> None:
     """Open what the service needs, run it, close it."""
@@ -33,9 +41,8 @@ async def main(settings: RankingSettings) -> None:
         engine = await stack.enter_async_context(
             database_engine(settings.database_url, settings.namespace, "ranking")
         )
-        options = [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)]
         channel = await stack.enter_async_context(
-            grpc.aio.insecure_channel(settings.feature_address, options)
+            grpc.aio.insecure_channel(settings.feature_address, CHANNEL_OPTIONS)
         )
         await ensure_streams(nats, names, settings.duplicate_window_seconds)
         catalogue, log = Catalogue(), LogWriter(nats)

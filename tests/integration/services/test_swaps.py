@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from freshet.log.v1.log_pb2 import ModelEvent
+from freshet.ranking.v1.ranking_pb2 import DegradedReason
 from shared.adapters.bundle import Bundle, pack
 from shared.adapters.bundle_store import NatsBundleStore
 from shared.adapters.registry import RegisteredModel, Registry, announce
@@ -29,7 +30,14 @@ async def running(brokers, tmp_path_factory):
     async with services(brokers, tmp_path_factory.mktemp("swaps"), names) as started:
         await started.client.upsert_items([catalogue_item(each) for each in ITEMS])
         await started.client.write_user_event(message("click", items=["a"]))
+        await eventually(lambda: sees_features(started))
         yield started
+
+
+async def sees_features(running: Running) -> bool:
+    """Whether ranking reaches the feature service: the two start side by side."""
+    answer = await running.client.recommend("u1")
+    return DegradedReason.DEGRADED_REASON_FEATURES_UNAVAILABLE not in answer.degraded
 
 
 async def promote(running: Running, bundle: Bundle, packed: bytes | None = None) -> str:
