@@ -39,9 +39,7 @@ async def main(settings: FeatureSettings) -> None:
         await ensure_streams(nats, names, settings.duplicate_window_seconds)
         projection = Projection(states, StateStore(engine, fold), settings.checkpoint_seconds)
         catalogue = Catalogue()
-        subjects = [names.event_subject(part, "*") for part in states]
-        if settings.owned_partitions == "all":
-            subjects = [names.subject("events.v1.*.*")]
+        subjects = _subjects(settings, names)
 
         async def ready() -> None:
             await ensure_tables(engine, settings.namespace)
@@ -69,3 +67,10 @@ async def main(settings: FeatureSettings) -> None:
             drain=projection.checkpoint,
         )
         await serve(settings, service)
+
+
+def _subjects(settings: FeatureSettings, names: Names) -> list[str]:
+    """What of the log this instance reads: one wildcard for all partitions, else one subject for each."""
+    if settings.owned_partitions == "all":
+        return [names.subject("events.v1.*.*")]
+    return [names.event_subject(partition, "*") for partition in settings.partition_list()]
