@@ -64,7 +64,7 @@ async def main(settings: FeatureSettings) -> None:
                 projection.write_checkpoints,
             ],
             ready=ready,
-            drain=projection.checkpoint,
+            drain=projection.checkpoint_if_possible,
         )
         await serve(settings, service)
 

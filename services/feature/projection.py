@@ -44,6 +44,7 @@ class Projection:
         self._unsaved: Snapshot | None = None
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = count()
+        self._checkpointing = asyncio.Lock()
         self.loaded = asyncio.Event()
         self.recovered = False
 
@@ -111,22 +112,28 @@ class Projection:
         await self.loaded.wait()
         while True:
             await asyncio.sleep(self._checkpoint_seconds)
-            try:
-                await self.checkpoint()
-            except DEFECTS:
-                raise
-            except UNAVAILABLE as error:
-                _log.warning("checkpoint not written", reason=str(error).splitlines()[0])
+            await self.checkpoint_if_possible()
+
+    async def checkpoint_if_possible(self) -> None:
+        """Write a checkpoint; while PostgreSQL is away say so, since the log holds all that it would."""
+        try:
+            await self.checkpoint()
+        except DEFECTS:
+            raise
+        except UNAVAILABLE as error:
+            _log.warning("checkpoint not written", reason=str(error).splitlines()[:1])
 
     async def checkpoint(self) -> None:
-        """Store what changed. What a failed write did not store is stored with the next one."""
-        if self.position == self._checkpointed and self._unsaved is None:
-            return
-        snapshot = _joined(self._unsaved, take_snapshot(self.states, self.position))
-        self._unsaved = snapshot
-        with CHECKPOINT_SECONDS.time():
-            await self._store.save(self.states, snapshot)
-        self._unsaved, self._checkpointed = None, snapshot.position
+        """Store what changed, one checkpoint at a time: an older one that ended last would undo a newer one.
+        What a failed write did not store is stored with the next one."""
+        async with self._checkpointing:
+            if self.position == self._checkpointed and self._unsaved is None:
+                return
+            snapshot = _joined(self._unsaved, take_snapshot(self.states, self.position))
+            self._unsaved = snapshot
+            with CHECKPOINT_SECONDS.time():
+                await self._store.save(self.states, snapshot)
+            self._unsaved, self._checkpointed = None, snapshot.position
 
 
 def _joined(older: Snapshot | None, newer: Snapshot) -> Snapshot:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -42,6 +43,7 @@ class ExposureLog:
         self._partitions = partitions
         self._kept: deque[Shown] = deque()
         self._arrived = asyncio.Event()
+        self._turn = asyncio.Lock()
 
     def add(self, shown: Shown) -> None:
         """Take note of an answer."""
@@ -60,28 +62,35 @@ class ExposureLog:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def drain(self) -> None:
-        """Publish all that is kept; give up what the stream does not take."""
-        while self._kept:
-            if not await self._publish_some():
-                _log.error("exposures lost on the way out", number=len(self._kept))
+        """Publish all that is kept, and wait for what is on its way; give up what the stream does not take."""
+        while await self._publish_some():
+            if not self._kept:
                 return
+        _log.error("exposures lost on the way out", number=len(self._kept))
 
     async def _publish_some(self) -> bool:
-        some = [self._kept.popleft() for _ in range(min(len(self._kept), PUBLISH_AT_ONCE))]
-        if not self._kept:
-            self._arrived.clear()
+        """Publish the oldest ones, one group at a time. False when the stream did not take all of them."""
+        async with self._turn:
+            some = [self._kept.popleft() for _ in range(min(len(self._kept), PUBLISH_AT_ONCE))]
+            if not self._kept:
+                self._arrived.clear()
+            failed = await self._publish(some) if some else []
+            self._kept.extendleft(reversed(failed))
+        if failed:
+            self._arrived.set()
+        return not failed
+
+    async def _publish(self, some: Sequence[Shown]) -> list[Shown]:
+        """Those of `some` that the stream did not take."""
         try:
             answers = await self._log.append([self._record(shown) for shown in some])
         except LogOverloadedError:
-            answers = [None] * len(some)  # type: ignore[list-item]
+            return list(some)
         failed = [
             shown for shown, answer in zip(some, answers, strict=True) if not isinstance(answer, Appended)
         ]
         EXPOSURES.labels("published").inc(len(some) - len(failed))
-        self._kept.extendleft(reversed(failed))
-        if failed:
-            self._arrived.set()
-        return not failed
+        return failed
 
     def _record(self, shown: Shown) -> Record:
         partition = partition_of(user_key(shown.request.user_id), self._partitions)

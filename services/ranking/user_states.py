@@ -71,7 +71,8 @@ class UserStates:
     def _remember(self, user_keys: Sequence[int], states: Sequence[UserState]) -> None:
         self.position = states[-1].position
         for key, state in zip(user_keys, states, strict=True):
-            self._last[key] = state
+            self._last[key] = _copy(state)  # a view would keep the whole batch in memory
+            self._last.move_to_end(key)
         while len(self._last) > REMEMBERED_USERS:
             self._last.popitem(last=False)
 
@@ -95,6 +96,16 @@ class Trending:
             except grpc.aio.AioRpcError as error:
                 _log.debug("trending items not refreshed", code=error.code().name)
             await asyncio.sleep(self._refresh_seconds)
+
+
+def _copy(state: UserState) -> UserState:
+    return UserState(
+        state.item_key.copy(),
+        state.event_type.copy(),
+        state.time_ms.copy(),
+        state.consumed.copy(),
+        state.position,
+    )
 
 
 def _unpack(response: ReadUserStatesResponse, users: int) -> list[UserState]:

@@ -1,0 +1,62 @@
+"""Exposures on their way into a real stream."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from freshet.log.v1.log_pb2 import Exposure
+from freshet.ranking.v1.ranking_pb2 import RecommendRequest
+from services.ranking.exposures import ExposureLog, Shown
+from services.ranking.policy import MODEL, Answer, Ranked
+from services.ranking.recommender import Served
+from shared.adapters.log_writer import LogWriter
+from tests.conditions import eventually
+from tests.unit.ranking.model import NOW_MS, state
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+def shown(number: int) -> Shown:
+    answer = Answer([Ranked("a", 1, 0.5, MODEL)], by_model=True)
+    return Shown(RecommendRequest(user_id="u1"), f"token-{number}", Served(answer, state("a"), None, NOW_MS))
+
+
+async def test_a_drain_waits_for_what_is_on_its_way(space):
+    writer = LogWriter(space.nats)
+    exposures = ExposureLog(writer, space.names, partitions=16)
+    exposures.add(shown(1))
+    async with at_work(exposures.run):
+        await eventually(lambda: not exposures._kept)
+        drain = asyncio.create_task(exposures.drain())
+        async with at_work(writer.run):
+            await drain
+            stream = await space.nats.jetstream().stream_info(space.names.stream("EXPOSURES"))
+    assert stream.state.messages == 1
+
+
+async def test_a_drain_publishes_all_that_is_kept(space, writer):
+    exposures = ExposureLog(writer, space.names, partitions=16)
+    for number in range(1200):
+        exposures.add(shown(number))
+    await exposures.drain()
+    name, jetstream = space.names.stream("EXPOSURES"), space.nats.jetstream()
+    assert (await jetstream.stream_info(name)).state.messages == 1200
+    first = Exposure.FromString((await jetstream.get_msg(name, 1)).data)
+    assert (first.attribution_token, first.user_id) == ("token-0", "u1")
+
+
+@contextlib.asynccontextmanager
+async def at_work(worker: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """A worker that runs meanwhile."""
+    task = asyncio.create_task(worker())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
