@@ -18,11 +18,9 @@ from shared.adapters.connection import nats_connection
 from shared.adapters.database import database_engine, ensure_tables
 from shared.adapters.presets import load_preset
 from shared.adapters.state_store import StateStore
-from shared.adapters.streams import Names, ensure_streams, last_position_of
+from shared.adapters.streams import Names, ensure_streams
 from shared.domain.partition_state import FOLD_VERSION, PartitionState
 from shared.runtime.life_cycle import Service, serve
-
-CATCH_UP_SECONDS = 3600.0
 
 
 async def main(settings: FeatureSettings) -> None:
@@ -43,11 +41,8 @@ async def main(settings: FeatureSettings) -> None:
 
         async def ready() -> None:
             await ensure_tables(engine, settings.namespace)
-            await projection.load()
-            last = [await last_position_of(nats, names, subject) for subject in subjects]
-            await projection.reach(max(last), CATCH_UP_SECONDS)
             await caught_up(catalogue, nats, names)
-            projection.recovered = True
+            await projection.recover(nats, names, subjects)
 
         def register(server: grpc.aio.Server) -> None:
             features = FeatureServicer(projection, catalogue, preset, settings.partitions)

@@ -17,11 +17,12 @@ from shared.adapters.database import DEFECTS, UNAVAILABLE
 from shared.adapters.event_codec import decode_event
 from shared.adapters.log_reader import LogMessage, LogReader, LogSource
 from shared.adapters.state_store import Snapshot, StateStore, take_snapshot
-from shared.adapters.streams import Names
+from shared.adapters.streams import Names, last_position_of
 from shared.domain.partition_state import PartitionState, apply
 from shared.runtime.errors import unavailable
 
 _log = structlog.get_logger("projection")
+CATCH_UP_SECONDS = 3600.0
 FOLD_AT_ONCE = 128
 """Messages folded before other work of the process has its turn: about 2 ms."""
 
@@ -48,8 +49,14 @@ class Projection:
         self.loaded = asyncio.Event()
         self.recovered = False
 
-    async def load(self) -> None:
-        """Take up the stored state."""
+    async def recover(self, connection: Client, names: Names, subjects: Sequence[str]) -> None:
+        """Take up the stored state and fold what the log holds behind it; `follow` must be running."""
+        await self._load()
+        last = [await last_position_of(connection, names, subject) for subject in subjects]
+        await self.reach(max(last), CATCH_UP_SECONDS)
+        self.recovered = True
+
+    async def _load(self) -> None:
         self.position = self._checkpointed = await self._store.load(self.states)
         _log.info(
             "state loaded", position=self.position, users=sum(len(s.users) for s in self.states.values())

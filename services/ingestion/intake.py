@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from nats.nuid import NUID
@@ -31,10 +31,7 @@ class Intake:
 
     writer: EventWriter
     bounds: EventTimeBounds
-    _ids: NUID = None  # type: ignore[assignment]
-
-    def __post_init__(self) -> None:
-        self._ids = NUID()
+    _ids: NUID = field(default_factory=NUID)
 
     def check(self, event: UserEvent) -> list[Violation]:
         """What is wrong with the event; changes nothing."""

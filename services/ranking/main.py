@@ -11,7 +11,7 @@ from freshet.ranking.v1.ranking_pb2_grpc import add_RankingServiceServicer_to_se
 from services.ranking.exposures import ExposureLog
 from services.ranking.model_slot import ModelSlot
 from services.ranking.model_watch import ModelWatch
-from services.ranking.recommender import Recommender
+from services.ranking.recommender import Limits, Recommender
 from services.ranking.servicer import RankingServicer
 from services.ranking.settings import RankingSettings
 from services.ranking.user_states import Trending, UserStates
@@ -51,8 +51,8 @@ async def main(settings: RankingSettings) -> None:
         watch = ModelWatch(slot, Registry(engine), store, settings.scorer_threads)
         trending = Trending(channel, settings.trending_refresh_seconds)
         states = UserStates(channel, settings.feature_timeout_seconds)
-        recommender = Recommender(states, trending, slot, catalogue, settings.batch_size)
-        recommender.max_waiting = settings.max_waiting
+        limits = Limits(settings.batch_size, settings.max_waiting)
+        recommender = Recommender(states, trending, slot, catalogue, limits)
         exposures = ExposureLog(log, names, settings.partitions)
         servicer = RankingServicer(recommender, exposures, slot, catalogue, settings.partitions)
         service = Service(

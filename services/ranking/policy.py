@@ -10,7 +10,7 @@ import numpy as np
 
 from services.ranking.model_slot import ServingModel
 from services.ranking.top import top_rows
-from services.ranking.user_states import UserState
+from services.ranking.user_state import UserState
 from shared.adapters.catalogue import Catalogue
 
 MODEL, TRENDING, CATALOGUE = "model", "trending", "catalogue"

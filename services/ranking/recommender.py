@@ -12,12 +12,14 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from prometheus_client import Histogram
 
 from services.ranking.model_slot import ModelSlot, ServingModel
 from services.ranking.policy import Answer, Fallback, Wish, rank
-from services.ranking.user_states import Trending, UserState, UserStates
+from services.ranking.user_state import UserState
+from services.ranking.user_states import Trending, UserStates
 from shared.adapters.catalogue import Catalogue
 from shared.runtime.errors import overloaded
 
@@ -28,6 +30,13 @@ THREAD_FROM_SCORES = 200_000
 BATCH_CALLS = Histogram(
     "freshet_recommend_batch_calls", "Calls scored together.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 )
+
+
+class Limits(NamedTuple):
+    """batch_calls: most calls scored together. max_waiting: calls that may wait; more are refused."""
+
+    batch_calls: int
+    max_waiting: int
 
 
 @dataclass(slots=True)
@@ -65,22 +74,21 @@ class Recommender:
         trending: Trending,
         slot: ModelSlot,
         catalogue: Catalogue,
-        batch_size: int = 32,
+        limits: Limits,
     ) -> None:
         self._states = states
         self._trending = trending
         self._slot = slot
         self._catalogue = catalogue
-        self._batch_size = batch_size
+        self._limits = limits
         self._waiting: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
         self._under_way = 0
         self._apart: set[asyncio.Task[None]] = set()
-        self.max_waiting = 1024
 
     async def recommend(self, call: Call) -> Served:
         """Answer one call. Raises Refusal RESOURCE_EXHAUSTED when too many wait."""
-        if len(self._waiting) >= self.max_waiting:
+        if len(self._waiting) >= self._limits.max_waiting:
             raise overloaded(f"{len(self._waiting)} calls wait already")
         waiting = _Waiting(call, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
@@ -98,11 +106,11 @@ class Recommender:
 
     def _may_start(self) -> bool:
         """Beside a batch under way only a full one starts: small ones cost a read of states each."""
-        enough = self._batch_size if self._under_way else 1
+        enough = self._limits.batch_calls if self._under_way else 1
         return len(self._waiting) >= enough and self._under_way < BATCHES_AT_ONCE
 
     def _start(self, batches: asyncio.TaskGroup) -> None:
-        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._batch_size))]
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._limits.batch_calls))]
         at_once = [each for each in batch if each.call.min_position <= self._states.position]
         if len(at_once) < len(batch):
             self._answer_apart([each for each in batch if each.call.min_position > self._states.position])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import grpc
 import numpy as np
@@ -17,28 +16,12 @@ from freshet.feature.v1.state_pb2 import (
     ReadUserStatesResponse,
 )
 from freshet.feature.v1.state_pb2_grpc import StateServiceStub
+from services.ranking.user_state import UNKNOWN_USER, UserState
 
 _log = structlog.get_logger("user_states")
 REMEMBERED_USERS = 20_000
 MARGIN_SECONDS = 0.5
 _EMPTY = np.empty(0, np.uint64)
-
-
-class UserState(NamedTuple):
-    """One user. item_key (T,) uint64 and event_type (T,) uint8 with zeros on the left; time_ms (T,) int64;
-    consumed (n,) uint64; position: of the log, that this reflects. stale: the feature service did not answer."""
-
-    item_key: np.ndarray
-    event_type: np.ndarray
-    time_ms: np.ndarray
-    consumed: np.ndarray
-    position: int
-    stale: bool = False
-
-
-UNKNOWN_USER = UserState(
-    np.zeros(1, np.uint64), np.zeros(1, np.uint8), np.zeros(1, np.int64), _EMPTY, 0, True
-)
 
 
 class UserStates:

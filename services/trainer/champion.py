@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from services.trainer.model.scoring import Histories
+from services.trainer.model.scoring import Histories, encoder_inputs
 from shared.adapters.bundle import Bundle, CorruptBundleError, unpack
 from shared.domain.manifest import ENCODER_OUTPUT
 
@@ -35,14 +35,7 @@ class BundleScorer:
     def __call__(self, histories: Histories) -> np.ndarray:
         """Scores ``(B, V) float32``; events on items the bundle does not know are left out of the history."""
         bundle = self._bundle
-        known = histories.only(bundle.item_keys)
-        index = np.where(known.mask, np.searchsorted(bundle.item_keys, known.item_keys), 0)
-        inputs = {
-            "history_vectors": bundle.item_vectors[index],
-            "event_type": known.event_type,
-            "age_seconds": known.age_seconds,
-            "mask": known.mask,
-        }
+        inputs = encoder_inputs(histories, bundle.item_keys, bundle.item_vectors)
         (users,) = self._session.run([ENCODER_OUTPUT], inputs)
         return users @ bundle.item_vectors.T + bundle.item_biases
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -72,8 +71,3 @@ class Event:
     event_type: EventType
     time_ms: int
     items: tuple[ItemReference, ...] = ()
-
-
-def event_type_words() -> Iterable[str]:
-    """All words of the vocabulary, in code order."""
-    return EVENT_TYPE_BY_WORD.keys()

@@ -110,9 +110,12 @@ def trending(
     keys = np.concatenate([table[0] for table in tables])
     records = np.concatenate([table[1] for table in tables])
     age_ms = records["time_ms"].max() - records["time_ms"]
-    decayed = records["decayed_count"] * np.exp2(-age_ms[:, None] / preset.half_life_ms)
+    counted = (preset.weight != 0) & records["decayed_count"].any(
+        axis=0
+    )  # a few of the types: the rest adds 0
+    decayed = records["decayed_count"][:, counted] * np.exp2(-age_ms[:, None] / preset.half_life_ms[counted])
     items, inverse = np.unique(keys, return_inverse=True)
-    scores = np.bincount(inverse, weights=decayed @ preset.weight, minlength=len(items))
+    scores = np.bincount(inverse, weights=decayed @ preset.weight[counted], minlength=len(items))
     order = np.lexsort((items, -scores))[:limit]
     order = order[scores[order] > 0]
     return items[order], scores[order].astype(np.float32)

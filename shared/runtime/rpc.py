@@ -10,7 +10,7 @@ import functools
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 import structlog
@@ -21,7 +21,6 @@ from shared.runtime.metrics import RPC_SECONDS, RPC_TOTAL
 
 _log = structlog.get_logger("rpc")
 REQUEST_ID = "x-request-id"
-Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
 def unary(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:

@@ -82,28 +82,6 @@ class HoldOut:
     cases: Cases
 
 
-def temporal_hold_out(
-    columns: EventColumns, options: CaseOptions | None = None, share: float = 0.05, max_rows: int = 200_000
-) -> HoldOut:
-    """Holds out the newest events by log position; a user's target is their first unseen item among those.
-
-    Args:
-        columns: events in log order.
-        options: how questions are made.
-        share: of the rows, in (0, 1).
-        max_rows: upper limit of held-out rows.
-
-    Raises:
-        ValueError: share lies outside (0, 1).
-    """
-    if not 0.0 < share < 1.0:
-        raise ValueError(f"share must lie in (0, 1), got {share}")
-    start = len(columns) - min(int(len(columns) * share), max_rows)
-    if 0 < start < len(columns):  # an event of several items is never torn apart
-        start = int(np.searchsorted(columns.position, columns.position[start], side="left"))
-    return _hold_out(columns, np.arange(len(columns)) >= start, options or CaseOptions())
-
-
 def leave_one_out(columns: EventColumns, options: CaseOptions | None = None) -> HoldOut:
     """Holds out every user's last event."""
     from_end = np.unique(columns.user_key[::-1], return_index=True)[1]

@@ -76,6 +76,25 @@ class Histories:
         return Histories(*moved)
 
 
+def encoder_inputs(
+    histories: Histories, item_keys: np.ndarray, item_vectors: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The encoder's inputs by name; events on items outside ``item_keys (V,)`` are left out of the history.
+
+    Args:
+        item_keys: ``(V,) uint64``, sorted ascending.
+        item_vectors: ``(V, D) float32``.
+    """
+    known = histories.only(item_keys)
+    row = np.where(known.mask, np.searchsorted(item_keys, known.item_keys), 0)
+    return {
+        "history_vectors": item_vectors[row],
+        "event_type": known.event_type,
+        "age_seconds": known.age_seconds,
+        "mask": known.mask,
+    }
+
+
 class Scorer(Protocol):
     """Scores its items for histories. Two rankers with different vocabularies are compared over item keys."""
 
@@ -101,9 +120,7 @@ class ModelScorer:
     def __call__(self, histories: Histories) -> np.ndarray:
         """Scores ``(B, V) float32``; events on items the model does not know are left out of the history."""
         model = self._model
-        known = histories.only(model.item_keys)
-        index = np.where(known.mask, np.searchsorted(model.item_keys, known.item_keys), 0)
-        inputs = (model.item_vectors[index], known.event_type, known.age_seconds, known.mask)
+        inputs = encoder_inputs(histories, model.item_keys, model.item_vectors)
         with torch.no_grad():
-            users = model.encoder.eval().last(*map(torch.from_numpy, inputs)).numpy()  # (B, D)
+            users = model.encoder.eval().last(*map(torch.from_numpy, inputs.values())).numpy()  # (B, D)
         return users @ model.item_vectors.T + model.item_biases

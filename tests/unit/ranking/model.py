@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 from services.ranking.model_slot import ModelSlot, ServingModel
 from services.ranking.scorer import Scorer
-from services.ranking.user_states import UserState
+from services.ranking.user_state import UserState
 from shared.adapters.bundle import Bundle, pack
 from shared.adapters.catalogue import Catalogue
 from shared.adapters.keys import item_key, item_keys

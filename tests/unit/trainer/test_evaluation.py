@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from services.trainer.hold_out import HoldOutRule, hold_out
 from services.trainer.model.baselines import Popularity, most_popular, recently_popular
-from services.trainer.model.evaluation import CaseOptions, compare, judge, leave_one_out, temporal_hold_out
+from services.trainer.model.evaluation import CaseOptions, HoldOut, compare, judge, leave_one_out
 from services.trainer.model.scoring import ModelScorer
 from services.trainer.model.sequences import EventRoles
 from tests.unit.trainer.builders import PURCHASE, VIEW, events, random_model, walks
@@ -24,6 +25,12 @@ def rank(columns, scorer) -> int:
     return found
 
 
+def newest(columns, share: float, options: CaseOptions | None = None) -> HoldOut:
+    """The newest share of the log held out, whoever it asks."""
+    rule = HoldOutRule(share, most_rows=len(columns), min_users=0)
+    return hold_out(columns, rule, options or CaseOptions())
+
+
 def test_leave_one_out_asks_for_the_last_event():
     split = leave_one_out(events((1, 5), (2, 5), (1, 6), (2, 7)))
     assert split.cases.targets.tolist() == [6, 7]
@@ -31,19 +38,19 @@ def test_leave_one_out_asks_for_the_last_event():
 
 
 def test_the_hold_out_is_the_newest_share():
-    split = temporal_hold_out(walks(n_users=10, length=10), share=0.2)
+    split = newest(walks(n_users=10, length=10), 0.2)
     assert (len(split.train), len(split.held_out)) == (80, 20)
     assert split.train.position.max() < split.held_out.position.min()
 
 
 def test_the_hold_out_asks_for_the_first_unseen_item():
-    split = temporal_hold_out(events((1, 5), (1, 6), (1, 5), (1, 7), (1, 8)), share=0.6)
+    split = newest(events((1, 5), (1, 6), (1, 5), (1, 7), (1, 8)), 0.6)
     assert split.cases.targets.tolist() == [7]
 
 
 def test_newcomers_are_asked_only_on_demand():
     columns = events((1, 5), (1, 6), (2, 5), (1, 7))
-    asked = [temporal_hold_out(columns, CaseOptions(newcomers=n), share=0.5).cases for n in (False, True)]
+    asked = [newest(columns, 0.5, CaseOptions(newcomers=n)).cases for n in (False, True)]
     assert [cases.user_keys.tolist() for cases in asked] == [[1], [1, 2]]
     assert asked[1].histories.mask.any(axis=1).tolist() == [True, False]
 
@@ -51,7 +58,7 @@ def test_newcomers_are_asked_only_on_demand():
 def test_only_target_types_are_asked_for():
     options = CaseOptions(EventRoles(target=frozenset({PURCHASE})))
     columns = events((1, 5), (1, 6), (1, 7), event_type=[VIEW, VIEW, PURCHASE])
-    assert temporal_hold_out(columns, options, share=0.67).cases.targets.tolist() == [7]
+    assert newest(columns, 0.67, options).cases.targets.tolist() == [7]
 
 
 def test_histories_hold_the_newest_events_right_aligned():
