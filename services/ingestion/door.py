@@ -21,7 +21,7 @@ from prometheus_client import Counter
 
 from freshet.event.v1.event_pb2 import UserEvent
 from freshet.ingestion.v1 import ingestion_pb2
-from freshet.log.v1.log_pb2 import DeadLetter
+from freshet.ingestion.v1.ingestion_pb2 import DeadLetter
 from services.ingestion.decoding import MalformedEventError, decode_user_event
 from services.ingestion.event_writer import Written
 from services.ingestion.intake import Intake, Rejected

@@ -46,11 +46,20 @@ class Names:
         """Where the versions of one item lie in the log; the newest one counts."""
         return self.subject(f"items.v1.{item_key:016x}")
 
+    def user_subject(self, user_key: int) -> str:
+        """Where the versions of one user lie in the log; the newest one counts."""
+        return self.subject(f"users.v1.{user_key:016x}")
+
+    def erasure_subject(self, partition: int) -> str:
+        """Where the erasures of a partition's users lie in the log."""
+        return self.subject(f"erasures.v1.{partition}")
+
 
 async def ensure_streams(connection: Client, names: Names, duplicate_window_seconds: float) -> None:
     """Create the streams that are missing; raise StreamError when one is there with settings that do not fit."""
     window_ns = int(duplicate_window_seconds * SECOND_NS)
-    log = [names.subject("events.v1.*.*"), names.subject("items.v1.*")]
+    log = [names.subject(f"{kind}.v1.*") for kind in ("items", "users", "erasures")]
+    log.append(names.subject("events.v1.*.*"))
     await _ensure(connection, names.events, log, {"allow_atomic": True, "duplicate_window": window_ns})
     await _ensure(
         connection,

@@ -31,6 +31,8 @@ class EventType(IntEnum):
     ANSWER = 19
     COMPLETE = 20
     CONVERSION = 21
+    UNLIKE = 22
+    REVERSAL = 23
 
     @property
     def word(self) -> str:
@@ -43,9 +45,16 @@ EVENT_TYPE_CODES = max(EventType) + 1
 """Length of an array that is indexed by event type code."""
 
 ITEMLESS_EVENT_TYPES = frozenset(
-    {EventType.SEARCH, EventType.CONVERSION, EventType.ANSWER, EventType.COMPLETE}
+    {EventType.SEARCH, EventType.CONVERSION, EventType.ANSWER, EventType.COMPLETE, EventType.REVERSAL}
 )
 """Types that may come without items."""
+
+CORRECTS = {
+    EventType.REFUND: EventType.PURCHASE,
+    EventType.UNLIKE: EventType.LIKE,
+    EventType.REMOVE_FROM_CART: EventType.ADD_TO_CART,
+}
+"""Types that take back the newest event of another type about the same item. A reversal names its event instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +71,8 @@ class Event:
     """One accepted fact.
 
     position: sequence in the log, from 1. event_key, user_key: xxh3_64 of the ids. time_ms: event time in
-    milliseconds since 1970; it is data, order is the position.
+    milliseconds since 1970; it is data, order is the position. session_key: xxh3_64 of the session id, 0 for none.
+    corrected_type, corrected_time_ms: of the event that a reversal takes back; 0 for other types.
     """
 
     position: int
@@ -71,3 +81,6 @@ class Event:
     event_type: EventType
     time_ms: int
     items: tuple[ItemReference, ...] = ()
+    session_key: int = 0
+    corrected_type: int = 0
+    corrected_time_ms: int = 0

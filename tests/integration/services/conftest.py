@@ -12,8 +12,7 @@ import pytest_asyncio
 
 from deploy.local.brokers import Brokers, BrokerSettings, local_brokers
 from deploy.local.suite import Suite, SuiteSettings, local_suite
-from freshet.ingestion.v1.ingestion_pb2 import WriteOutcome, WriteStatus
-from freshet.log.v1.log_pb2 import DeadLetter
+from freshet.ingestion.v1.ingestion_pb2 import DeadLetter, WriteOutcome, WriteStatus
 from shared.adapters.streams import last_position
 from shared.client import Addresses, FreshetClient
 from tests.integration.namespaces import Namespace, new_namespace
