@@ -16,7 +16,7 @@ from shared.adapters.keys import item_keys
 from shared.adapters.presets import load_preset
 from shared.domain.event import Event, EventType, ItemReference
 from shared.domain.manifest import ENCODER_INPUTS, ENCODER_OUTPUT, Manifest, Tensor
-from shared.domain.partition_state import PartitionState
+from shared.domain.state import FoldSettings, State
 
 VIDEO = load_preset("video")
 START_MS = 1_700_000_000_000
@@ -42,9 +42,9 @@ def event(position: int = 1, **fields: Any) -> Event:
     return Event(position=position, items=items, **{**defaults, **fields})
 
 
-def partition(history_length: int = 8) -> PartitionState:
-    """An empty partition of the video domain."""
-    return PartitionState(VIDEO, history_length)
+def state(history_length: int = 8, partitions: int = 4, owned: Iterable[int] | None = None) -> State:
+    """An empty state of the video domain."""
+    return State(FoldSettings(VIDEO, history_length, partitions), owned)
 
 
 def bundle(item_ids: Sequence[str] = ("a", "b", "c"), dimension: int = 4, encoder: bytes = b"onnx") -> Bundle:

@@ -2,70 +2,97 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from functools import partial
 
 import grpc
+from nats.aio.client import Client
 
 from freshet.feature.v1.feature_pb2_grpc import add_FeatureServiceServicer_to_server
 from freshet.feature.v1.state_pb2_grpc import add_StateServiceServicer_to_server
+from services.feature.absent_users import AbsentUsers
+from services.feature.checkpoints import Checkpoints, Pace
+from services.feature.digesting import StateDigests
+from services.feature.erasures import Erasures
 from services.feature.projection import Projection
+from services.feature.reading import Reading
 from services.feature.servicer import FeatureServicer
 from services.feature.settings import FeatureSettings
 from services.feature.state_servicer import StateServicer
+from shared.adapters.archive import Archive
 from shared.adapters.catalogue import Catalogue, caught_up
 from shared.adapters.connection import nats_connection
 from shared.adapters.database import database_engine, ensure_tables
+from shared.adapters.log_reader import LogReader, LogSource
 from shared.adapters.presets import load_preset
 from shared.adapters.state_store import StateStore
-from shared.adapters.streams import Names, ensure_streams
-from shared.domain.partition_state import FOLD_VERSION, PartitionState
+from shared.adapters.streams import Names, ensure_streams, last_position_of
+from shared.domain.state import FoldSettings, State
 from shared.runtime.life_cycle import Service, serve
 
 
 async def main(settings: FeatureSettings) -> None:
     """Open what the service needs, run it, close it."""
     names = Names(settings.namespace)
-    preset = load_preset(settings.domain)
-    states = {part: PartitionState(preset, settings.history_length) for part in settings.partition_list()}
-    fold = f"{FOLD_VERSION} {preset.name} {settings.history_length} {settings.partitions}"
+    fold = FoldSettings(load_preset(settings.domain), settings.history_length, settings.partitions)
+    state = State(fold, settings.partition_list())
     async with AsyncExitStack() as stack:
         nats = await stack.enter_async_context(nats_connection(settings.nats_url, "feature"))
         engine = await stack.enter_async_context(
             database_engine(settings.database_url, settings.namespace, "feature")
         )
         await ensure_streams(nats, names, settings.duplicate_window_seconds)
-        projection = Projection(states, StateStore(engine, fold), settings.checkpoint_seconds)
-        catalogue = Catalogue()
+        store, erasures = StateStore(engine, fold.name), Erasures(state, nats, names)
+        projection = Projection(state, AbsentUsers(state.users, store), erasures)
+        pace = Pace(settings.checkpoint_seconds, settings.users_in_memory)
+        checkpoints = Checkpoints(projection, erasures, store, pace)
+        catalogue, loaded = Catalogue(), asyncio.Event()
         subjects = _subjects(settings, names)
+
+        async def follow() -> None:
+            await loaded.wait()
+            source = LogSource(names.events, subjects, start=projection.position + 1)
+            await projection.follow(LogReader(nats, source))
+
+        async def write_checkpoints() -> None:
+            await loaded.wait()
+            await checkpoints.run()
 
         async def ready() -> None:
             await ensure_tables(engine, settings.namespace)
             await caught_up(catalogue, nats, names)
-            await projection.recover(nats, names, subjects)
+            await store.load(state, settings.users_in_memory)
+            projection.begin()
+            last = await _last_position(nats, names, subjects)
+            erasures.begin(last)
+            loaded.set()
+            await projection.recover(last)
 
         def register(server: grpc.aio.Server) -> None:
-            features = FeatureServicer(projection, catalogue, preset, settings.partitions)
+            reading, digests = Reading(fold.preset, catalogue, engine), StateDigests(projection, erasures)
+            features = FeatureServicer(projection, reading, Archive(engine), digests)
             add_FeatureServiceServicer_to_server(features, server)
-            state = StateServicer(projection, preset, settings.partitions, settings.history_length)
-            add_StateServiceServicer_to_server(state, server)
+            add_StateServiceServicer_to_server(StateServicer(projection), server)
 
         service = Service(
             rpc_services=["freshet.feature.v1.FeatureService", "freshet.feature.v1.StateService"],
             register=register,
-            workers=[
-                partial(projection.follow, nats, names, subjects),
-                partial(catalogue.follow, nats, names),
-                projection.write_checkpoints,
-            ],
+            workers=[follow, write_checkpoints, partial(catalogue.follow, nats, names)],
             ready=ready,
-            drain=projection.checkpoint_if_possible,
+            drain=checkpoints.write_if_possible,
         )
         await serve(settings, service)
 
 
+async def _last_position(nats: Client, names: Names, subjects: list[str]) -> int:
+    return max([await last_position_of(nats, names, subject) for subject in subjects])
+
+
 def _subjects(settings: FeatureSettings, names: Names) -> list[str]:
-    """What of the log this instance reads: one wildcard for all partitions, else one subject for each."""
+    """What of the log this instance reads: wildcards for all partitions, else two subjects for each."""
     if settings.owned_partitions == "all":
-        return [names.subject("events.v1.*.*")]
-    return [names.event_subject(partition, "*") for partition in settings.partition_list()]
+        return [names.event_subject("*", "*"), names.erasure_subject("*")]
+    partitions = settings.partition_list()
+    events = [names.event_subject(partition, "*") for partition in partitions]
+    return events + [names.erasure_subject(partition) for partition in partitions]

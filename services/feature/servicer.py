@@ -2,72 +2,80 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import AsyncIterator
 
 import grpc
 
 from freshet.feature.v1 import feature_pb2, feature_pb2_grpc
+from services.feature.digesting import StateDigests
 from services.feature.projection import Projection
-from shared.adapters.catalogue import Catalogue
-from shared.adapters.keys import item_key, partition_of, user_key
+from services.feature.reading import Reading
+from services.feature.time_travel import user_as_of
+from shared.adapters.archive import Archive
+from shared.adapters.keys import item_key, user_key
 from shared.domain.consistency import MalformedTokenError, decode_token, encode_token
-from shared.domain.event import EventType
-from shared.domain.item_counters import merge_item
-from shared.domain.preset import DomainPreset
 from shared.domain.violation import Violation
 from shared.runtime.errors import invalid_argument, token_not_reached
-from shared.runtime.rpc import remaining_seconds, unary
+from shared.runtime.rpc import remaining_seconds, streaming, unary
 
 MAX_ITEMS = 1000
 LONGEST_WAIT_SECONDS = 5.0
+DIGEST_WAIT_SECONDS = 60.0
 
 
 class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
     """Reads the projection."""
 
     def __init__(
-        self, projection: Projection, catalogue: Catalogue, preset: DomainPreset, partitions: int
+        self, projection: Projection, reading: Reading, archive: Archive, digests: StateDigests
     ) -> None:
         self._projection = projection
-        self._catalogue = catalogue
-        self._preset = preset
-        self._partitions = partitions
+        self._reading = reading
+        self._archive = archive
+        self._digests = digests
 
     @unary
     async def GetUserFeatures(
         self, request: feature_pb2.GetUserFeaturesRequest, context: grpc.aio.ServicerContext
     ) -> feature_pb2.GetUserFeaturesResponse:
-        if not request.user_id:
-            raise invalid_argument([Violation("user_id", "is required", "REQUIRED")])
-        key = user_key(request.user_id)
-        partition = partition_of(key, self._partitions)
-        if partition not in self._projection.states:
-            owned = f"belongs to partition {partition}, which another instance owns"
-            raise invalid_argument([Violation("user_id", owned, "OTHER_INSTANCE")])
+        partition = self._partition_of(request.user_id)
         await self._reach(request.min_consistency_token, context, partition)
+        if request.as_of_position:
+            return await self._as_of(request)
+        return await self._present(request.user_id, partition)
+
+    async def _present(self, user_id: str, partition: int) -> feature_pb2.GetUserFeaturesResponse:
+        key = user_key(user_id)
+        await self._projection.bring_back([key])
+        user, position = self._projection.state.users.read(key), self._projection.position
+        token = encode_token({partition: position})
         response = feature_pb2.GetUserFeaturesResponse(
-            user_id=request.user_id, consistency_token=encode_token({partition: self._projection.position})
+            user_id=user_id, consistency_token=token, position=position
         )
-        self._describe_user(response, partition, key)
+        await self._reading.describe_user(response, user)
         return response
 
-    def _describe_user(self, response: feature_pb2.GetUserFeaturesResponse, partition: int, key: int) -> None:
-        user = self._projection.states[partition].users.read(key)
-        if user is None:
-            return
-        response.consumed_item_count = len(user.consumed)
-        for code, number in enumerate(user.event_count.tolist()):
-            if number:
-                response.event_counts[EventType(code).word] = number
-        for item, time_ms, value, event_type in user.history.tolist():
-            entry = response.history.add(
-                item_id=self._catalogue.id_of(item) or "",
-                item_key=item,
-                event_type=EventType(event_type).word,
-            )
-            entry.event_time.FromMilliseconds(time_ms)
-            if not math.isnan(value):
-                entry.value = value
+    async def _as_of(
+        self, request: feature_pb2.GetUserFeaturesRequest
+    ) -> feature_pb2.GetUserFeaturesResponse:
+        key, position = user_key(request.user_id), request.as_of_position
+        user = await user_as_of(self._archive, self._projection.state.settings, key, position)
+        response = feature_pb2.GetUserFeaturesResponse(user_id=request.user_id, position=position)
+        await self._reading.describe_user(response, user)
+        return response
+
+    @streaming
+    async def WatchUserFeatures(
+        self, request: feature_pb2.WatchUserFeaturesRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[feature_pb2.WatchUserFeaturesResponse]:
+        partition = self._partition_of(request.user_id)
+        self._projection.check_recovered()
+        with self._projection.watchers.watch(user_key(request.user_id)) as changed:
+            while True:
+                changed.clear()
+                present = await self._present(request.user_id, partition)
+                yield feature_pb2.WatchUserFeaturesResponse(user_features=present)
+                await changed.wait()
 
     @unary
     async def BatchGetItemFeatures(
@@ -77,27 +85,30 @@ class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
             size = f"has {len(request.item_ids)}; must have 1 to {MAX_ITEMS:,}"
             raise invalid_argument([Violation("item_ids", size, "OUT_OF_RANGE")])
         await self._reach(request.min_consistency_token, context)
-        position = self._projection.position
+        state, position = self._projection.state, self._projection.position
+        records = state.items.of_items([item_key(item_id) for item_id in request.item_ids])
         return feature_pb2.BatchGetItemFeaturesResponse(
-            item_features=[self._item(item_id) for item_id in request.item_ids],
-            consistency_token=encode_token(dict.fromkeys(self._projection.states, position)),
+            item_features=await self._reading.describe_items(request.item_ids, records),
+            consistency_token=encode_token(dict.fromkeys(state.positions, position)),
         )
 
-    def _item(self, item_id: str) -> feature_pb2.ItemFeatures:
-        key = item_key(item_id)
-        parts = [
-            part for state in self._projection.states.values() if (part := state.items.read(key)) is not None
-        ]
-        features = feature_pb2.ItemFeatures(item_id=item_id)
-        if not parts:
-            return features
-        merged = merge_item(parts, self._preset)
-        for code, number in enumerate(merged["event_count"].tolist()):
-            if number:
-                features.event_counts[EventType(code).word] = number
-        features.trending_score = float(merged["decayed_count"] @ self._preset.weight)
-        features.last_event_time.FromMilliseconds(int(merged["time_ms"]))
-        return features
+    @unary
+    async def GetStateDigest(
+        self, request: feature_pb2.GetStateDigestRequest, context: grpc.aio.ServicerContext
+    ) -> feature_pb2.GetStateDigestResponse:
+        await self._reach(request.min_consistency_token, context)
+        timeout_seconds = remaining_seconds(context, DIGEST_WAIT_SECONDS)
+        return await self._digests.of(list(request.partitions), timeout_seconds)
+
+    def _partition_of(self, user_id: str) -> int:
+        """The user's partition. Raises INVALID_ARGUMENT unless this instance owns it."""
+        if not user_id:
+            raise invalid_argument([Violation("user_id", "is required", "REQUIRED")])
+        partition = user_key(user_id) % self._projection.state.settings.partitions
+        if partition not in self._projection.state.positions:
+            owned = f"belongs to partition {partition}, which another instance owns"
+            raise invalid_argument([Violation("user_id", owned, "OTHER_INSTANCE")])
+        return partition
 
     async def _reach(
         self, token: str, context: grpc.aio.ServicerContext, partition: int | None = None
@@ -108,7 +119,7 @@ class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
             positions = decode_token(token)
         except MalformedTokenError as error:
             raise invalid_argument([Violation("min_consistency_token", str(error), "MALFORMED")]) from None
-        owned = self._projection.states if partition is None else (partition,)
+        owned = self._projection.state.positions if partition is None else (partition,)
         wanted = max((positions.get(each, 0) for each in owned), default=0)
         if not await self._projection.reach(wanted, remaining_seconds(context, LONGEST_WAIT_SECONDS)):
             raise token_not_reached(

@@ -15,6 +15,11 @@ class FeatureSettings(ServiceSettings):
     owned_partitions: str = Field(
         "all", description='partitions of this instance: "all", or for example "0-7"'
     )
+    users_in_memory: int = Field(
+        2_000_000,
+        ge=1,
+        description="users kept in memory, about 1.5 KB each; the others are read when needed",
+    )
     checkpoint_seconds: float = Field(2.0, gt=0, description="time between checkpoints")
 
     @field_validator("owned_partitions")

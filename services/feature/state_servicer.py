@@ -1,4 +1,4 @@
-"""Folded state in packed arrays, for ranking."""
+"""Folded state in packed arrays, for ranking and for other instances of this service."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ import numpy as np
 
 from freshet.feature.v1 import state_pb2, state_pb2_grpc
 from services.feature.projection import Projection
-from shared.adapters.keys import partition_of
 from shared.domain.item_counters import trending
-from shared.domain.preset import DomainPreset
-from shared.domain.user_state import HISTORY_ENTRY
 from shared.domain.violation import Violation
 from shared.runtime.errors import invalid_argument
 from shared.runtime.rpc import unary
 
 MAX_USERS = 1024
+MAX_ITEMS = 1000
 MAX_TRENDING = 10_000
 DEFAULT_TRENDING = 1_000
 
@@ -23,13 +21,9 @@ DEFAULT_TRENDING = 1_000
 class StateServicer(state_pb2_grpc.StateServiceServicer):
     """Reads the projection."""
 
-    def __init__(
-        self, projection: Projection, preset: DomainPreset, partitions: int, history_length: int
-    ) -> None:
+    def __init__(self, projection: Projection) -> None:
         self._projection = projection
-        self._preset = preset
-        self._partitions = partitions
-        self._history_length = history_length
+        self._state = projection.state
 
     @unary
     async def ReadUserStates(
@@ -39,30 +33,33 @@ class StateServicer(state_pb2_grpc.StateServiceServicer):
         if len(request.user_keys) > MAX_USERS or len(request.min_positions) != len(request.user_keys):
             rule = f"at most {MAX_USERS}, with as many min_positions"
             raise invalid_argument([Violation("user_keys", rule, "OUT_OF_RANGE")])
-        wanted = max(request.min_positions, default=0)
-        if wanted > self._projection.position:
-            await self._projection.reach(wanted, request.wait_seconds)
-        return self._read(request.user_keys)
+        await self._reach(max(request.min_positions, default=0), request.wait_seconds)
+        if len(self._state.users.away):
+            await self._projection.bring_back(request.user_keys)
+        return self._read(np.array(request.user_keys, np.uint64))
 
-    def _read(self, user_keys) -> state_pb2.ReadUserStatesResponse:
-        history = np.zeros((len(user_keys), self._history_length), HISTORY_ENTRY)
-        consumed, ends, end = [], [], 0
-        for row, key in enumerate(user_keys):
-            state = self._projection.states.get(partition_of(key, self._partitions))
-            user = state.users.read(key) if state is not None else None
-            if user is not None:
-                if len(user.history):
-                    history[row, -len(user.history) :] = user.history
-                consumed.append(user.consumed)
-                end += len(user.consumed)
-            ends.append(end)
+    async def _reach(self, position: int, wait_seconds: float) -> None:
+        if position > self._projection.position:
+            await self._projection.reach(position, wait_seconds)
+
+    def _read(self, user_keys: np.ndarray) -> state_pb2.ReadUserStatesResponse:
+        users = self._state.users
+        history = users.histories(users.rows_of(user_keys))
+        consumed = users.preset.consumes[history["event_type"]]
+        departed = [users.departed_of(key) for key in user_keys.tolist()]
+        parts = [
+            part
+            for row, mask in enumerate(consumed)
+            for part in (history["item_key"][row, mask], departed[row])
+        ]
+        counts = consumed.sum(axis=1) + [len(each) for each in departed]
         return state_pb2.ReadUserStatesResponse(
-            history_length=self._history_length,
+            history_length=users.history_length,
             item_key=history["item_key"].tobytes(),
             event_type=history["event_type"].tobytes(),
             time_ms=history["time_ms"].tobytes(),
-            consumed_key=b"".join(keys.tobytes() for keys in consumed),
-            consumed_end=ends,
+            consumed_key=b"".join(part.tobytes() for part in parts),
+            consumed_end=np.cumsum(counts).tolist(),
             positions=[self._projection.position] * len(user_keys),
         )
 
@@ -72,6 +69,22 @@ class StateServicer(state_pb2_grpc.StateServiceServicer):
     ) -> state_pb2.ListTrendingItemsResponse:
         self._projection.check_recovered()
         limit = min(request.limit or DEFAULT_TRENDING, MAX_TRENDING)
-        counters = [state.items for state in self._projection.states.values()]
-        keys, scores = trending(counters, self._preset, limit)
-        return state_pb2.ListTrendingItemsResponse(item_key=keys.tobytes(), score=scores.tobytes())
+        trend = trending(self._state.items, self._state.settings.preset, limit)
+        return state_pb2.ListTrendingItemsResponse(
+            item_key=trend.item_keys.tobytes(),
+            score=trend.scores.astype(np.float32).tobytes(),
+            time_ms=trend.time_ms,
+        )
+
+    @unary
+    async def ReadItemCounters(
+        self, request: state_pb2.ReadItemCountersRequest, context: grpc.aio.ServicerContext
+    ) -> state_pb2.ReadItemCountersResponse:
+        self._projection.check_recovered()
+        if len(request.item_keys) > MAX_ITEMS:
+            raise invalid_argument([Violation("item_keys", f"at most {MAX_ITEMS}", "OUT_OF_RANGE")])
+        await self._reach(request.min_position, request.wait_seconds)
+        records = self._state.items.of_items(list(request.item_keys))
+        return state_pb2.ReadItemCountersResponse(
+            records=records.tobytes(), position=self._projection.position
+        )

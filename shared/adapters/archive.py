@@ -87,6 +87,16 @@ class Archive:
         async with self._engine.connect() as connection:
             return {row.event_id: row.position for row in await connection.execute(query)}
 
+    async def payloads_of(self, user_key: int, to_position: int) -> list[tuple[int, bytes]]:
+        """Positions and payloads of a user's events up to `to_position`, in log order."""
+        query = (
+            sa.select(events.c.position, events.c.payload)
+            .where(events.c.user_key == signed(user_key), events.c.position <= to_position)
+            .order_by(events.c.position)
+        )
+        async with self._engine.connect() as connection:
+            return [(row.position, row.payload) for row in await connection.execute(query)]
+
     async def count_after(self, position: int) -> int:
         """How many events lie behind `position`."""
         query = sa.select(sa.func.count()).select_from(events).where(events.c.position > position)

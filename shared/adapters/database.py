@@ -10,6 +10,7 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.schema import CreateColumn
 
 from shared.adapters.tables import metadata
 
@@ -67,3 +68,15 @@ async def _create(engine: AsyncEngine, namespace: str) -> None:
         await connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext('freshet tables'))"))
         await connection.execute(sa.text(f'CREATE SCHEMA IF NOT EXISTS "{schema_name(namespace)}"'))
         await connection.run_sync(metadata.create_all)
+        await connection.run_sync(_add_missing_columns, schema_name(namespace))
+
+
+def _add_missing_columns(connection: sa.Connection, schema: str) -> None:
+    """Columns that a newer version of Freshet has; each comes with a default for the rows that are there."""
+    inspector = sa.inspect(connection)
+    for table in metadata.sorted_tables:
+        there = {column["name"] for column in inspector.get_columns(table.name, schema)}
+        for column in table.columns:
+            if column.name not in there:
+                declared = CreateColumn(column).compile(dialect=connection.dialect)
+                connection.execute(sa.text(f'ALTER TABLE "{schema}".{table.name} ADD COLUMN {declared}'))

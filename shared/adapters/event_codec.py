@@ -3,14 +3,70 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
+import numpy as np
+from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
+from xxhash import xxh3_64_intdigest
 
 from freshet.event.v1.event_pb2 import EventItem, UserEvent
 from shared.adapters.keys import event_key, item_key, user_key
 from shared.domain.event import EVENT_TYPE_BY_WORD, Event, ItemReference
+from shared.domain.event_batch import EventBatch, starts
 
 _NAN = math.nan
+_CODES = {word: int(event_type) for word, event_type in EVENT_TYPE_BY_WORD.items()}
+
+
+class Unreadable(NamedTuple):
+    """A message that is no event."""
+
+    position: int
+    reason: str
+
+
+def decode_batch(messages: Sequence[tuple[int, bytes]]) -> tuple[EventBatch, list[Unreadable]]:
+    """The events in messages (position, payload) as columns, and the messages that are none."""
+    events: list[tuple] = []
+    item_keys: list[int] = []
+    values: list[float] = []
+    unreadable: list[Unreadable] = []
+    for position, payload in messages:
+        try:
+            message = UserEvent.FromString(payload)
+            events.append(_event_row(position, message))
+        except (DecodeError, KeyError) as error:
+            unreadable.append(Unreadable(position, repr(error)))
+            continue
+        for item in message.items:
+            item_keys.append(xxh3_64_intdigest(item.item_id.encode()))
+            values.append(item.value if item.HasField("value") else _NAN)
+    columns: Iterable[Sequence] = zip(*events, strict=True) if events else [()] * 9
+    positions, key, user, code, time, session, corrected, corrected_time, counts = columns
+    batch = EventBatch(
+        np.array(positions, np.int64), np.array(key, np.uint64), np.array(user, np.uint64),
+        np.array(code, np.uint8), np.array(time, np.int64), np.array(session, np.uint64),
+        np.array(corrected, np.uint8), np.array(corrected_time, np.int64),
+        starts(counts), np.array(item_keys, np.uint64), np.array(values, np.float32),
+    )  # fmt: skip
+    return batch, unreadable
+
+
+def _event_row(position: int, message: UserEvent) -> tuple:
+    session, corrected, moment = message.session_id, message.corrected_event_type, message.event_time
+    return (
+        position,
+        xxh3_64_intdigest(message.event_id.encode()),
+        xxh3_64_intdigest(message.user_id.encode()),
+        _CODES[message.event_type],
+        moment.seconds * 1000 + moment.nanos // 1_000_000,
+        xxh3_64_intdigest(session.encode()) if session else 0,
+        _CODES[corrected] if corrected else 0,
+        milliseconds(message.corrected_event_time) if corrected else 0,
+        len(message.items),
+    )
 
 
 def decode_event(position: int, message: UserEvent) -> Event:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -74,7 +74,7 @@ class LogReader:
         self.position = source.start - 1
         self._started = False
 
-    async def batches(self) -> AsyncIterator[list[LogMessage]]:
+    async def batches(self) -> AsyncGenerator[list[LogMessage], None]:
         """Batches of messages in log order, without end. A batch holds what has arrived, at least one message."""
         while True:
             consumer = None

@@ -38,8 +38,8 @@ class Names:
         """Where direct publishers send."""
         return self.subject("ingest.v1.events")
 
-    def event_subject(self, partition: int, event_type: str) -> str:
-        """Where an event of a partition lies in the log."""
+    def event_subject(self, partition: int | str, event_type: str) -> str:
+        """Where an event of a partition lies in the log; each may be "*"."""
         return self.subject(f"events.v1.{partition}.{event_type}")
 
     def item_subject(self, item_key: int) -> str:
@@ -50,8 +50,8 @@ class Names:
         """Where the versions of one user lie in the log; the newest one counts."""
         return self.subject(f"users.v1.{user_key:016x}")
 
-    def erasure_subject(self, partition: int) -> str:
-        """Where the erasures of a partition's users lie in the log."""
+    def erasure_subject(self, partition: int | str) -> str:
+        """Where the erasures of a partition's users lie in the log; "*" for all."""
         return self.subject(f"erasures.v1.{partition}")
 
 

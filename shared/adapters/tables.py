@@ -50,7 +50,9 @@ user_states = sa.Table(
     sa.Column("user_key", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("record", sa.LargeBinary, nullable=False),
     sa.Column("departed", sa.LargeBinary, nullable=False),
-    comment="Folded state of users. Written by feature.",
+    sa.Column("digest", sa.LargeBinary, nullable=False, server_default=""),
+    sa.Column("position", sa.BigInteger, nullable=False, server_default="0", index=True),
+    comment="Folded state of users, with its digest and the checkpoint it was stored at. Written by feature.",
 )
 
 item_counters = sa.Table(
@@ -68,7 +70,9 @@ checkpoints = sa.Table(
     sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("position", sa.BigInteger, nullable=False),
     sa.Column("fold", sa.Text, nullable=False),
-    comment="The position that a partition's stored state reflects, and the fold that made it. Written by feature.",
+    sa.Column("owner", sa.Text, nullable=False, server_default=""),
+    comment="The position that a partition's stored state reflects, the fold that made it, and the instance that "
+    "may write it. Written by feature.",
 )
 
 training_runs = sa.Table(

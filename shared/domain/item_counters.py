@@ -1,121 +1,231 @@
-"""Counters of items: how often each event type happened, in all and with exponential time decay.
+"""Counters of items: how often each event type happened, in all and in windows, and what is visited together.
 
-Decayed counts follow forward decay (Cormode, Shkapenyuk, Srivastava and Xu 2009): each event counts
-2^-((t - t_event) / half_life) as of time t, so that sums from several partitions can be added once brought to one time.
+One row for each item and partition, a partial sum over that partition's events; whoever reads merges the rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from shared.domain.event import EVENT_TYPE_CODES, Event
+from shared.domain.co_visits import PLACES, count_neighbours, merged_neighbours
+from shared.domain.event import EVENT_TYPE_CODES
+from shared.domain.event_batch import EventBatch
+from shared.domain.item_behaviours import KINDS, SIGNAL, SIGNAL_UNITS, contributions
+from shared.domain.item_effects import ItemEffects, item_effects, joined
+from shared.domain.key_index import KeyIndex
 from shared.domain.preset import DomainPreset
+from shared.domain.user_fold import UsersFolded
+from shared.domain.windows import WINDOWS, count_in_windows, merged, sliding, windowed
 
 ITEM_RECORD = np.dtype(
     [
-        ("event_count", "<u4", (EVENT_TYPE_CODES,)),
-        ("decayed_count", "<f8", (EVENT_TYPE_CODES,)),
+        ("item_key", "<u8"),
+        ("first_time_ms", "<i8"),
         ("time_ms", "<i8"),
-    ]
+        ("neighbour_key", "<u8", (PLACES,)),
+        ("neighbour_count", "<u4", (PLACES,)),
+        ("event_count", "<i4", (EVENT_TYPE_CODES,)),
+        ("windows", windowed(len(KINDS))),
+        ("partition", "<u4"),
+    ],
+    align=True,
 )
-"""One item: counts (22,) by event type code; decayed counts (22,) as of `time_ms`, the newest event time."""
+"""One item in one partition. event_count (24,) by event type code, what was taken back subtracted; first_time_ms and
+time_ms: oldest and newest event time; windows: see `windowed`, kinds in the order of KINDS."""
+
+_SCRAMBLE = np.uint64(0xD6E8_FEB8_6659_FD93)
+SETTLE_EVENTS = 1024
+"""So many events may be noted and not yet counted."""
+_TREND_DAYS = {"1d": 1.0, "7d": 7.0, "28d": 28.0}
+_ALL_TIME = 1e-6
 
 
 class ItemCounters:
-    """Partial sums over the events of one partition."""
+    """The items of the partitions of one instance.
 
-    def __init__(self, preset: DomainPreset) -> None:
-        self._half_life_ms = preset.half_life_ms
-        self._half_life_of = preset.half_life_ms.tolist()
-        self._slots: dict[int, int] = {}
-        self._records = np.zeros(256, ITEM_RECORD)
+    Decision: what a batch does to items is noted, and counted for many batches at once, at the latest when somebody
+    reads. Counts are sums, and neighbours are counted in log order, so this changes no byte; and an event that comes
+    alone does not pay for array operations that a thousand events can share.
+    """
+
+    def __init__(self, preset: DomainPreset, partitions: int) -> None:
+        self._partitions = np.uint64(partitions)
+        self._contributions = contributions(preset)
+        self._noted: list[ItemEffects] = []
+        self._noted_count = 0
+        self._forget_all()
+
+    def _forget_all(self) -> None:
+        self._index, self._rows = KeyIndex(), 0
+        self._records, self._changed = np.zeros(256, ITEM_RECORD), np.zeros(256, bool)
 
     def __len__(self) -> int:
-        return len(self._slots)
+        """Rows: items times partitions that saw them."""
+        return len(self.records)
 
-    def keys(self) -> Iterator[int]:
-        """Keys of all items, in the order of their first event."""
-        return iter(self._slots)
+    @property
+    def records(self) -> np.ndarray:
+        """All rows (n,) ITEM_RECORD, not copied."""
+        self._settle()
+        return self._records[: self._rows]
 
-    def apply(self, event: Event) -> None:
-        """Count one event for each of its items."""
-        for item in event.items:
-            slot = self._slot(item.item_key, event.time_ms)
-            self._records["event_count"][slot, event.event_type] += 1
-            self._decay_and_add(slot, event)
+    def fold(self, batch: EventBatch, folded: UsersFolded) -> None:
+        """Count the events of a batch that took effect on their users, and take back what they took back."""
+        self._noted.append(item_effects(batch, folded, self._partitions))
+        self._noted_count += len(batch)
+        if self._noted_count >= SETTLE_EVENTS:
+            self._settle()
 
-    def _decay_and_add(self, slot: int, event: Event) -> None:
-        record = self._records
-        elapsed_ms = event.time_ms - int(record["time_ms"][slot])
-        if elapsed_ms > 0:
-            record["decayed_count"][slot] *= np.exp2(-elapsed_ms / self._half_life_ms)
-            record["time_ms"][slot] = event.time_ms
-            elapsed_ms = 0
-        late = 2.0 ** (elapsed_ms / self._half_life_of[event.event_type])
-        record["decayed_count"][slot, event.event_type] += late
+    def _settle(self) -> None:
+        if not self._noted:
+            return
+        noted, self._noted, self._noted_count = joined(self._noted), [], 0
+        if len(noted.item_key):
+            self._count(noted)
+        if len(noted.followed_key):
+            self._follow(noted)
 
-    def _slot(self, item_key: int, time_ms: int) -> int:
-        slot = self._slots.get(item_key)
-        if slot is None:
-            slot = self._slots[item_key] = len(self._slots)
-            if slot == len(self._records):
-                self._records = np.concatenate([self._records, np.zeros(slot, ITEM_RECORD)])
-            self._records["time_ms"][slot] = time_ms
-        return slot
+    def _count(self, noted: ItemEffects) -> None:
+        rows = self._enter(noted.partition, noted.item_key)
+        np.add.at(self._records["event_count"], (rows, noted.event_type), noted.sign)
+        happened = noted.sign > 0
+        np.minimum.at(self._records["first_time_ms"], rows[happened], noted.time_ms[happened])
+        np.maximum.at(self._records["time_ms"], rows[happened], noted.time_ms[happened])
+        counts = self._contributions[noted.event_type] * noted.sign[:, None]
+        count_in_windows(self._records["windows"], rows, noted.time_ms, counts)
+        self._changed[rows] = True
 
-    def read(self, item_key: int) -> np.void | None:
-        """The item's ITEM_RECORD as a copy; None when no event named it."""
-        slot = self._slots.get(item_key)
-        return None if slot is None else self._records[slot].copy()
+    def _follow(self, noted: ItemEffects) -> None:
+        partition, item_key, next_key = noted.followed_partition, noted.followed_key, noted.next_key
+        rows = np.stack([self._enter(partition, item_key), self._enter(partition, next_key)], axis=1)
+        neighbours = np.stack([next_key, item_key], axis=1)
+        count_neighbours(self._records, rows.ravel(), neighbours.ravel())
+        self._changed[rows.ravel()] = True
 
-    def table(self) -> tuple[np.ndarray, np.ndarray]:
-        """Keys (n,) uint64 and records (n,) ITEM_RECORD of all items, not copied."""
-        keys = np.fromiter(self._slots, np.uint64, len(self._slots))
-        return keys, self._records[: len(self._slots)]
+    def _enter(self, partition: np.ndarray, item_key: np.ndarray) -> np.ndarray:
+        keys = _place_keys(partition, item_key)
+        rows = self._index.find(keys)
+        missing = rows < 0
+        if missing.any():
+            new, at = np.unique(keys[missing], return_index=True)
+            self._add(new, partition[missing][at], item_key[missing][at])
+            rows[missing] = self._index.find(keys[missing])
+        return rows
 
-    def export(self, item_key: int) -> bytes:
-        """The item's record as stored bytes. Raises KeyError for an item never seen."""
-        return self._records[self._slots[item_key]].tobytes()
+    def _add(self, keys: np.ndarray, partition: np.ndarray, item_key: np.ndarray) -> np.ndarray:
+        first, self._rows = self._rows, self._rows + len(keys)
+        if self._rows > len(self._records):
+            room = max(self._rows, len(self._records) // 2 * 3) - len(self._records)
+            self._records = np.concatenate([self._records, np.zeros(room, ITEM_RECORD)])
+            self._changed = np.concatenate([self._changed, np.zeros(room, bool)])
+        rows = np.arange(first, self._rows, dtype=np.int32)
+        self._index.add(keys, rows)
+        self._records["item_key"][rows], self._records["partition"][rows] = item_key, partition
+        self._records["first_time_ms"][rows] = np.iinfo(np.int64).max
+        return rows
 
-    def restore(self, item_key: int, record: bytes) -> None:
-        """Put back what `export` gave."""
-        restored = np.frombuffer(record, ITEM_RECORD)[0]
-        slot = self._slot(item_key, int(restored["time_ms"]))  # may replace self._records by a longer one
-        self._records[slot] = restored
+    def changed_rows(self) -> np.ndarray:
+        """Copies (n,) ITEM_RECORD of the rows that changed since the last call."""
+        self._settle()
+        rows = np.flatnonzero(self._changed[: self._rows])
+        self._changed[rows] = False
+        return self._records[rows]
+
+    def restore(self, records: np.ndarray) -> None:
+        """Put back rows (n,) ITEM_RECORD, of distinct items and partitions, in place of those that are there."""
+        self._settle()
+        rows = self._enter(records["partition"], records["item_key"])
+        self._records[rows] = records
+
+    def put(self, records: np.ndarray) -> None:
+        """Like `restore`, for rows that are not stored yet."""
+        self.restore(records)
+        self._changed[self._enter(records["partition"], records["item_key"])] = True
+
+    def drop(self, belongs: Callable[[np.ndarray], np.ndarray]) -> None:
+        """Forget the rows for whose partitions `belongs` (partition (n,) -> (n,) bool) says yes."""
+        kept = self.records[~belongs(self.records["partition"])]
+        changed = self._changed[: self._rows][~belongs(self.records["partition"])]
+        self._forget_all()
+        self.restore(kept)
+        self._changed[: self._rows] = changed
+
+    def of_items(self, item_keys: Sequence[int]) -> np.ndarray:
+        """The sum over this instance's partitions for each of n items, (n,) ITEM_RECORD; zeros for one never seen."""
+        return np.concatenate([self._of_item(key) for key in item_keys]) if item_keys else empty_rows(0)
+
+    def _of_item(self, item_key: int) -> np.ndarray:
+        self._settle()
+        partition = np.arange(int(self._partitions), dtype=np.uint32)
+        rows = self._index.find(_place_keys(partition, np.full(len(partition), item_key, np.uint64)))
+        return merge_rows(self._records[rows[rows >= 0]], item_key)
 
 
-def merge_item(records: Sequence[np.void], preset: DomainPreset) -> np.ndarray:
-    """One ITEM_RECORD from the partial sums of several partitions, as of the newest of their times."""
-    merged = np.zeros((), ITEM_RECORD)
-    merged["time_ms"] = max((int(record["time_ms"]) for record in records), default=0)
-    for record in records:
-        merged["event_count"] += record["event_count"]
-        age_ms = int(merged["time_ms"]) - int(record["time_ms"])
-        merged["decayed_count"] += record["decayed_count"] * np.exp2(-age_ms / preset.half_life_ms)
-    return merged
+def _place_keys(partition: np.ndarray, item_key: np.ndarray) -> np.ndarray:
+    """One key (n,) uint64 for each item and partition."""
+    return item_key ^ (partition.astype(np.uint64) * _SCRAMBLE)
 
 
-def trending(
-    counters: Sequence[ItemCounters], preset: DomainPreset, limit: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Keys (n,) uint64 and scores (n,) float32 of the items with the highest weighted decayed counts, above 0.
+def empty_rows(count: int) -> np.ndarray:
+    """Rows (count,) ITEM_RECORD of items that nothing is known of."""
+    return np.zeros(count, ITEM_RECORD)
 
-    All scores are as of the newest event time; ties go to the smaller key, so that the order is the same everywhere.
+
+def merge_rows(rows: np.ndarray, item_key: int) -> np.ndarray:
+    """One row (1,) ITEM_RECORD from the partial sums (n,) of one item. Neighbours are those of all, the most
+    frequent ones."""
+    rows = rows[rows["time_ms"] != 0]
+    if len(rows) == 0:
+        return empty_rows(1)
+    one = rows[:1].copy()
+    one["item_key"], one["partition"] = item_key, 0
+    if len(rows) > 1:
+        one["event_count"] = rows["event_count"].sum(axis=0)
+        one["first_time_ms"], one["time_ms"] = rows["first_time_ms"].min(), rows["time_ms"].max()
+        one["windows"] = merged(rows["windows"])
+        _merge_neighbours(one, rows)
+    return one
+
+
+class Trend(NamedTuple):
+    """Items (n,) uint64 and their scores (n,) float64 as of `time_ms`, the newest event time; the first one most."""
+
+    item_keys: np.ndarray
+    scores: np.ndarray
+    time_ms: int
+
+
+def trending(counters: ItemCounters, preset: DomainPreset, limit: int, time_ms: int = 0) -> Trend:
+    """The items with the highest weighted events a day, averaged over a day, 7 and 28 days, above 0.
+
+    As of `time_ms` or the newest event time, whichever is later. Ties go to the smaller key, so that the order is the
+    same everywhere; events before all windows decide only between items that have nothing else.
     """
-    tables = [table for table in (part.table() for part in counters) if len(table[0])]
-    if not tables:
-        return np.empty(0, np.uint64), np.empty(0, np.float32)
-    keys = np.concatenate([table[0] for table in tables])
-    records = np.concatenate([table[1] for table in tables])
-    age_ms = records["time_ms"].max() - records["time_ms"]
-    counted = (preset.weight != 0) & records["decayed_count"].any(
-        axis=0
-    )  # a few of the types: the rest adds 0
-    decayed = records["decayed_count"][:, counted] * np.exp2(-age_ms[:, None] / preset.half_life_ms[counted])
-    items, inverse = np.unique(keys, return_inverse=True)
-    scores = np.bincount(inverse, weights=decayed @ preset.weight[counted], minlength=len(items))
-    order = np.lexsort((items, -scores))[:limit]
-    order = order[scores[order] > 0]
-    return items[order], scores[order].astype(np.float32)
+    records = counters.records
+    if not len(records):
+        return Trend(np.empty(0, np.uint64), np.empty(0), time_ms)
+    as_of = max(time_ms, int(records["time_ms"].max()))
+    scores = trend_scores(records, preset, as_of)
+    items, inverse = np.unique(records["item_key"], return_inverse=True)
+    summed = np.bincount(inverse, weights=scores, minlength=len(items))
+    order = np.lexsort((items, -summed))[:limit]
+    order = order[summed[order] > 0]
+    return Trend(items[order], summed[order], as_of)
+
+
+def trend_scores(records: np.ndarray, preset: DomainPreset, time_ms: int) -> np.ndarray:
+    """Weighted events a day as of `time_ms` (n,) float64 of rows (n,) ITEM_RECORD."""
+    held = sliding(records["windows"], time_ms)[:, :, KINDS.index(SIGNAL)] / SIGNAL_UNITS
+    names = list(WINDOWS)
+    rates = sum(held[:, names.index(name)] / days for name, days in _TREND_DAYS.items())
+    return rates / len(_TREND_DAYS) + _ALL_TIME * (records["event_count"] @ preset.weight)
+
+
+def _merge_neighbours(one: np.ndarray, rows: np.ndarray) -> None:
+    keys, counts = merged_neighbours(rows)
+    one["neighbour_key"], one["neighbour_count"] = 0, 0
+    one["neighbour_key"][0, : len(keys[:PLACES])] = keys[:PLACES]
+    one["neighbour_count"][0, : len(keys[:PLACES])] = counts[:PLACES]

@@ -1,154 +1,195 @@
-"""State of users: one fixed-size record each, in numpy arrays, so that millions fit in memory.
+"""State of users in arrays, so that millions fit in memory; some may be elsewhere and come back on demand.
 
-The record holds the newest events about items (a ring), counts by event type, and the keys of the newest events, by
-which a second delivery of the same event is known. Consumed items that have left the ring are kept beside it.
+One row of `user_record` each. Consumed items that have left a user's history are kept beside it. Users that were let
+go are known by key, with the digest of what was stored of them, so that a digest of all needs nobody brought back.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable
 
 import numpy as np
 
-from shared.domain.event import EVENT_TYPE_CODES, Event, ItemReference
+from shared.domain.away_users import AwayUsers
+from shared.domain.digest import entry_digest
+from shared.domain.key_index import KeyIndex
 from shared.domain.preset import DomainPreset
+from shared.domain.user_record import HISTORY_ENTRY, UserView, history_of, user_record
 
-RECENT_EVENTS = 32
-"""How many event keys a user's record remembers."""
-_CHUNK_BITS = 12
-_CHUNK_USERS = 1 << _CHUNK_BITS
-
-HISTORY_ENTRY = np.dtype([("item_key", "<u8"), ("time_ms", "<i8"), ("value", "<f4"), ("event_type", "u1")])
-"""One event about one item: 21 bytes."""
-
-
-def user_record(history_length: int) -> np.dtype:
-    """The record of one user with room for `history_length` history entries."""
-    return np.dtype(
-        [
-            ("history", HISTORY_ENTRY, (history_length,)),
-            ("recent_event_key", "<u8", (RECENT_EVENTS,)),
-            ("event_count", "<u4", (EVENT_TYPE_CODES,)),
-            ("history_count", "<u4"),
-            ("total_count", "<u4"),
-        ]
-    )
-
-
-class UserView(NamedTuple):
-    """A copy of one user's state.
-
-    history (n,) HISTORY_ENTRY, oldest first; event_count (22,) uint32 by event type code; consumed (m,) uint64.
-    """
-
-    history: np.ndarray
-    event_count: np.ndarray
-    consumed: np.ndarray
+_FIRST_ROWS = 64
+_GROWTH = 1.5
 
 
 class UserStates:
-    """The users of one partition. Changed by `apply` alone; reading copies."""
+    """The users of the partitions of one instance. `user_fold` alone changes them; reading copies."""
 
     def __init__(self, preset: DomainPreset, history_length: int) -> None:
         self.preset = preset
         self.history_length = history_length
-        self._record = user_record(history_length)
-        self._slots: dict[int, int] = {}
-        self._chunks: list[np.ndarray] = []
-        self._departed: dict[int, array[int]] = {}
-        self._in_history = preset.in_history.tolist()
-        self._consumes = preset.consumes.tolist()
+        self._index = KeyIndex()
+        self._free: list[int] = []
+        self._rows = 0
+        self.departed: dict[int, array[int]] = {}
+        self.away = AwayUsers()
+        self.clock = 0
+        self.records = np.zeros(0, user_record(history_length))
+        self.changed, self.used = np.zeros(0, bool), np.zeros(0, np.uint32)
+        self._allocate(_FIRST_ROWS, 0)
 
     def __len__(self) -> int:
-        return len(self._slots)
+        """Users in memory."""
+        return len(self._index)
 
-    def keys(self) -> Iterator[int]:
-        """Keys of all users, in the order of their first event."""
-        return iter(self._slots)
+    def _allocate(self, rows: int, kept: int) -> None:
+        """Arrays of `rows` rows; what lies in the first `kept` rows stays."""
+        records = np.zeros(rows, user_record(self.history_length))
+        changed, used = np.zeros(rows, bool), np.zeros(rows, np.uint32)
+        if kept:
+            records[:kept], changed[:kept] = self.records[:kept], self.changed[:kept]
+            used[:kept] = self.used[:kept]
+        self.records, self.changed, self.used = records, changed, used
+        self.column = {name: records[name] for name in records.dtype.names or ()}
 
-    def apply(self, event: Event) -> bool:
-        """Fold one event. False, and nothing changed, when it was applied before."""
-        chunk, row = self._row(event.user_key)
-        recent = chunk["recent_event_key"][row]
-        total = int(chunk["total_count"][row])
-        if (recent == event.event_key).any():
-            return False
-        recent[total % RECENT_EVENTS] = event.event_key
-        chunk["total_count"][row] = total + 1
-        chunk["event_count"][row, event.event_type] += 1
-        if self._in_history[event.event_type]:
-            self._remember(chunk, row, event)
-        return True
+    def rows_of(self, user_keys: np.ndarray) -> np.ndarray:
+        """Rows (n,) int32 of keys (n,) uint64; -1 for users not in memory. Marks them as used."""
+        rows = self._index.find(user_keys)
+        self.used[rows[rows >= 0]] = self.clock
+        return rows
 
-    def _remember(self, chunk: np.ndarray, row: int, event: Event) -> None:
-        history = chunk["history"][row]
-        written = int(chunk["history_count"][row])
-        for item in event.items:
-            place = written % self.history_length
-            if written >= self.history_length:
-                self._depart(event.user_key, history[place])
-            history[place] = _entry(event, item)
-            written += 1
-        chunk["history_count"][row] = written
+    def enter(self, user_keys: np.ndarray) -> np.ndarray:
+        """Rows (n,) int32 of keys (n,) uint64, with an empty record for each that is new.
 
-    def _depart(self, user_key: int, entry: np.void) -> None:
-        """Keep a consumed item that leaves the ring."""
-        if not self._consumes[entry["event_type"]]:
-            return
-        departed = self._departed.setdefault(user_key, array("Q"))
-        if (item_key := int(entry["item_key"])) not in departed:
-            departed.append(item_key)
+        Raises KeyError for a user that is away: bring them back first.
+        """
+        rows = self.rows_of(user_keys)
+        if (rows < 0).any():
+            new = np.unique(user_keys[rows < 0])
+            if self.away.among(new).any():
+                raise KeyError("a user of the batch is away")
+            self._add(new)
+            rows = self.rows_of(user_keys)
+        return rows
+
+    def _add(self, user_keys: np.ndarray) -> np.ndarray:
+        rows = self._new_rows(len(user_keys))
+        self._index.add(user_keys, rows)
+        self.column["user_key"][rows] = user_keys
+        self.used[rows] = self.clock
+        return rows
+
+    def _new_rows(self, count: int) -> np.ndarray:
+        reused = [self._free.pop() for _ in range(min(count, len(self._free)))]
+        first = self._rows
+        self._rows += count - len(reused)
+        if self._rows > len(self.records):
+            self._allocate(max(self._rows, int(len(self.records) * _GROWTH)), first)
+        return np.array([*reused, *range(first, self._rows)], np.int32)
 
     def read(self, user_key: int) -> UserView | None:
-        """A copy of one user's state; None for a user never seen."""
-        slot = self._slots.get(user_key)
-        if slot is None:
+        """A copy of one user's state; None for a user never seen, or away."""
+        row = self._index.find_one(user_key)
+        if row < 0:
             return None
-        record = self._chunks[slot >> _CHUNK_BITS][slot & (_CHUNK_USERS - 1)]
-        history = self._ordered(record)
-        return UserView(history, record["event_count"].copy(), self._consumed(user_key, history))
+        record = self.records[row]
+        self.used[row] = self.clock
+        history = history_of(record)
+        consumed = np.concatenate([self._held_consumed(history), self.departed_of(user_key)])
+        times = [int(record[name]) for name in ("first_time_ms", "last_time_ms", "session_start_ms")]
+        counts = [int(record[name]) for name in ("session_event_count", "session_entries")]
+        return UserView(history, record["event_count"].copy(), np.unique(consumed), *times, *counts)
 
-    def _ordered(self, record: np.void) -> np.ndarray:
-        """History entries (n,), oldest first, as a copy."""
-        written = int(record["history_count"])
-        if written <= self.history_length:
-            return record["history"][:written].copy()
-        return np.roll(record["history"], -(written % self.history_length))
+    def _held_consumed(self, history: np.ndarray) -> np.ndarray:
+        return history["item_key"][self.preset.consumes[history["event_type"]]]
 
-    def _consumed(self, user_key: int, history: np.ndarray) -> np.ndarray:
-        held = history["item_key"][self.preset.consumes[history["event_type"]]]
-        return np.unique(np.concatenate([held, self.departed(user_key)]))
+    def histories(self, rows: np.ndarray) -> np.ndarray:
+        """Histories (n, T) HISTORY_ENTRY of rows (n,), the newest entry last, zeros on the left and for row -1."""
+        width = self.history_length
+        if not len(self.records) or not len(rows):
+            return np.zeros((len(rows), width), HISTORY_ENTRY)
+        places = (self.column["history_end"][rows].astype(np.int64)[:, None] + np.arange(width)) % width
+        held = np.where(rows >= 0, self.column["history_held"][rows], 0)
+        shown = np.arange(width) >= width - held[:, None]
+        histories = np.zeros((len(rows), width), HISTORY_ENTRY)
+        for name in HISTORY_ENTRY.names or ():
+            histories[name] = np.where(shown, self.column[name][rows[:, None], places], 0)
+        return histories
 
-    def departed(self, user_key: int) -> np.ndarray:
-        """Consumed items that have left the ring, (m,) uint64, in the order they left."""
-        return np.array(self._departed.get(user_key, ()), dtype=np.uint64)
+    def departed_of(self, user_key: int) -> np.ndarray:
+        """Consumed items that have left the history, (m,) uint64, in the order they left."""
+        return np.array(self.departed.get(user_key, ()), dtype=np.uint64)
+
+    def keys(self) -> np.ndarray:
+        """Keys (n,) uint64 of the users in memory, ascending."""
+        return np.sort(self._index.entries()[0])
+
+    def records_where(self, belongs: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """Copies (n,) of the records in memory for which `belongs` (keys (n,) uint64 -> (n,) bool) says yes."""
+        keys, rows = self._index.entries()
+        return self.records[rows[belongs(keys)]]
+
+    def changed_rows(self) -> np.ndarray:
+        """Rows (n,) of users that changed since the last call."""
+        rows = np.flatnonzero(self.changed[: self._rows])
+        self.changed[rows] = False
+        return rows
 
     def export(self, user_key: int) -> tuple[bytes, bytes]:
-        """The user's record and departed consumed items, as stored bytes."""
-        chunk, row = self._row(user_key)
-        return chunk[row].tobytes(), self.departed(user_key).tobytes()
+        """The user's record and departed consumed items, as stored bytes. Raises KeyError when not in memory."""
+        row = self._index.find_one(user_key)
+        if row < 0:
+            raise KeyError(user_key)
+        return self.records[row].tobytes(), self.departed_of(user_key).tobytes()
 
     def restore(self, user_key: int, record: bytes, departed: bytes) -> None:
         """Put back what `export` gave. Raises ValueError when it was made for another history length."""
-        if len(record) != self._record.itemsize:
-            raise ValueError(
-                f"stored record has {len(record)} bytes, this history length needs {self._record.itemsize}"
-            )
-        chunk, row = self._row(user_key)
-        chunk[row] = np.frombuffer(record, self._record)[0]
+        if len(record) != self.records.itemsize:
+            needed = self.records.itemsize
+            raise ValueError(f"stored record has {len(record)} bytes, this history length needs {needed}")
+        self.away.remove(user_key)
+        row = self._index.find_one(user_key)
+        if row < 0:
+            row = int(self._add(np.array([user_key], np.uint64))[0])
+        self.records[row] = np.frombuffer(record, self.records.dtype)[0]
         if departed:
-            self._departed[user_key] = array("Q", np.frombuffer(departed, np.uint64).tolist())
+            self.departed[user_key] = array("Q", np.frombuffer(departed, np.uint64).tolist())
 
-    def _row(self, user_key: int) -> tuple[np.ndarray, int]:
-        slot = self._slots.get(user_key)
-        if slot is None:
-            slot = self._slots[user_key] = len(self._slots)
-            if slot >> _CHUNK_BITS == len(self._chunks):
-                self._chunks.append(np.zeros(_CHUNK_USERS, self._record))
-        return self._chunks[slot >> _CHUNK_BITS], slot & (_CHUNK_USERS - 1)
+    def let_go(self, user_keys: np.ndarray) -> None:
+        """Users (n,) uint64 in memory leave it for where they were saved. They must not have changed since."""
+        for key in user_keys.tolist():
+            self.away.add(key, entry_digest(key, *self.export(key)))
+        self._remove(user_keys)
 
+    def least_used(self, count: int) -> np.ndarray:
+        """Keys of up to `count` users that were not used for the longest time and have not changed since saved."""
+        keys, rows = self._index.entries()
+        clean = ~self.changed[rows]
+        keys, rows = keys[clean], rows[clean]
+        if len(keys) <= count:
+            return keys
+        return keys[np.argpartition(self.used[rows], count)[:count]]
 
-def _entry(event: Event, item: ItemReference) -> tuple[int, int, float, int]:
-    return (item.item_key, event.time_ms, item.value, event.event_type)
+    def erase(self, user_key: int) -> bool:
+        """Forget a user, in memory or away. False when there was none."""
+        was_away = self.away.remove(user_key)
+        if self._index.find_one(user_key) < 0:
+            return was_away
+        self._remove(np.array([user_key], np.uint64))
+        return True
+
+    def drop(self, belongs: Callable[[np.ndarray], np.ndarray]) -> None:
+        """Forget the users for which `belongs` (keys (n,) uint64 -> (n,) bool) says yes."""
+        keys = self.keys()
+        self._remove(keys[belongs(keys)])
+        away = self.away.keys()
+        for key in away[belongs(away)].tolist():
+            self.away.remove(key)
+
+    def _remove(self, user_keys: np.ndarray) -> None:
+        rows = self._index.find(user_keys)
+        self._index.remove(user_keys)
+        self.records[rows] = np.zeros((), self.records.dtype)
+        self.changed[rows] = False
+        self._free.extend(rows.tolist())
+        for key in user_keys.tolist():
+            self.departed.pop(key, None)

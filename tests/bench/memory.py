@@ -9,16 +9,15 @@ import sys
 import numpy as np
 import psutil
 
-from shared.adapters.keys import partition_of
 from shared.adapters.presets import load_preset
 from shared.domain.event import Event, EventType, ItemReference
+from shared.domain.state import FoldSettings, State, fold_events
 from shared.domain.user_state import UserStates
 from tests.bench.result import BenchError, Result, say
 from tests.bench.sizes import DOMAIN, HISTORY
 
 MEMORY = "user state, history of 50, 1 million users"
 USERS = 1_000_000
-PARTITIONS = 16
 MOST_BYTES = 1536
 
 
@@ -37,22 +36,22 @@ async def measure_memory() -> list[Result]:
 
 def bytes_a_user(users: int) -> float:
     """RSS that `users` states with full histories add to this process, a user."""
-    preset = load_preset(DOMAIN)
-    record = _full_record(preset)
-    states = [UserStates(preset, HISTORY) for _ in range(PARTITIONS)]
+    record = _full_record()
     keys = np.random.default_rng(0).integers(1, 2**64, users, np.uint64)
     before = _resident()
+    states = UserStates(load_preset(DOMAIN), HISTORY)
     for key in map(int, keys):
-        states[partition_of(key, PARTITIONS)].restore(key, record, b"")
-    return (_resident() - before) / sum(len(each) for each in states)
+        states.restore(key, record, b"")
+    return (_resident() - before) / len(states)
 
 
-def _full_record(preset) -> bytes:
+def _full_record() -> bytes:
     """The stored form of a user whose history is full."""
-    states = UserStates(preset, HISTORY)
-    for number in range(1, HISTORY + 1):
-        states.apply(Event(number, number, 1, EventType.CLICK, number, (ItemReference(number),)))
-    return states.export(1)[0]
+    events = [
+        Event(number, number, 1, EventType.CLICK, number, (ItemReference(number),))
+        for number in range(1, HISTORY + 1)
+    ]
+    return fold_events(State(FoldSettings(load_preset(DOMAIN), HISTORY)), events).users.export(1)[0]
 
 
 def _resident() -> int:

@@ -1,0 +1,80 @@
+"""Writes checkpoints behind, and lets users go who were not used for the longest time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple
+
+import structlog
+from prometheus_client import Gauge, Histogram
+
+from services.feature.erasures import Erasures
+from services.feature.projection import Projection
+from shared.adapters.database import DEFECTS, UNAVAILABLE
+from shared.adapters.state_store import StateStore
+from shared.domain.snapshot import Snapshot, take_snapshot
+
+_log = structlog.get_logger("checkpoints")
+CHECKPOINT_SECONDS = Histogram("freshet_checkpoint_seconds", "Time to write a checkpoint.")
+USERS = Gauge("freshet_users", "Users by where their state is.", ["where"])
+
+
+class Pace(NamedTuple):
+    """checkpoint_seconds: time between checkpoints. users_in_memory: more than these leave memory."""
+
+    checkpoint_seconds: float
+    users_in_memory: int
+
+
+class Checkpoints:
+    """Saves a projection's state."""
+
+    def __init__(self, projection: Projection, erasures: Erasures, store: StateStore, pace: Pace) -> None:
+        self._projection = projection
+        self._erasures = erasures
+        self._store = store
+        self._pace = pace
+        self._written = 0
+        self._unsaved: Snapshot | None = None
+        self._turn = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Write a checkpoint every so often until cancelled. While PostgreSQL is away, folding goes on."""
+        while True:
+            await asyncio.sleep(self._pace.checkpoint_seconds)
+            await self.write_if_possible()
+
+    async def write_if_possible(self) -> None:
+        """Write a checkpoint; while PostgreSQL is away say so, since the log holds all that it would."""
+        try:
+            await self.write()
+        except DEFECTS:
+            raise
+        except UNAVAILABLE as error:
+            _log.warning("checkpoint not written", reason=str(error).splitlines()[:1])
+
+    async def write(self) -> None:
+        """Store what changed, one checkpoint at a time: an older one that ended last would undo a newer one. What a
+        failed write did not store is stored with the next one. Raises OwnershipLostError."""
+        async with self._turn:
+            if self._erasures.under_way:
+                return
+            if self._projection.position != self._written or self._unsaved is not None:
+                await self._save()
+            self._let_go()
+
+    async def _save(self) -> None:
+        newer = take_snapshot(self._projection.state, self._projection.position)
+        snapshot = newer if self._unsaved is None else self._unsaved.joined(newer)
+        self._unsaved = snapshot
+        with CHECKPOINT_SECONDS.time():
+            await self._store.save(self._projection.state, snapshot)
+        self._unsaved, self._written = None, snapshot.position
+
+    def _let_go(self) -> None:
+        users = self._projection.state.users
+        excess = len(users) - self._pace.users_in_memory
+        if excess > 0:
+            users.let_go(users.least_used(excess))
+        USERS.labels("memory").set(len(users))
+        USERS.labels("away").set(len(users.away))

@@ -1,0 +1,65 @@
+"""Digests of the live state, without holding up those who fold and read it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from freshet.feature.v1.feature_pb2 import Fold, GetStateDigestResponse
+from freshet.feature.v1.feature_pb2 import PartitionDigest as Message
+from services.feature.erasures import Erasures
+from services.feature.projection import Projection
+from shared.domain.state import FOLD_VERSION
+from shared.domain.state_digest import PartitionCopy, PartitionDigest, copy_partition
+from shared.domain.violation import Violation
+from shared.runtime.errors import invalid_argument, unavailable
+
+ENTRIES_AT_ONCE = 300
+
+
+class StateDigests:
+    """Takes digests of a projection."""
+
+    def __init__(self, projection: Projection, erasures: Erasures) -> None:
+        self._projection = projection
+        self._erasures = erasures
+
+    async def of(self, partitions: Sequence[int], timeout_seconds: float) -> GetStateDigestResponse:
+        """Digests of `partitions`, of all owned ones when empty. Waits for partitions that are folded anew after an
+        erasure. Raises INVALID_ARGUMENT for partitions of others, UNAVAILABLE when the wait takes too long."""
+        owned = self._projection.state.positions
+        if strangers := [each for each in partitions if each not in owned]:
+            rule = f"{strangers[0]} belongs to another instance; this one owns {sorted(owned)}"
+            raise invalid_argument([Violation("partitions", rule, "OTHER_INSTANCE")])
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self._erasures.settled()
+        except TimeoutError:
+            raise unavailable("REFOLDING", "a partition is folded anew after an erasure") from None
+        digests = [await self._digest(partition) for partition in sorted(partitions or owned)]
+        return GetStateDigestResponse(
+            partition_digests=[Message(**each._asdict()) for each in digests], fold=self._fold()
+        )
+
+    async def _digest(self, partition: int) -> PartitionDigest:
+        copy = copy_partition(self._projection.state, partition)
+        copy = copy._replace(position=self._projection.position)
+        return copy.digest(await _sum(copy))
+
+    def _fold(self) -> Fold:
+        settings = self._projection.state.settings
+        return Fold(
+            version=FOLD_VERSION,
+            domain=settings.preset.name,
+            history_length=settings.history_length,
+            partitions=settings.partitions,
+        )
+
+
+async def _sum(copy: PartitionCopy) -> int:
+    total = 0
+    for number, digest in enumerate(copy.entry_digests()):
+        total += digest
+        if number % ENTRIES_AT_ONCE == 0:
+            await asyncio.sleep(0)
+    return total

@@ -1,0 +1,137 @@
+"""What erasures in the log do to the state.
+
+The request of an erasure ends the user's state at once. What items count of them cannot be subtracted exactly (a user
+may be the reason that a window has moved on), so when everything of the user has left the log, the items of the
+partition are folded anew from it, beside the live state, and take its place: the digest is then that of a log in which
+the user has never been. Until then no checkpoint is written, so that a crash on the way begins again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import nats.errors
+import structlog
+from google.protobuf.message import DecodeError
+from nats.aio.client import Client
+from prometheus_client import Counter
+
+from freshet.log.v1.log_pb2 import Erasure
+from shared.adapters.event_codec import decode_batch
+from shared.adapters.log_range import read_range
+from shared.adapters.log_reader import LogMessage
+from shared.adapters.streams import Names, StreamError
+from shared.domain.event_batch import EventBatch
+from shared.domain.state import State, fold
+
+_log = structlog.get_logger("erasures")
+FOLD_AT_ONCE = 512
+RETRY_SECONDS = 1.0
+PARTITIONS_REFOLDED = Counter("freshet_partitions_refolded_total", "Partitions folded anew after an erasure.")
+
+
+@dataclass
+class _Refold:
+    """A partition on its way. later: what the live state has folded since `to_position`."""
+
+    partition: int
+    to_position: int
+    state: State
+    later: list[EventBatch] = field(default_factory=list)
+
+
+class Erasures:
+    """Reacts to the erasure messages of the log."""
+
+    def __init__(self, state: State, connection: Client, names: Names) -> None:
+        self._state = state
+        self._connection = connection
+        self._names = names
+        self._clean_to: dict[int, int] = {}
+        self._under_way: dict[int, tuple[_Refold, asyncio.Task[None]]] = {}
+        self._settled = asyncio.Event()
+        self._settled.set()
+
+    def begin(self, last_position: int) -> None:
+        """Partitions that are folded from the beginning of the log, whose last position is given, need no second
+        fold for erasures that are complete already."""
+        fresh = [partition for partition, position in self._state.positions.items() if position == 0]
+        self._clean_to = dict.fromkeys(fresh, last_position)
+
+    @property
+    def under_way(self) -> bool:
+        """Whether some items still count somebody who was erased."""
+        return bool(self._under_way)
+
+    async def settled(self) -> None:
+        """Wait until none is under way."""
+        await self._settled.wait()
+
+    def runs(self, messages: Sequence[LogMessage]) -> Iterator[tuple[list[LogMessage], bool]]:
+        """Runs of messages of one kind, in log order, and whether they are erasures."""
+        prefix = self._names.subject("erasures.")
+        for is_erasure, run in groupby(messages, lambda message: message.subject.startswith(prefix)):
+            yield list(run), is_erasure
+
+    def take(self, messages: Sequence[LogMessage]) -> None:
+        """React to erasure messages."""
+        for message in messages:
+            partition = int(message.subject.rsplit(".", 1)[1])
+            if message.position <= self._state.positions.get(partition, message.position):
+                continue
+            try:
+                self._take(message, partition)
+            except DecodeError as error:
+                _log.error("erasure cannot be read", position=message.position, reason=repr(error))
+
+    def _take(self, message: LogMessage, partition: int) -> None:
+        receipt = Erasure.FromString(message.payload).receipt
+        self._state.positions[partition] = message.position
+        if not receipt.HasField("complete_time"):
+            self._state.erase(receipt.user_key)
+        elif receipt.deleted_events and message.position > self._clean_to.get(partition, 0):
+            self._refold(partition, message.position)
+
+    def _refold(self, partition: int, position: int) -> None:
+        if partition in self._under_way:
+            self._under_way[partition][1].cancel()
+        refold = _Refold(partition, position, State(self._state.settings, [partition]))
+        self._under_way[partition] = (refold, asyncio.create_task(self._run_until_done(refold)))
+        self._settled.clear()
+
+    def also_folded(self, batch: EventBatch) -> None:
+        """The live state has folded a batch."""
+        for refold, _ in self._under_way.values():
+            refold.later.append(batch)
+
+    async def _run_until_done(self, refold: _Refold) -> None:
+        while True:
+            try:
+                return await self._run(refold)
+            except (nats.errors.Error, StreamError, TimeoutError, OSError) as error:
+                _log.warning("partition is folded anew once more", reason=repr(error))
+                refold.state = State(self._state.settings, [refold.partition])
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _run(self, refold: _Refold) -> None:
+        subjects = [self._names.event_subject(refold.partition, "*")]
+        async for messages in read_range(self._connection, self._names, subjects, refold.to_position):
+            for start in range(0, len(messages), FOLD_AT_ONCE):
+                some = messages[start : start + FOLD_AT_ONCE]
+                batch, _ = decode_batch([(each.position, each.payload) for each in some])
+                fold(refold.state, refold.state.not_folded(batch))
+                await asyncio.sleep(0)
+        self._finish(refold)
+
+    def _finish(self, refold: _Refold) -> None:
+        for batch in refold.later:
+            fold(refold.state, refold.state.not_folded(batch))
+        self._state.take_items(refold.partition, refold.state)
+        del self._under_way[refold.partition]
+        if not self._under_way:
+            self._settled.set()
+        PARTITIONS_REFOLDED.inc()
+        _log.info("partition folded anew", partition=refold.partition, position=refold.to_position)

@@ -1,0 +1,48 @@
+"""Reads a stretch of the log from a position to another, and then ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+
+from nats.aio.client import Client
+
+from shared.adapters.log_reader import LogMessage, LogReader, LogSource
+from shared.adapters.streams import Names, last_position_of
+
+_IDLE_SECONDS = 2.0
+
+
+async def read_range(
+    connection: Client, names: Names, subjects: Sequence[str], to_position: int, start: int = 1
+) -> AsyncIterator[list[LogMessage]]:
+    """Batches of the messages on `subjects` from `start` to `to_position`, both included; deleted ones are not there.
+
+    Ends also when what was the last message has been deleted meanwhile.
+    """
+    reader = LogReader(connection, LogSource(names.events, subjects, start=start))
+    end = min(to_position, await _last(connection, names, subjects))
+    while reader.position < end:
+        async with aclosing(reader.batches()) as batches:
+            async for batch in _while_busy(batches):
+                if within := [message for message in batch if message.position <= to_position]:
+                    yield within
+                if reader.position >= end:
+                    return
+        end = min(to_position, await _last(connection, names, subjects))
+
+
+async def _while_busy(batches: AsyncIterator[list[LogMessage]]) -> AsyncIterator[list[LogMessage]]:
+    """The batches, until none comes for a while."""
+    while True:
+        try:
+            async with asyncio.timeout(_IDLE_SECONDS):
+                batch = await anext(batches)
+        except (TimeoutError, StopAsyncIteration):
+            return
+        yield batch
+
+
+async def _last(connection: Client, names: Names, subjects: Sequence[str]) -> int:
+    return max([await last_position_of(connection, names, subject) for subject in subjects])

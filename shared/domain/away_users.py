@@ -1,0 +1,56 @@
+"""Users that left memory: their keys and the digests of what was stored of them, about 55 bytes each."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from shared.domain.key_index import KeyIndex
+
+_DIGEST_BYTES = 32
+
+
+class AwayUsers:
+    """A set of keys with a digest each."""
+
+    def __init__(self) -> None:
+        self._index = KeyIndex()
+        self._digests = np.zeros((64, _DIGEST_BYTES), np.uint8)
+        self._free: list[int] = []
+        self._rows = 0
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def among(self, user_keys: np.ndarray) -> np.ndarray:
+        """Which of keys (n,) uint64 are away, (n,) bool."""
+        if not len(self._index):
+            return np.zeros(len(user_keys), bool)
+        return self._index.find(user_keys) >= 0
+
+    def add(self, user_key: int, digest: int) -> None:
+        """Add a user who is not among them. digest: a number below 2^256."""
+        row = self._free.pop() if self._free else self._next_row()
+        self._digests[row] = np.frombuffer(digest.to_bytes(_DIGEST_BYTES, "little"), np.uint8)
+        self._index.add(np.array([user_key], np.uint64), np.array([row], np.int32))
+
+    def _next_row(self) -> int:
+        if self._rows == len(self._digests):
+            self._digests = np.concatenate([self._digests, np.zeros_like(self._digests)])
+        self._rows += 1
+        return self._rows - 1
+
+    def remove(self, user_key: int) -> bool:
+        """Remove a user. False when they were not among them."""
+        if (row := self._index.find_one(user_key)) < 0:
+            return False
+        self._index.remove(np.array([user_key], np.uint64))
+        self._free.append(row)
+        return True
+
+    def keys(self) -> np.ndarray:
+        """All keys (n,) uint64, in no set order."""
+        return self._index.entries()[0]
+
+    def digest_of(self, user_key: int) -> int:
+        """The digest of a user who is among them."""
+        return int.from_bytes(self._digests[self._index.find_one(user_key)].tobytes(), "little")
