@@ -14,6 +14,8 @@ COMMANDS = {
     "status": "Show how the services are.",
     "replay": "Send a data set as events.",
     "train": "Train a model and show what was decided about it.",
+    "replay-check": "Prove that the log gives the state that is served.",
+    "skew": "Compare the features that were served with those that the log gives.",
     "recommend": "Show what is recommended to a user.",
     "evaluate": "Judge recommendations against a data set.",
 }
@@ -30,8 +32,9 @@ class Commands(click.Group):
         """Loads a command. Raises CommandFailed if a package is missing that it needs."""
         if name not in COMMANDS:
             return None
+        module = name.replace("-", "_")
         try:
-            command: click.Command = getattr(importlib.import_module(f"services.console.{name}"), name)
+            command: click.Command = getattr(importlib.import_module(f"services.console.{module}"), module)
         except ModuleNotFoundError as error:
             raise CommandFailed(
                 f"`freshet {name}` needs the package {error.name}: pip install 'freshet[local]'"

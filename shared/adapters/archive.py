@@ -17,7 +17,8 @@ from shared.adapters.event_codec import decode_event
 from shared.adapters.keys import item_key, signed
 from shared.adapters.log_reader import LogMessage
 from shared.adapters.tables import events, items, projections
-from shared.domain.event import Event
+from shared.domain.corrections import Correction, corrections_of, without_taken_back
+from shared.domain.event import CORRECTS, Event, EventType
 from shared.domain.event_columns import EventColumns
 
 ARCHIVE = "archive"
@@ -104,7 +105,8 @@ class Archive:
             return int((await connection.execute(query)).scalar_one())
 
     async def read_columns(self, to_position: int) -> EventColumns:
-        """All events about items up to `to_position` as columns, one row per event and item, in log order."""
+        """All events about items up to `to_position` as columns, one row per event and item, in log order, without
+        those that later ones take back."""
         query = (
             sa.select(
                 events.c.position, events.c.user_key, events.c.event_type, events.c.time_ms,
@@ -116,7 +118,16 @@ class Archive:
         async with self._engine.connect() as connection:
             stream = await connection.stream(query, execution_options={"yield_per": _READ_ROWS})
             parts = [_event_columns(rows) async for rows in stream.partitions(_READ_ROWS)]
-        return EventColumns.concatenate(parts)
+            corrections = await _read_corrections(connection, to_position)
+        return without_taken_back(EventColumns.concatenate(parts), corrections)
+
+
+async def _read_corrections(connection: AsyncConnection, to_position: int) -> list[Correction]:
+    correcting = events.c.event_type.in_([*CORRECTS, EventType.REVERSAL])
+    query = sa.select(events.c.position, events.c.payload).where(correcting, events.c.position <= to_position)
+    rows = await connection.execute(query)
+    decoded = [decode_event(row.position, UserEvent.FromString(row.payload)) for row in rows]
+    return [correction for event in decoded for correction in corrections_of(event)]
 
 
 def _set_position(position: int) -> sa.Executable:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 
 from nats.aio.client import Client
 
 from shared.adapters.log_reader import LogMessage, LogReader, LogSource
-from shared.adapters.streams import Names, last_position_of
+from shared.adapters.streams import Names, api, last_position_of
 
 _IDLE_SECONDS = 2.0
 
@@ -31,6 +31,24 @@ async def read_range(
                 if reader.position >= end:
                     return
         end = min(to_position, await _last(connection, names, subjects))
+
+
+async def read_stream(connection: Client, stream: str, subject: str) -> AsyncIterator[list[LogMessage]]:
+    """Batches of what a stream holds now on `subject`."""
+    answer = await api(connection, f"STREAM.MSG.GET.{stream}", {"last_by_subj": subject})
+    end = int(answer["message"]["seq"]) if "error" not in answer else 0
+    reader = LogReader(connection, LogSource(stream, [subject]))
+    async with aclosing(reader.batches()) as batches:
+        async for batch in _while_busy(batches) if end else _nothing():
+            if within := [message for message in batch if message.position <= end]:
+                yield within
+            if reader.position >= end:
+                return
+
+
+async def _nothing() -> AsyncIterator[list[LogMessage]]:
+    return
+    yield
 
 
 async def _while_busy(batches: AsyncIterator[list[LogMessage]]) -> AsyncIterator[list[LogMessage]]:

@@ -8,6 +8,7 @@ process with a code other than 0.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import signal
 from collections.abc import Awaitable, Callable, Sequence
@@ -24,6 +25,7 @@ from shared.runtime.metrics import metrics_endpoint
 from shared.runtime.settings import ServiceSettings
 
 _log = structlog.get_logger("life_cycle")
+_M_MMAP_THRESHOLD, _MMAP_FROM_BYTES = -3, 1024 * 1024
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 _SERVER_OPTIONS = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -77,9 +79,21 @@ class _Server:
         await self.service.drain()
 
 
+def keep_memory_tight() -> None:
+    """Give large freed blocks back to the system at once, where the C library is glibc.
+
+    By default it raises the size from which it does so with every large block that is freed, and growing arrays then
+    leave holes behind: 50 bytes a user at a million users.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):
+        library.mallopt(_M_MMAP_THRESHOLD, _MMAP_FROM_BYTES)
+
+
 def run(name: str, settings: ServiceSettings, main: Callable[[], Awaitable[None]]) -> None:
     """Configure logs and run `main`, which ends in `serve`."""
     configure_logs(name, settings.log_level)
+    keep_memory_tight()
     uvloop.run(main())  # type: ignore[arg-type]
 
 

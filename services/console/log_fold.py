@@ -1,0 +1,79 @@
+"""Folds the log anew, from its first message, with the code that the feature service folds with."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+import numpy as np
+from nats.aio.client import Client
+
+from shared.adapters.connection import nats_connection
+from shared.adapters.event_codec import decode_batch
+from shared.adapters.log_range import read_range
+from shared.adapters.log_reader import LogMessage
+from shared.adapters.streams import Names
+from shared.domain.event_batch import EventBatch
+from shared.domain.state import State, fold
+
+F = TypeVar("F", bound=Callable[..., Any])
+FOLD_AT_ONCE = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """A connection to the log of a namespace."""
+
+    connection: Client
+    names: Names
+
+    async def events(self, to_position: int) -> AsyncIterator[list[LogMessage]]:
+        """The events up to a position, in batches."""
+        subjects = [self.names.event_subject("*", "*")]
+        async for messages in read_range(self.connection, self.names, subjects, to_position):
+            for start in range(0, len(messages), FOLD_AT_ONCE):
+                yield messages[start : start + FOLD_AT_ONCE]
+
+
+def log_options(command: F) -> F:
+    """The options that say where the log is."""
+    namespace = click.option(
+        "--namespace", envvar="FRESHET_NAMESPACE", default="", help="Namespace of the deployment."
+    )
+    url = click.option(
+        "--nats-url",
+        envvar="FRESHET_NATS_URL",
+        default="nats://127.0.0.1:4222",
+        show_default=True,
+        help="Where NATS is.",
+    )
+    return url(namespace(command))
+
+
+@asynccontextmanager
+async def open_log(nats_url: str, namespace: str) -> AsyncIterator[Log]:
+    """The log of a namespace."""
+    async with nats_connection(nats_url, "console") as connection:
+        yield Log(connection, Names(namespace))
+
+
+async def fold_log(log: Log, state: State, limits: Mapping[int, int], told: Callable[[int], None]) -> State:
+    """Fold each partition up to its position in `limits`; told: the position that was reached, now and then."""
+    async for messages in log.events(max(limits.values())):
+        batch = decoded(messages)
+        fold(state, state.not_folded(_within(state, batch, limits)))
+        told(messages[-1].position)
+    return state
+
+
+def decoded(messages: Sequence[LogMessage]) -> EventBatch:
+    """The events in messages; what is none is left out, as it is by the feature service."""
+    batch, _ = decode_batch([(message.position, message.payload) for message in messages])
+    return batch
+
+
+def _within(state: State, batch: EventBatch, limits: Mapping[int, int]) -> EventBatch:
+    """The events of partitions in `limits`, up to their positions."""
+    limit = np.array([limits.get(partition, 0) for partition in range(state.settings.partitions)])
+    return batch.take(batch.position <= limit[state.partition_of(batch.user_key)])
