@@ -14,9 +14,12 @@ _log = structlog.get_logger("nats")
 
 @asynccontextmanager
 async def nats_connection(url: str, name: str) -> AsyncIterator[Client]:
-    """Connect to `url`, waiting for the server to come up; flush and close on exit."""
+    """Connect to one of the servers in `url`, separated by commas, waiting for it to come up; flush and close on exit.
+
+    The log's readers and writers open wires of their own, to the servers that this connection knows.
+    """
     connection = await nats.connect(
-        url,
+        [each.strip() for each in url.split(",")],
         name=name,
         max_reconnect_attempts=-1,
         reconnect_time_wait=0.25,
