@@ -18,7 +18,7 @@ from typing import NamedTuple
 import orjson
 
 from shared.adapters.nats_frames import Message, publication
-from shared.adapters.nats_wire import Wire
+from shared.adapters.nats_wire import NoRespondersError, Wire
 
 BATCH_RECORDS = 1000
 """Records of one atomic batch at most; the server allows no more."""
@@ -42,6 +42,10 @@ class LogUnavailableError(RuntimeError):
     """The stream did not acknowledge in time. Whether it holds the records is not known; send them again."""
 
 
+class NobodyListensError(LogUnavailableError):
+    """No stream took any of the records, so none is stored: its leader is away, or there is no such stream."""
+
+
 class Record(NamedTuple):
     """One message to append. message_id: `Nats-Msg-Id`, empty for none."""
 
@@ -61,17 +65,22 @@ Answer = Appended | LogUnavailableError
 
 
 async def append_group(wire: Wire, records: Sequence[Record]) -> Sequence[Answer]:
-    """Append in order; one answer per record. Raises LogUnavailableError for all of them, and then nothing is known
-    of any."""
-    if len(records) <= SINGLE_RECORDS:
-        return await _append_singles(wire, records)
-    return await _append_batch(wire, records, _PROBE_ROUNDS)
+    """Append in order; one answer per record.
+
+    Raises NobodyListensError, and then none is stored; LogUnavailableError, and then nothing is known of any.
+    """
+    if len(records) > SINGLE_RECORDS:
+        return await _append_batch(wire, records, _PROBE_ROUNDS)
+    answers = await _append_singles(wire, records)
+    if all(isinstance(answer, NobodyListensError) for answer in answers):
+        raise NobodyListensError("no stream listens; its leader may be away")
+    return answers
 
 
 async def _append_batch(wire: Wire, records: Sequence[Record], rounds: int) -> Sequence[Answer]:
     reply, answer = wire.expect()
     wire.write(_batch_frames(records, reply))
-    acknowledged = _read((await _wait_for(wire, [answer]))[0])
+    acknowledged = _read((await _wait_for([answer]))[0])
     if acknowledged.get("count") == len(records):
         last = acknowledged["seq"]
         return [Appended(position, False) for position in range(last - len(records) + 1, last + 1)]
@@ -151,10 +160,10 @@ async def _send_each(wire: Wire, records: Sequence[Record], header: str = "") ->
             for record, (reply, _) in zip(records, expected, strict=True)
         )
     )
-    return await _wait_for(wire, [answer for _, answer in expected])
+    return await _wait_for([answer for _, answer in expected])
 
 
-async def _wait_for(wire: Wire, answers: Sequence[asyncio.Future[Message]]) -> list[Message | Exception]:
+async def _wait_for(answers: Sequence[asyncio.Future[Message]]) -> list[Message | Exception]:
     """What came, or why nothing did."""
     _, late = await asyncio.wait(answers, timeout=ACK_TIMEOUT_SECONDS)
     for each in late:
@@ -178,6 +187,8 @@ def _appended(acknowledged: dict) -> Appended:
 
 def _read(answer: Message | Exception) -> dict:
     """The acknowledgement, which may hold an "error". Raises LogUnavailableError when there is none."""
+    if isinstance(answer, NoRespondersError):
+        raise NobodyListensError("no stream listens; its leader may be away")
     if isinstance(answer, Exception):
         raise LogUnavailableError(f"the log did not acknowledge: {answer}") from answer
     try:

@@ -27,7 +27,7 @@ _log = structlog.get_logger("log_reader")
 _HEARTBEAT_SECONDS = 1.0
 _SILENCE_SECONDS = 3 * _HEARTBEAT_SECONDS
 _EXPIRES_SECONDS = 60.0
-_API_SECONDS = 5.0
+_API_SECONDS = 2.0
 _PAUSE_SECONDS = 0.1
 
 

@@ -21,6 +21,7 @@ from shared.adapters.log_append import (
     Answer,
     Appended,
     LogUnavailableError,
+    NobodyListensError,
     Record,
     append_group,
 )
@@ -39,7 +40,10 @@ __all__ = [
 GROUP_BYTES = 4 * 1024 * 1024
 """A group that has this much payload takes no further record."""
 CONNECT_SECONDS = 5.0
-CONNECT_PAUSE_SECONDS = 0.1
+LEADER_SECONDS = 10.0
+"""An election takes a server at most 9 s to call."""
+PAUSE_SECONDS = 0.1
+"""Between two tries to connect, or to reach the leader."""
 HEADER_BYTES = 1024
 """Room for headers within the server's largest message."""
 
@@ -131,7 +135,7 @@ class LogWriter:
     async def _send_group(self) -> None:
         group = self._take_group()
         try:
-            group.settle(await append_group(await self._connected(), group.records))
+            group.settle(await self._send(group.records))
         except WireLostError as error:
             group.fail(str(error))
             self._fail_waiting(str(error))
@@ -140,6 +144,18 @@ class LogWriter:
         except BaseException:
             group.fail("the writer was stopped")
             raise
+
+    async def _send(self, records: Sequence[Record]) -> Sequence[Answer]:
+        """Append; while a cluster elects a leader for the stream, which takes seconds, callers wait."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + LEADER_SECONDS
+        while True:
+            try:
+                return await append_group(await self._connected(), records)
+            except NobodyListensError:
+                if loop.time() > deadline:
+                    raise
+            await asyncio.sleep(PAUSE_SECONDS)
 
     def _take_group(self) -> _Group:
         """The oldest records that wait, as many as fit. At least one."""
@@ -172,7 +188,7 @@ class LogWriter:
             except WireLostError:
                 if loop.time() > deadline:
                     raise
-            await asyncio.sleep(CONNECT_PAUSE_SECONDS)
+            await asyncio.sleep(PAUSE_SECONDS)
 
     def _fail_waiting(self, reason: str) -> None:
         while self._waiting:

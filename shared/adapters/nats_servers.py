@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
-from urllib.parse import ParseResult, unquote
+from urllib.parse import ParseResult
 
 from nats.aio.client import Client
 
@@ -25,7 +25,7 @@ async def open_wire(connection: Client) -> Wire:
     for server in _candidates(connection):
         try:
             async with asyncio.timeout(OPEN_SECONDS):
-                return await _open(server, _credentials(connection, server))
+                return await _open(server, _credentials(connection))
         except (OSError, TimeoutError) as error:
             failures.append(f"{server.hostname}:{server.port or _PORT}: {str(error) or 'timed out'}")
     raise WireLostError(f"no NATS server takes a connection ({'; '.join(failures)})")
@@ -40,12 +40,10 @@ def _candidates(connection: Client) -> list[ParseResult]:
     return sorted(servers, key=lambda server: (server.hostname, server.port) != address)
 
 
-def _credentials(connection: Client, server: ParseResult) -> Credentials:
-    """Those in the server's URL; a server that was discovered takes those of the configured ones."""
-    urls = [server, *connection.servers]
-    url = next((each for each in urls if each.username), server)
-    name = str(connection.options.get("name") or "freshet")
-    return Credentials(name, unquote(url.username or ""), unquote(url.password or ""))
+def _credentials(connection: Client) -> Credentials:
+    """Those of the connection."""
+    words = (connection.options.get(option) or "" for option in ("name", "user", "password", "token"))
+    return Credentials(*words)
 
 
 async def _open(server: ParseResult, credentials: Credentials) -> Wire:

@@ -33,7 +33,7 @@ class NoRespondersError(RuntimeError):
 
 
 class Credentials(NamedTuple):
-    """What to say in CONNECT. token is used when there is no password."""
+    """What to say in CONNECT: our name, and a user with a password, or a token, or neither."""
 
     name: str
     user: str = ""
@@ -77,10 +77,10 @@ class Wire(asyncio.Protocol):
         """Introduce ourselves and wait until the server has accepted it. Raises WireLostError."""
         words = {"verbose": False, "pedantic": False, "lang": "python", "version": "1", "protocol": 1}
         words |= {"name": credentials.name, "headers": True, "no_responders": True}
-        if credentials.user and credentials.password:
+        if credentials.user:
             words |= {"user": credentials.user, "pass": credentials.password}
-        elif token := credentials.token or credentials.user:
-            words |= {"auth_token": token}
+        elif credentials.token:
+            words |= {"auth_token": credentials.token}
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         subscription = f"SUB {self.inbox}.* {_REPLIES.decode()}"
         self.write(f"CONNECT {json.dumps(words)}\r\n{subscription}\r\n".encode())
