@@ -29,6 +29,7 @@ _SILENCE_SECONDS = 3 * _HEARTBEAT_SECONDS
 _EXPIRES_SECONDS = 60.0
 _API_SECONDS = 2.0
 _PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 1.0
 
 
 class LogMessage(NamedTuple):
@@ -86,19 +87,27 @@ class LogReader:
 
     async def batches(self) -> AsyncIterator[list[LogMessage]]:
         """Batches of messages in log order, without end. A batch holds what has arrived, at least one message."""
+        pause = _PAUSE_SECONDS
         while True:
             wire = None
             try:
                 wire = await open_wire(self._connection)
-                async for batch in self._read(await self._open(wire)):
+                consumer = await self._open(wire)
+                pause = _PAUSE_SECONDS
+                async for batch in self._read(consumer):
                     self.position, self._started = batch[-1].position, True
                     yield batch
             except (ConsumerLostError, NoRespondersError, TimeoutError, OSError) as error:
-                _log.warning("log consumer is made anew", stream=self._source.stream, reason=repr(error))
-                await asyncio.sleep(_PAUSE_SECONDS)
+                self._tell(error, again=pause > _PAUSE_SECONDS)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
             finally:
                 if wire is not None:
                     wire.close()
+
+    def _tell(self, error: Exception, again: bool) -> None:
+        log = _log.debug if again else _log.warning
+        log("log consumer is made anew", stream=self._source.stream, reason=repr(error))
 
     async def _open(self, wire: Wire) -> _Consumer:
         subject = f"$JS.API.CONSUMER.CREATE.{self._source.stream}"
@@ -178,8 +187,8 @@ def _accepted(consumer: _Consumer, waiting: Sequence[Message]) -> list[LogMessag
         if not reply.startswith(b"$JS.ACK."):
             _obey_status(consumer, headers)
             continue
-        tokens = reply.split(b".")
-        at = 5 if len(tokens) == 9 else 7
+        tokens = reply.rsplit(b".", 5)
+        at = 2 if tokens[0].count(b".") == 3 else 1
         if int(tokens[at + 1]) != consumer.delivered + 1:
             raise ConsumerLostError(f"messages missing: {consumer.delivered} then {int(tokens[at + 1])}")
         consumer.delivered += 1

@@ -53,50 +53,39 @@ class FrameParser:
             data = self._rest + data
         messages: list[Message] = []
         controls: list[Control] = []
-        at, append = 0, messages.append
+        at = 0
         while (end := data.find(_END, at)) >= 0:
             words = data[at:end].split()
             verb = words[0] if words else b""
-            if verb == b"HMSG" or verb == b"MSG":
-                start = end + 2
-                body, stop = _extent(words, start)
-                if len(data) < stop + 2:
-                    break
-                if data[stop : stop + 2] != _END:
-                    raise ProtocolError(f"no end of line behind the payload of {data[at:end]!r}")
-                reply = words[3] if len(words) == (6 if verb == b"HMSG" else 5) else b""
-                append(Message(words[2], words[1], reply, data[start:body], data[body:stop]))
-                at = stop + 2
-            else:
+            if verb != b"HMSG" and verb != b"MSG":
                 controls.append(_control(verb, data[at:end]))
                 at = end + 2
+                continue
+            start = end + 2
+            with_headers = verb == b"HMSG"
+            try:
+                stop = start + int(words[-1])
+                body = start + int(words[-2]) if with_headers else start
+            except ValueError:
+                raise _malformed(words) from None
+            number = len(words) - with_headers
+            if not start <= body <= stop or not 4 <= number <= 5:
+                raise _malformed(words)
+            if len(data) < stop + 2:
+                break
+            if data[stop : stop + 2] != _END:
+                raise ProtocolError(f"no end of line behind the payload of {data[at:end]!r}")
+            reply = words[3] if number == 5 else b""
+            messages.append(Message(words[2], words[1], reply, data[start:body], data[body:stop]))
+            at = stop + 2
         self._rest = data[at:]
         if end < 0 and len(self._rest) > MAX_CONTROL_LINE_BYTES:
             raise ProtocolError("a control line has no end")
         return messages, controls
 
 
-def _extent(words: list[bytes], start: int) -> tuple[int, int]:
-    """Where the payload begins and ends, when headers or payload begin at `start`."""
-    try:
-        if words[0] == b"MSG":
-            if len(words) not in (4, 5):
-                raise ValueError
-            return start, start + _size(words[-1])
-        if len(words) not in (5, 6):
-            raise ValueError
-        body, stop = start + _size(words[-2]), start + _size(words[-1])
-        if body > stop:
-            raise ValueError
-        return body, stop
-    except ValueError:
-        raise ProtocolError(f"malformed frame {b' '.join(words)[:200]!r}") from None
-
-
-def _size(word: bytes) -> int:
-    if not word.isdigit():
-        raise ValueError
-    return int(word)
+def _malformed(words: list[bytes]) -> ProtocolError:
+    return ProtocolError(f"malformed frame {b' '.join(words)[:200]!r}")
 
 
 def _control(verb: bytes, line: bytes) -> Control:

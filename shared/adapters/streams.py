@@ -131,7 +131,7 @@ async def api(connection: Client, call: str, request: dict[str, object] | None =
 
 async def last_position(connection: Client, names: Names) -> int:
     """The last sequence of the log; 0 when it is empty."""
-    answer = await api(connection, f"STREAM.INFO.{names.events}")
+    answer = await _patiently(connection, f"STREAM.INFO.{names.events}", {})
     if "error" in answer:
         raise StreamError(f"stream {names.events}: {answer['error']['description']}")
     return int(answer["state"]["last_seq"])
@@ -139,7 +139,7 @@ async def last_position(connection: Client, names: Names) -> int:
 
 async def last_position_of(connection: Client, names: Names, subject: str) -> int:
     """The position of the newest message of the log on `subject`, which may hold wildcards; 0 when there is none."""
-    answer = await api(connection, f"STREAM.MSG.GET.{names.events}", {"last_by_subj": subject})
+    answer = await _patiently(connection, f"STREAM.MSG.GET.{names.events}", {"last_by_subj": subject})
     if "error" not in answer:
         return int(answer["message"]["seq"])
     if answer["error"]["code"] == 404:
