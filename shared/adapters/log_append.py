@@ -3,8 +3,8 @@
 Decision: a batch of 500 takes the server 6 ms and one of 1,000 takes 10 ms, of which 2 ms are the price of any batch;
 8 records one by one take 1.4 ms. A batch that holds an id the stream has seen is refused whole, and the refusal does
 not say which id. Then every record is sent as a probe, with a header that the server refuses, but only after it has
-looked the id up: a duplicate answers with its first position, and nothing is written, so 500 probes cost 5 ms and no
-disk sync. What is new goes as a batch again, in order.
+looked the id up: a duplicate answers with its first position, and nothing is written, so 500 probes cost 6 to 9 ms and
+no disk sync. What is new goes as a batch again, in order.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ async def append_group(wire: Wire, records: Sequence[Record]) -> Sequence[Answer
 
 async def _append_batch(wire: Wire, records: Sequence[Record], rounds: int) -> Sequence[Answer]:
     reply, answer = wire.expect()
-    wire.write(_batch_frames(records, reply))
+    await _write(wire, _batch_frames(records, reply))
     acknowledged = _read((await _wait_for([answer]))[0])
     if acknowledged.get("count") == len(records):
         last = acknowledged["seq"]
@@ -154,13 +154,22 @@ async def _append_singles(wire: Wire, records: Sequence[Record]) -> list[Answer]
 
 async def _send_each(wire: Wire, records: Sequence[Record], header: str = "") -> list[Message | Exception]:
     expected = [wire.expect() for _ in records]
-    wire.write(
-        b"".join(
-            publication(record.subject, reply, header + _id_header(record.message_id), record.payload)
-            for record, (reply, _) in zip(records, expected, strict=True)
-        )
-    )
+    frames = [
+        publication(record.subject, reply, header + _id_header(record.message_id), record.payload)
+        for record, (reply, _) in zip(records, expected, strict=True)
+    ]
+    await _write(wire, b"".join(frames))
     return await _wait_for([answer for _, answer in expected])
+
+
+async def _write(wire: Wire, frames: bytes) -> None:
+    """Write once the server has taken what went before: of groups that it lets lie, no two wait in memory."""
+    try:
+        async with asyncio.timeout(ACK_TIMEOUT_SECONDS):
+            await wire.drain()
+    except (TimeoutError, OSError) as error:
+        raise LogUnavailableError(f"the log takes nothing: {error or 'timed out'}") from error
+    wire.write(frames)
 
 
 async def _wait_for(answers: Sequence[asyncio.Future[Message]]) -> list[Message | Exception]:

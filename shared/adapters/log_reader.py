@@ -89,7 +89,7 @@ class LogReader:
         """Batches of messages in log order, without end. A batch holds what has arrived, at least one message."""
         pause = _PAUSE_SECONDS
         while True:
-            wire = None
+            wire = consumer = None
             try:
                 wire = await open_wire(self._connection)
                 consumer = await self._open(wire)
@@ -102,6 +102,8 @@ class LogReader:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
             finally:
+                if consumer is not None:
+                    consumer.wire.publish(self._subject("DELETE", consumer), b"")
                 if wire is not None:
                     wire.close()
 
@@ -136,17 +138,13 @@ class LogReader:
         return {"stream_name": self._source.stream, "config": config}
 
     async def _read(self, consumer: _Consumer) -> AsyncIterator[list[LogMessage]]:
-        try:
-            while True:
-                self._ask(consumer)
-                await _arrival(consumer)
-                waiting = consumer.waiting.copy()
-                consumer.waiting.clear()
-                if batch := _accepted(consumer, waiting):
-                    yield batch
-        finally:
-            subject = f"$JS.API.CONSUMER.DELETE.{self._source.stream}.{consumer.name}"
-            consumer.wire.publish(subject, b"")
+        while True:
+            self._ask(consumer)
+            await _arrival(consumer)
+            waiting = consumer.waiting.copy()
+            consumer.waiting.clear()
+            if batch := _accepted(consumer, waiting):
+                yield batch
 
     def _ask(self, consumer: _Consumer) -> None:
         """Keep at least half of `max_pending` asked for."""
@@ -158,9 +156,13 @@ class LogReader:
             "expires": int(_EXPIRES_SECONDS * SECOND_NS),
             "idle_heartbeat": int(_HEARTBEAT_SECONDS * SECOND_NS),
         }
-        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._source.stream}.{consumer.name}"
-        consumer.wire.publish(subject, json.dumps(request).encode(), consumer.inbox)
+        consumer.wire.publish(
+            self._subject("MSG.NEXT", consumer), json.dumps(request).encode(), consumer.inbox
+        )
         consumer.requested += wanted
+
+    def _subject(self, call: str, consumer: _Consumer) -> str:
+        return f"$JS.API.CONSUMER.{call}.{self._source.stream}.{consumer.name}"
 
 
 async def _arrival(consumer: _Consumer) -> None:
