@@ -77,7 +77,8 @@ class Cluster:
 @asynccontextmanager
 async def nats_cluster(directory: Path) -> AsyncIterator[Cluster]:
     """A cluster that can make streams of three replicas."""
-    ports, routes = free_ports(2 * SIZE)[:SIZE], free_ports(2 * SIZE)[SIZE:]
+    free = free_ports(2 * SIZE)
+    ports, routes = free[:SIZE], free[SIZE:]
     nodes = {}
     for number, (port, route) in enumerate(zip(ports, routes, strict=True)):
         (directory / f"n{number}").mkdir(parents=True)
