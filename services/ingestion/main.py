@@ -31,7 +31,7 @@ async def main(settings: IngestionSettings) -> None:
         engine = await stack.enter_async_context(
             database_engine(settings.database_url, settings.namespace, "ingestion")
         )
-        await ensure_streams(nats, names, settings.duplicate_window_seconds)
+        await ensure_streams(nats, names, settings.duplicate_window_seconds, settings.replicas)
         log, catalogue, archive = LogWriter(nats), Catalogue(), Archive(engine)
         writer = EventWriter(log, archive, names, settings.partitions)
         bounds = EventTimeBounds.since_year(settings.earliest_event_year, settings.latest_event_skew_seconds)

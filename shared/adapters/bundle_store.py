@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from nats.aio.client import Client
-from nats.js.api import ObjectStoreConfig
-from nats.js.errors import BucketNotFoundError, NotFoundError, ObjectNotFoundError
+from nats.js.errors import NotFoundError, ObjectNotFoundError
 from nats.js.object_store import ObjectStore
 
 from shared.adapters.streams import Names
@@ -30,11 +29,11 @@ class BundleStore(Protocol):
 
 
 class NatsBundleStore:
-    """Bundles in the namespace's BUNDLES bucket."""
+    """Bundles in the namespace's BUNDLES bucket, which `ensure_streams` has made."""
 
     def __init__(self, connection: Client, names: Names) -> None:
         self._jetstream = connection.jetstream()
-        self._bucket = names.stream("BUNDLES")
+        self._bucket = names.bundles
 
     async def put(self, digest: str, packed: bytes) -> None:
         await (await self._open()).put(digest, packed)
@@ -46,10 +45,7 @@ class NatsBundleStore:
             raise BundleNotFoundError(digest) from error
 
     async def _open(self) -> ObjectStore:
-        try:
-            return await self._jetstream.object_store(self._bucket)
-        except (BucketNotFoundError, NotFoundError):
-            return await self._jetstream.create_object_store(self._bucket, ObjectStoreConfig())
+        return await self._jetstream.object_store(self._bucket)
 
 
 class DirectoryBundleStore:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from urllib.parse import unquote, urlsplit
 
 import nats
 import structlog
@@ -14,10 +15,16 @@ _log = structlog.get_logger("nats")
 
 @asynccontextmanager
 async def nats_connection(url: str, name: str) -> AsyncIterator[Client]:
-    """Connect to `url`, waiting for the server to come up; flush and close on exit."""
+    """Connect to one of the servers in `url`, separated by commas, waiting for it to come up; flush and close on exit.
+
+    All servers are told the same user and password, or token: the first that a URL holds, percent-encoded there. The
+    log's readers and writers open wires of their own, to the servers that this connection knows.
+    """
+    urls = [each.strip() for each in url.split(",")]
     connection = await nats.connect(
-        url,
+        urls,
         name=name,
+        **_credentials(urls),
         max_reconnect_attempts=-1,
         reconnect_time_wait=0.25,
         ping_interval=5,
@@ -32,6 +39,16 @@ async def nats_connection(url: str, name: str) -> AsyncIterator[Client]:
         yield connection
     finally:
         await connection.close()
+
+
+def _credentials(urls: Sequence[str]) -> dict[str, str]:
+    """The first that a URL holds, as user and password or as token; nats-py would not undo their escapes."""
+    for url in map(urlsplit, urls):
+        if url.username and url.password:
+            return {"user": unquote(url.username), "password": unquote(url.password)}
+        if url.username:
+            return {"token": unquote(url.username)}
+    return {}
 
 
 async def _on_error(error: Exception) -> None:

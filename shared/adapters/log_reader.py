@@ -3,40 +3,49 @@
 Decision: a projection keeps its own position in one transaction with its state, so the server need not know what was
 processed: the consumer is ephemeral and acknowledges nothing. Pull requests are kept open ahead of need, so that a
 message is delivered the moment it is stored, and never more than `max_pending` wait in memory. A gap in the consumer's
-sequence, a lost consumer or a silent server ends the consumer; a new one starts behind the last message handed out.
+sequence, a lost consumer, a lost connection or a silent server ends the consumer; a new one, on a wire of its own,
+starts behind the last message handed out.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import nats.errors
 import structlog
 from nats.aio.client import Client
-from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 
-from shared.adapters.streams import SECOND_NS, api
+from shared.adapters.nats_frames import Message, header
+from shared.adapters.nats_servers import open_wire
+from shared.adapters.nats_wire import NoRespondersError, Wire
+from shared.adapters.streams import SECOND_NS
 
 _log = structlog.get_logger("log_reader")
-_HEARTBEAT_SECONDS = 2.0
+_HEARTBEAT_SECONDS = 1.0
 _SILENCE_SECONDS = 3 * _HEARTBEAT_SECONDS
 _EXPIRES_SECONDS = 60.0
-_STATUS = "Status"
+_API_SECONDS = 2.0
+_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 1.0
 
 
 class LogMessage(NamedTuple):
-    """One message of a stream. position: its sequence; subject; payload; whether more were stored behind it."""
+    """One message of a stream. position: its sequence; subject; payload; behind: how many were stored behind it;
+    headers: as they came."""
 
     position: int
     subject: str
     payload: bytes
     behind: int
+    headers: bytes = b""
+
+    @property
+    def message_id(self) -> str:
+        """The id it was appended under; empty for none."""
+        return header(self.headers, b"Nats-Msg-Id").decode()
 
 
 class ConsumerLostError(RuntimeError):
@@ -57,10 +66,12 @@ class LogSource:
 
 @dataclass(slots=True)
 class _Consumer:
+    """A consumer on its wire. requested: messages asked for and not yet here; delivered: the newest sequence."""
+
+    wire: Wire
     name: str
-    subscription: Subscription
-    waiting: deque[Msg] = field(default_factory=deque)
-    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    inbox: str
+    waiting: list[Message] = field(default_factory=list)
     requested: int = 0
     delivered: int = 0
 
@@ -76,34 +87,39 @@ class LogReader:
 
     async def batches(self) -> AsyncGenerator[list[LogMessage], None]:
         """Batches of messages in log order, without end. A batch holds what has arrived, at least one message."""
+        pause = _PAUSE_SECONDS
         while True:
-            consumer = None
+            wire = consumer = None
             try:
-                consumer = await self._open()
+                wire = await open_wire(self._connection)
+                consumer = await self._open(wire)
+                pause = _PAUSE_SECONDS
                 async for batch in self._read(consumer):
                     self.position, self._started = batch[-1].position, True
                     yield batch
-            except (ConsumerLostError, nats.errors.Error, TimeoutError, OSError) as error:
-                _log.warning("log consumer is made anew", stream=self._source.stream, reason=repr(error))
-                await asyncio.sleep(0.1)
+            except (ConsumerLostError, NoRespondersError, TimeoutError, OSError) as error:
+                self._tell(error, again=pause > _PAUSE_SECONDS)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
             finally:
                 if consumer is not None:
-                    await self._close(consumer)
+                    consumer.wire.publish(self._subject("DELETE", consumer), b"")
+                if wire is not None:
+                    wire.close()
 
-    async def _open(self) -> _Consumer:
-        stream = self._source.stream
-        answer = await api(self._connection, f"CONSUMER.CREATE.{stream}", self._request())
+    def _tell(self, error: Exception, again: bool) -> None:
+        log = _log.debug if again else _log.warning
+        log("log consumer is made anew", stream=self._source.stream, reason=repr(error))
+
+    async def _open(self, wire: Wire) -> _Consumer:
+        subject = f"$JS.API.CONSUMER.CREATE.{self._source.stream}"
+        request = json.dumps(self._request()).encode()
+        answer = json.loads((await wire.request(subject, request, _API_SECONDS)).payload)
         if "error" in answer:
             raise ConsumerLostError(answer["error"]["description"])
-        consumer = _Consumer(answer["name"], None)  # type: ignore[arg-type]
-
-        async def deliver(message: Msg) -> None:
-            consumer.waiting.append(message)
-            consumer.arrived.set()
-
-        consumer.subscription = await self._connection.subscribe(
-            self._connection.new_inbox(), cb=deliver, pending_msgs_limit=-1, pending_bytes_limit=-1
-        )
+        consumer = _Consumer(wire, answer["name"], f"{wire.inbox}.log.1")
+        # Two words behind the inbox, so that replies to requests, which have one, stay apart.
+        wire.subscribe(consumer.inbox, consumer.waiting.append)
         return consumer
 
     def _request(self) -> dict[str, object]:
@@ -123,14 +139,14 @@ class LogReader:
 
     async def _read(self, consumer: _Consumer) -> AsyncIterator[list[LogMessage]]:
         while True:
-            await self._ask(consumer)
-            await self._arrival(consumer)
-            waiting, consumer.waiting = consumer.waiting, deque()
-            batch = [message for each in waiting if (message := self._accept(consumer, each)) is not None]
-            if batch:
+            self._ask(consumer)
+            await _arrival(consumer)
+            waiting = consumer.waiting.copy()
+            consumer.waiting.clear()
+            if batch := _accepted(consumer, waiting):
                 yield batch
 
-    async def _ask(self, consumer: _Consumer) -> None:
+    def _ask(self, consumer: _Consumer) -> None:
         """Keep at least half of `max_pending` asked for."""
         if consumer.requested > self._source.max_pending // 2:
             return
@@ -140,59 +156,58 @@ class LogReader:
             "expires": int(_EXPIRES_SECONDS * SECOND_NS),
             "idle_heartbeat": int(_HEARTBEAT_SECONDS * SECOND_NS),
         }
-        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._source.stream}.{consumer.name}"
-        await self._connection.publish(
-            subject, json.dumps(request).encode(), reply=consumer.subscription.subject
+        consumer.wire.publish(
+            self._subject("MSG.NEXT", consumer), json.dumps(request).encode(), consumer.inbox
         )
         consumer.requested += wanted
 
-    async def _arrival(self, consumer: _Consumer) -> None:
-        try:
-            async with asyncio.timeout(
-                _SILENCE_SECONDS
-            ):  # wait_for can swallow a cancellation in Python 3.11
-                await consumer.arrived.wait()
-        except TimeoutError:
-            raise ConsumerLostError(f"nothing heard for {_SILENCE_SECONDS:.0f} s") from None
-        consumer.arrived.clear()
+    def _subject(self, call: str, consumer: _Consumer) -> str:
+        return f"$JS.API.CONSUMER.{call}.{self._source.stream}.{consumer.name}"
 
-    def _accept(self, consumer: _Consumer, message: Msg) -> LogMessage | None:
-        if message.headers and _STATUS in message.headers and not message.reply.startswith("$JS.ACK"):
-            _obey_status(consumer, message.headers)
-            return None
+
+async def _arrival(consumer: _Consumer) -> None:
+    """Wait until messages are there. Raises WireLostError, ConsumerLostError."""
+    wire = consumer.wire
+    try:
+        async with asyncio.timeout(_SILENCE_SECONDS):  # wait_for can swallow a cancellation in Python 3.11
+            await wire.arrived.wait()
+    except TimeoutError:
+        raise ConsumerLostError(f"nothing heard for {_SILENCE_SECONDS:.0f} s") from None
+    wire.arrived.clear()
+    if wire.lost and not consumer.waiting:
+        raise wire.lost
+
+
+def _accepted(consumer: _Consumer, waiting: Sequence[Message]) -> list[LogMessage]:
+    """What is in order. Raises ConsumerLostError when something is missing or the consumer is gone.
+
+    The reply subject holds the positions: `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.
+    <pending>`, or its longer form with domain and account before the stream and a random token behind.
+    """
+    batch: list[LogMessage] = []
+    for _, subject, reply, headers, payload in waiting:
+        if not reply.startswith(b"$JS.ACK."):
+            _obey_status(consumer, headers)
+            continue
+        tokens = reply.rsplit(b".", 5)
+        at = 2 if tokens[0].count(b".") == 3 else 1
+        if int(tokens[at + 1]) != consumer.delivered + 1:
+            raise ConsumerLostError(f"messages missing: {consumer.delivered} then {int(tokens[at + 1])}")
+        consumer.delivered += 1
         consumer.requested -= 1
-        parsed, consumer_sequence = _parse(message)
-        if consumer_sequence != consumer.delivered + 1:
-            raise ConsumerLostError(f"messages missing: {consumer.delivered} then {consumer_sequence}")
-        consumer.delivered = consumer_sequence
-        return parsed
-
-    async def _close(self, consumer: _Consumer) -> None:
-        try:
-            await consumer.subscription.unsubscribe()
-            await self._connection.publish(
-                f"$JS.API.CONSUMER.DELETE.{self._source.stream}.{consumer.name}", b""
-            )
-        except nats.errors.Error as error:
-            _log.debug("log consumer not deleted; it expires", reason=repr(error))
+        batch.append(LogMessage(int(tokens[at]), subject.decode(), payload, int(tokens[at + 3]), headers))
+    return batch
 
 
-def _obey_status(consumer: _Consumer, headers: dict[str, str]) -> None:
+def _obey_status(consumer: _Consumer, headers: bytes) -> None:
     """100: heartbeat. 404 and 408: a request ended, with so many messages of it undelivered. Else: lost."""
-    status = headers[_STATUS]
-    if status == "100":
+    status, _, description = headers.partition(b"\r\n")[0].removeprefix(b"NATS/1.0 ").partition(b" ")
+    if status == b"100":
         return
-    if status in ("404", "408") or "Nats-Pending-Messages" in headers:
-        consumer.requested -= int(headers.get("Nats-Pending-Messages", consumer.requested))
+    undelivered = header(headers, b"Nats-Pending-Messages")
+    if undelivered or status in (b"404", b"408"):
+        consumer.requested -= int(undelivered or consumer.requested)
         return
-    raise ConsumerLostError(f"status {status} {headers.get('Description', '')}")
-
-
-def _parse(message: Msg) -> tuple[LogMessage, int]:
-    """The message and its sequence within the consumer, from the reply subject
-    `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>`, or its longer form
-    with domain and account before the stream and a random token behind."""
-    tokens = message.reply.split(".")
-    at = 5 if len(tokens) == 9 else 7
-    parsed = LogMessage(int(tokens[at]), message.subject, message.data, int(tokens[at + 3]))
-    return parsed, int(tokens[at + 1])
+    raise ConsumerLostError(
+        f"status {headers[:200]!r}" if not status else f"status {status!r} {description!r}"
+    )

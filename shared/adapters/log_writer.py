@@ -1,80 +1,123 @@
 """Appends to a JetStream stream in groups, so that the price of a disk sync is shared by all who wait for one.
 
 Decision: `sync_interval: always` makes every write wait for the disk. One worker sends what has gathered since the
-last write: a few records one by one, many as an atomic batch (nats-server 2.12+). One group is in flight at a time,
-so the log keeps the order of the calls. A batch that holds an id the stream has seen is refused whole; its records
-are then sent one by one, and the duplicates answer with their first position.
+last write, as one group over a wire of its own. One group is in flight at a time: its fate is known before the next
+one is sent, so nothing overtakes a group that fails or is partly refused, and the log keeps the order of the calls.
+Sending the next group ahead and holding its commit back until then was measured to gain nothing: the server, not
+the way to it, is what a group waits for.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
-import nats.errors
 from nats.aio.client import Client
-from nats.nuid import NUID
 
-BATCH_RECORDS = 500
-"""Records of one atomic batch at most; the server allows 1,000."""
-SINGLE_RECORDS = 8
-"""Up to this many records are sent one by one, which is quicker than a batch."""
-PARALLEL_SINGLES = 256
-ACK_TIMEOUT_SECONDS = 5.0
+from shared.adapters.log_append import (
+    BATCH_RECORDS,
+    Answer,
+    Appended,
+    LogUnavailableError,
+    NobodyListensError,
+    Record,
+    append_group,
+)
+from shared.adapters.nats_servers import open_wire
+from shared.adapters.nats_wire import Wire, WireLostError
 
-
-class LogUnavailableError(RuntimeError):
-    """The stream did not acknowledge in time. Whether it holds the records is not known; send them again."""
+__all__ = [
+    "BATCH_RECORDS",
+    "Appended",
+    "LogOverloadedError",
+    "LogUnavailableError",
+    "LogWriter",
+    "Record",
+    "RecordRefusedError",
+]
+GROUP_BYTES = 4 * 1024 * 1024
+"""A group that has this much payload takes no further record."""
+CONNECT_SECONDS = 5.0
+LEADER_SECONDS = 10.0
+"""An election takes a server at most 9 s to call."""
+PAUSE_SECONDS = 0.1
+"""Between two tries to connect, or to reach the leader."""
+HEADER_BYTES = 1024
+"""Room for headers within the server's largest message."""
 
 
 class LogOverloadedError(RuntimeError):
     """Too many records wait already; nothing was sent."""
 
 
-class Record(NamedTuple):
-    """One message to append. message_id: `Nats-Msg-Id`, empty for none."""
-
-    subject: str
-    message_id: str
-    payload: bytes
+class RecordRefusedError(LogUnavailableError):
+    """The record was not sent and never will be: its subject or id holds what may not be there, or it is too large."""
 
 
-class Appended(NamedTuple):
-    """Where a record lies. duplicate: it was there before, at this position."""
+@dataclass(slots=True, eq=False)
+class _Call:
+    """One call of `append`. taken: how many of its records are in groups already."""
 
-    position: int
-    duplicate: bool
+    records: Sequence[Record]
+    done: asyncio.Future[list[Answer]]
+    taken: int = 0
+    answers: list[Answer] = field(default_factory=list)
+
+    def settle(self, answers: Iterable[Answer]) -> None:
+        self.answers += answers
+        if len(self.answers) == len(self.records) and not self.done.done():
+            self.done.set_result(self.answers)
 
 
 @dataclass(slots=True)
-class _Waiting:
-    record: Record
-    done: asyncio.Future[Appended]
+class _Group:
+    """Records that are sent together, and how many of them belong to which call, in order."""
+
+    records: list[Record] = field(default_factory=list)
+    shares: list[tuple[_Call, int]] = field(default_factory=list)
+
+    def settle(self, answers: Sequence[Answer]) -> None:
+        at = 0
+        for call, number in self.shares:
+            call.settle(answers[at : at + number])
+            at += number
+
+    def fail(self, reason: str) -> None:
+        self.settle([LogUnavailableError(reason)] * len(self.records))
 
 
 class LogWriter:
-    """Appends records to one stream. `run` must be running; `append` may be called from many tasks."""
+    """Appends records to streams. `run` must be running; `append` may be called from many tasks."""
 
     def __init__(self, connection: Client, max_waiting: int = 50_000) -> None:
         self._connection = connection
         self._max_waiting = max_waiting
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[_Call] = deque()
+        self._waiting_records = 0
         self._arrived = asyncio.Event()
-        self._batch_ids = NUID()
+        self._wire: Wire | None = None
 
-    async def append(self, records: Sequence[Record]) -> list[Appended | LogUnavailableError]:
+    async def append(self, records: Sequence[Record]) -> list[Answer]:
         """Append in order; one answer per record once the stream has acknowledged it. Raises LogOverloadedError."""
-        if len(self._waiting) + len(records) > self._max_waiting:
-            raise LogOverloadedError(f"{len(self._waiting)} records wait for the log")
-        loop = asyncio.get_running_loop()
-        waiting = [_Waiting(record, loop.create_future()) for record in records]
-        self._waiting.extend(waiting)
+        if self._waiting_records + len(records) > self._max_waiting:
+            raise LogOverloadedError(f"{self._waiting_records} records wait for the log")
+        largest = self._connection.max_payload - HEADER_BYTES
+        refused = {at: error for at, each in enumerate(records) if (error := _refusal(each, largest))}
+        if not refused:
+            return await self._append(records)
+        sent = iter(await self._append([each for at, each in enumerate(records) if at not in refused]))
+        return [refused[at] if at in refused else next(sent) for at in range(len(records))]
+
+    async def _append(self, records: Sequence[Record]) -> list[Answer]:
+        if not records:
+            return []
+        call = _Call(records, asyncio.get_running_loop().create_future())
+        self._waiting.append(call)
+        self._waiting_records += len(records)
         self._arrived.set()
-        return await asyncio.gather(*[each.done for each in waiting], return_exceptions=True)  # type: ignore[return-value]
+        return await call.done
 
     async def run(self) -> None:
         """Send what arrives, group after group, until cancelled; then nobody is left waiting."""
@@ -85,80 +128,82 @@ class LogWriter:
                 while self._waiting:
                     await self._send_group()
         finally:
-            _fail(self._waiting, LogUnavailableError("the writer was stopped"))
-            self._waiting.clear()
+            self._fail_waiting("the writer was stopped")
+            if self._wire:
+                self._wire.close()
 
     async def _send_group(self) -> None:
-        size = min(len(self._waiting), BATCH_RECORDS)
-        group = [self._waiting.popleft() for _ in range(size)]
+        group = self._take_group()
         try:
-            await (self._send_singles(group) if size <= SINGLE_RECORDS else self._send_batch(group))
-        except (LogUnavailableError, nats.errors.Error, TimeoutError, OSError) as error:
-            _fail(group, LogUnavailableError(f"the log did not acknowledge: {error or type(error).__name__}"))
+            group.settle(await self._send(group.records))
+        except WireLostError as error:
+            group.fail(str(error))
+            self._fail_waiting(str(error))
+        except LogUnavailableError as error:
+            group.fail(str(error))
         except BaseException:
-            _fail(group, LogUnavailableError("the writer was stopped"))
+            group.fail("the writer was stopped")
             raise
 
-    async def _send_singles(self, group: Sequence[_Waiting]) -> None:
-        answers = await asyncio.gather(
-            *[self._send_single(each.record) for each in group], return_exceptions=True
-        )
-        for each, answer in zip(group, answers, strict=True):
-            if isinstance(answer, Appended):
-                _finish(each, answer)
-            else:
-                _fail([each], LogUnavailableError(f"the log did not acknowledge: {answer!r}"))
+    async def _send(self, records: Sequence[Record]) -> Sequence[Answer]:
+        """Append; while a cluster elects a leader for the stream, which takes seconds, callers wait."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + LEADER_SECONDS
+        while True:
+            try:
+                return await append_group(await self._connected(), records)
+            except NobodyListensError:
+                if loop.time() > deadline:
+                    raise
+            await asyncio.sleep(PAUSE_SECONDS)
 
-    async def _send_single(self, record: Record) -> Appended:
-        headers = {"Nats-Msg-Id": record.message_id} if record.message_id else None
-        answer = await self._request(record, headers)
-        if "error" in answer:
-            raise LogUnavailableError(answer["error"]["description"])
-        return Appended(answer["seq"], answer.get("duplicate", False))
+    def _take_group(self) -> _Group:
+        """The oldest records that wait, as many as fit. At least one."""
+        group, room = _Group(), GROUP_BYTES
+        while self._waiting and room > 0 and len(group.records) < BATCH_RECORDS:
+            call, before = self._waiting[0], len(group.records)
+            for record in call.records[call.taken : call.taken + BATCH_RECORDS - before]:
+                group.records.append(record)
+                room -= len(record.payload)
+                if room <= 0:
+                    break
+            number = len(group.records) - before
+            group.shares.append((call, number))
+            call.taken += number
+            if call.taken == len(call.records):
+                self._waiting.popleft()
+        self._waiting_records -= len(group.records)
+        return group
 
-    async def _send_batch(self, group: Sequence[_Waiting]) -> None:
-        batch_id = self._batch_ids.next().decode()
-        for sequence, each in enumerate(group[:-1], 1):
-            headers = _batch_headers(each.record, batch_id, sequence)
-            await self._connection.publish(each.record.subject, each.record.payload, headers=headers)
-        headers = _batch_headers(group[-1].record, batch_id, len(group)) | {"Nats-Batch-Commit": "1"}
-        answer = await self._request(group[-1].record, headers)
-        if "error" in answer:
-            await self._after_refusal(group, answer["error"])
-            return
-        first = answer["seq"] - len(group) + 1
-        for offset, each in enumerate(group):
-            _finish(each, Appended(first + offset, False))
+    async def _connected(self) -> Wire:
+        """A wire that lives. Raises WireLostError when no server takes one for `CONNECT_SECONDS`."""
+        if self._wire and not self._wire.lost:
+            return self._wire
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + CONNECT_SECONDS
+        while True:
+            try:
+                self._wire = await open_wire(self._connection)
+                return self._wire
+            except WireLostError:
+                if loop.time() > deadline:
+                    raise
+            await asyncio.sleep(PAUSE_SECONDS)
 
-    async def _after_refusal(self, group: Sequence[_Waiting], error: dict) -> None:
-        if error.get("err_code") != _BATCH_HOLDS_DUPLICATE:
-            raise LogUnavailableError(error["description"])
-        for start in range(0, len(group), PARALLEL_SINGLES):
-            await self._send_singles(group[start : start + PARALLEL_SINGLES])
-
-    async def _request(self, record: Record, headers: dict[str, str] | None) -> dict:
-        answer = await self._connection.request(
-            record.subject, record.payload, timeout=ACK_TIMEOUT_SECONDS, headers=headers
-        )
-        return json.loads(answer.data)
-
-
-_BATCH_HOLDS_DUPLICATE = 10201
-
-
-def _batch_headers(record: Record, batch_id: str, sequence: int) -> dict[str, str]:
-    headers = {"Nats-Batch-Id": batch_id, "Nats-Batch-Sequence": str(sequence)}
-    if record.message_id:
-        headers["Nats-Msg-Id"] = record.message_id
-    return headers
+    def _fail_waiting(self, reason: str) -> None:
+        while self._waiting:
+            call = self._waiting.popleft()
+            call.settle([LogUnavailableError(reason)] * (len(call.records) - call.taken))
+        self._waiting_records = 0
 
 
-def _finish(each: _Waiting, appended: Appended) -> None:
-    if not each.done.done():
-        each.done.set_result(appended)
-
-
-def _fail(group: Iterable[_Waiting], error: LogUnavailableError) -> None:
-    for each in group:
-        if not each.done.done():
-            each.done.set_exception(error)
+def _refusal(record: Record, largest: int) -> RecordRefusedError | None:
+    """Why the record cannot be sent; a line break in it would be read as the next frame."""
+    subject, message_id, payload = record
+    if not subject or not subject.isprintable() or " " in subject:
+        return RecordRefusedError(f"{subject!r} is no subject")
+    if not message_id.isprintable():
+        return RecordRefusedError(f"{message_id!r} is no message id")
+    if len(payload) > largest:
+        return RecordRefusedError(f"the payload has {len(payload)} bytes; at most {largest} fit")
+    return None

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from nats.aio.client import Client
+from nats.errors import NoRespondersError, TimeoutError
 
 SECOND_NS = 1_000_000_000
+LEADER_SECONDS = 15.0
+"""How long a cluster may take to elect a leader before its absence is an error."""
+LEADER_PAUSE_SECONDS = 0.25
 
 
 class StreamError(RuntimeError):
@@ -38,6 +44,11 @@ class Names:
         """Where direct publishers send."""
         return self.subject("ingest.v1.events")
 
+    @property
+    def bundles(self) -> str:
+        """The object store bucket of model bundles."""
+        return self.stream("BUNDLES")
+
     def event_subject(self, partition: int | str, event_type: str) -> str:
         """Where an event of a partition lies in the log; each may be "*"."""
         return self.subject(f"events.v1.{partition}.{event_type}")
@@ -55,32 +66,66 @@ class Names:
         return self.subject(f"erasures.v1.{partition}")
 
 
-async def ensure_streams(connection: Client, names: Names, duplicate_window_seconds: float) -> None:
-    """Create the streams that are missing; raise StreamError when one is there with settings that do not fit."""
+async def ensure_streams(
+    connection: Client, names: Names, duplicate_window_seconds: float, replicas: int = 1
+) -> None:
+    """Create the streams and the bucket of bundles that are missing, each on so many servers of a cluster.
+
+    What is there already is brought up to date, but never loses replicas. Raises StreamError when one cannot be made,
+    or is there with settings that do not fit.
+    """
     window_ns = int(duplicate_window_seconds * SECOND_NS)
     log = [names.subject(f"{kind}.v1.*") for kind in ("items", "users", "erasures")]
     log.append(names.subject("events.v1.*.*"))
-    await _ensure(connection, names.events, log, {"allow_atomic": True, "duplicate_window": window_ns})
-    await _ensure(
-        connection,
-        names.stream("INGEST"),
-        [names.door],
-        {"retention": "workqueue", "duplicate_window": window_ns},
-    )
-    await _ensure(connection, names.stream("REJECTED"), [names.subject("rejected.v1.>")], {})
-    await _ensure(connection, names.stream("MODELS"), [names.subject("models.v1.>")], {})
-    await _ensure(
-        connection, names.stream("EXPOSURES"), [names.subject("exposures.v1.*")], {"allow_atomic": True}
-    )
+    streams: list[tuple[str, list[str], dict[str, Any]]] = [
+        (names.events, log, {"allow_atomic": True, "duplicate_window": window_ns}),
+        (names.stream("INGEST"), [names.door], {"retention": "workqueue", "duplicate_window": window_ns}),
+        (names.stream("REJECTED"), [names.subject("rejected.v1.>")], {}),
+        (names.stream("MODELS"), [names.subject("models.v1.>")], {}),
+        (names.stream("EXPOSURES"), [names.subject("exposures.v1.*")], {"allow_atomic": True}),
+        _bucket(names.bundles),
+    ]
+    for stream, subjects, settings in streams:
+        await _ensure(connection, stream, subjects, {**settings, "num_replicas": replicas})
 
 
-async def _ensure(connection: Client, stream: str, subjects: list[str], settings: dict[str, object]) -> None:
-    config = {"name": stream, "subjects": subjects, "storage": "file", "allow_direct": True, **settings}
-    answer = await api(connection, f"STREAM.CREATE.{stream}", config)
+def _bucket(name: str) -> tuple[str, list[str], dict[str, Any]]:
+    """The stream behind an object store, as clients expect it."""
+    subjects = [f"$O.{name}.C.>", f"$O.{name}.M.>"]
+    return f"OBJ_{name}", subjects, {"discard": "new", "allow_rollup_hdrs": True}
+
+
+async def _ensure(connection: Client, stream: str, subjects: list[str], settings: dict[str, Any]) -> None:
+    config: dict[str, Any] = {
+        "name": stream,
+        "subjects": subjects,
+        "storage": "file",
+        "allow_direct": True,
+        **settings,
+    }
+    answer = await _patiently(connection, f"STREAM.CREATE.{stream}", config)
     if "error" in answer and answer["error"].get("err_code") == _ALREADY_THERE:
-        answer = await api(connection, f"STREAM.UPDATE.{stream}", config)
+        answer = await _patiently(connection, f"STREAM.INFO.{stream}", {})
+        # A service that was told of fewer replicas than the others must not throw some away.
+        present = answer.get("config", {}).get("num_replicas", 1)
+        config["num_replicas"] = max(present, config["num_replicas"])
+        answer = await _patiently(connection, f"STREAM.UPDATE.{stream}", config)
     if "error" in answer:
         raise StreamError(f"stream {stream}: {answer['error']['description']}")
+
+
+async def _patiently(connection: Client, call: str, request: dict[str, Any]) -> dict:
+    """The answer to an API call; while the cluster has no leader it is tried again."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + LEADER_SECONDS
+    while True:
+        try:
+            answer = await api(connection, call, request)
+        except (NoRespondersError, TimeoutError) as error:
+            answer = {"error": {"code": 503, "description": repr(error)}}
+        if answer.get("error", {}).get("code") != 503 or loop.time() > deadline:
+            return answer
+        await asyncio.sleep(LEADER_PAUSE_SECONDS)
 
 
 _ALREADY_THERE = 10058
@@ -95,7 +140,7 @@ async def api(connection: Client, call: str, request: dict[str, object] | None =
 
 async def last_position(connection: Client, names: Names) -> int:
     """The last sequence of the log; 0 when it is empty."""
-    answer = await api(connection, f"STREAM.INFO.{names.events}")
+    answer = await _patiently(connection, f"STREAM.INFO.{names.events}", {})
     if "error" in answer:
         raise StreamError(f"stream {names.events}: {answer['error']['description']}")
     return int(answer["state"]["last_seq"])
@@ -103,7 +148,7 @@ async def last_position(connection: Client, names: Names) -> int:
 
 async def last_position_of(connection: Client, names: Names, subject: str) -> int:
     """The position of the newest message of the log on `subject`, which may hold wildcards; 0 when there is none."""
-    answer = await api(connection, f"STREAM.MSG.GET.{names.events}", {"last_by_subj": subject})
+    answer = await _patiently(connection, f"STREAM.MSG.GET.{names.events}", {"last_by_subj": subject})
     if "error" not in answer:
         return int(answer["message"]["seq"])
     if answer["error"]["code"] == 404:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -19,7 +20,12 @@ class ServiceSettings(BaseSettings):
     namespace: str = Field(
         "", pattern=r"^[a-z0-9_]{0,32}$", description="prefix of streams, subjects and the schema"
     )
-    nats_url: str = Field("nats://127.0.0.1:4222", description="address of the NATS server")
+    nats_url: str = Field(
+        "nats://127.0.0.1:4222", description="addresses of the NATS servers, separated by commas"
+    )
+    replicas: int = Field(
+        1, ge=1, le=5, description="servers of a NATS cluster that hold each stream and bucket"
+    )
     database_url: str = Field(
         "postgresql://postgres@127.0.0.1:5432/postgres", description="PostgreSQL database"
     )
@@ -44,10 +50,12 @@ class ServiceSettings(BaseSettings):
 
     @field_validator("nats_url")
     @classmethod
-    def _nats_scheme(cls, value: str) -> str:
-        if not value.startswith(("nats://", "tls://")):
-            raise ValueError("must start with nats:// or tls://")
-        return value
+    def _nats_urls(cls, value: str) -> str:
+        urls = [url.strip() for url in value.split(",")]
+        for url in urls:
+            if not _is_nats_url(url):
+                raise ValueError(f"{url!r} must be nats://host:port or tls://host:port")
+        return ",".join(urls)
 
     @field_validator("database_url")
     @classmethod
@@ -60,6 +68,14 @@ class ServiceSettings(BaseSettings):
     def host(self) -> str:
         """The host part of `grpc_address`."""
         return self.grpc_address.rpartition(":")[0]
+
+
+def _is_nats_url(url: str) -> bool:
+    parts = urlsplit(url)
+    try:
+        return parts.scheme in ("nats", "tls") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # the port is no number, or too large
+        return False
 
 
 Settings = TypeVar("Settings", bound=ServiceSettings)

@@ -7,8 +7,9 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
+from structlog.testing import capture_logs
 
-from shared.adapters.log_reader import LogReader, LogSource
+from shared.adapters.log_reader import LogMessage, LogReader, LogSource
 from shared.adapters.log_writer import Record
 from shared.adapters.streams import api
 from tests.conditions import eventually
@@ -96,6 +97,53 @@ async def test_messages_deleted_from_the_log_are_passed_over(space, writer):
     await space.nats.jetstream().delete_msg(space.names.events, 10)
     async with reading(space) as seen:
         await eventually(lambda: seen == [each for each in numbered(1, 30) if each[0] != 10])
+
+
+async def test_a_message_tells_its_id_without_its_payload_being_read(space, writer):
+    subject = space.names.event_subject(0, "click")
+    await writer.append([Record(subject, "a-1", b""), Record(subject, "", b"")])
+    source = LogSource(space.names.events, [subject])
+    reader = LogReader(space.nats, source).batches()
+    async with contextlib.aclosing(reader):
+        messages = [message async for message in first(2, reader)]
+    assert [message.message_id for message in messages] == ["a-1", ""]
+
+
+async def first(number: int, batches) -> AsyncIterator[LogMessage]:
+    """So many messages."""
+    async for batch in batches:
+        for message in batch:
+            yield message
+            if (number := number - 1) == 0:
+                return
+
+
+async def test_a_server_that_comes_back_is_read_on_and_nothing_is_missed_or_read_twice(
+    brokers, space, writer
+):
+    await write(space, writer, 1, 30)
+    async with reading(space) as seen:
+        await eventually(lambda: len(seen) == 30)
+        await brokers.nats.sigkill()
+        await brokers.nats.start()
+        await write(space, writer, 31, 60)
+        await eventually(lambda: seen == numbered(1, 60))
+
+
+async def test_a_server_that_was_frozen_is_read_on_and_nothing_is_missed_or_read_twice(
+    brokers, space, writer
+):
+    await write(space, writer, 1, 30)
+    async with reading(space) as seen:
+        await eventually(lambda: len(seen) == 30)
+        brokers.nats.pause()
+        try:
+            with capture_logs() as logs:
+                await eventually(lambda: any("nothing heard" in each["reason"] for each in logs))
+        finally:
+            brokers.nats.resume()
+        await write(space, writer, 31, 60)
+        await eventually(lambda: seen == numbered(1, 60))
 
 
 async def test_a_reader_that_ends_leaves_no_consumer(space, writer):
