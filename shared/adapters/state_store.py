@@ -136,8 +136,9 @@ async def _load_users(connection: AsyncConnection, state: State, users_in_memory
     mine = sa.select(user_states).where(user_states.c.partition.in_(list(state.positions)))
     newest = mine.order_by(user_states.c.position.desc(), user_states.c.user_key)
     stream = await connection.stream(newest.limit(users_in_memory), execution_options={"yield_per": _ROWS})
-    async for row in stream:
-        state.users.restore(unsigned(row.user_key), row.record, row.departed)
+    async for rows in stream.partitions(_ROWS):
+        keys = [unsigned(row.user_key) for row in rows]
+        state.users.restore_all(keys, [row.record for row in rows], [row.departed for row in rows])
     others = newest.with_only_columns(user_states.c.user_key, user_states.c.digest).offset(users_in_memory)
     async for row in await connection.stream(others, execution_options={"yield_per": _ROWS}):
         state.users.away.add(unsigned(row.user_key), int.from_bytes(row.digest, "little"))

@@ -7,7 +7,7 @@ go are known by key, with the digest of what was stored of them, so that a diges
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -143,16 +143,22 @@ class UserStates:
 
     def restore(self, user_key: int, record: bytes, departed: bytes) -> None:
         """Put back what `export` gave. Raises ValueError when it was made for another history length."""
-        if len(record) != self.records.itemsize:
-            needed = self.records.itemsize
-            raise ValueError(f"stored record has {len(record)} bytes, this history length needs {needed}")
-        self.away.remove(user_key)
-        row = self._index.find_one(user_key)
-        if row < 0:
-            row = int(self._add(np.array([user_key], np.uint64))[0])
-        self.records[row] = np.frombuffer(record, self.records.dtype)[0]
-        if departed:
-            self.departed[user_key] = array("Q", np.frombuffer(departed, np.uint64).tolist())
+        self.restore_all([user_key], [record], [departed])
+
+    def restore_all(
+        self, user_keys: Sequence[int], records: Sequence[bytes], departed: Sequence[bytes]
+    ) -> None:
+        """Put back many distinct users at once."""
+        needed = self.records.itemsize
+        if wrong := next((len(record) for record in records if len(record) != needed), None):
+            raise ValueError(f"stored record has {wrong} bytes, this history length needs {needed}")
+        keys = np.array(user_keys, np.uint64)
+        for key in keys[self.away.among(keys)].tolist():
+            self.away.remove(key)
+        self.records[self.enter(keys)] = np.frombuffer(b"".join(records), self.records.dtype)
+        for key, items in zip(user_keys, departed, strict=True):
+            if items:
+                self.departed[key] = array("Q", items)
 
     def let_go(self, user_keys: np.ndarray) -> None:
         """Users (n,) uint64 in memory leave it for where they were saved. They must not have changed since."""
