@@ -7,8 +7,8 @@ import click
 
 from services.console.failures import INTERRUPTED, CommandFailed
 
-# Each command is a module of this package with a function of that name; it is loaded when it is used, because
-# some need what only a developer's machine has.
+# Each command is a module of this package with a function of that name, "_" for "-"; it is loaded when it is used,
+# because some need what only a developer's machine has.
 COMMANDS = {
     "up": "Start everything on this machine.",
     "status": "Show how the services are.",
@@ -16,6 +16,8 @@ COMMANDS = {
     "train": "Train a model and show what was decided about it.",
     "recommend": "Show what is recommended to a user.",
     "evaluate": "Judge recommendations against a data set.",
+    "erase": "Remove everything that is stored of a user.",
+    "verify-erasure": "Check that nothing is left of an erased user.",
 }
 
 
@@ -31,7 +33,9 @@ class Commands(click.Group):
         if name not in COMMANDS:
             return None
         try:
-            command: click.Command = getattr(importlib.import_module(f"services.console.{name}"), name)
+            function = name.replace("-", "_")
+            module = importlib.import_module(f"services.console.{function}")
+            command: click.Command = getattr(module, function)
         except ModuleNotFoundError as error:
             raise CommandFailed(
                 f"`freshet {name}` needs the package {error.name}: pip install 'freshet[local]'"
