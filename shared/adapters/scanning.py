@@ -20,7 +20,7 @@ from shared.adapters.streams import StreamError, api
 
 _BATCH_MESSAGES = 1_000
 _BATCH_BYTES = 8 * 1024 * 1024
-_BATCH_SECONDS = 5.0
+_BATCH_SECONDS = 10.0
 _LAG_SECONDS = 0.05
 _DELETES_AT_ONCE = 32
 _NO_MESSAGE = 10037
@@ -99,18 +99,14 @@ async def _read_batch(connection: Client, stretch: Stretch) -> list[StoredMessag
 
 async def _gather(arrived: asyncio.Queue[Msg]) -> list[StoredMessage]:
     gathered: list[StoredMessage] = []
-    while True:
-        async with asyncio.timeout(_BATCH_SECONDS):
-            message = await arrived.get()
-        headers = message.headers or {}
-        if "Status" in headers:
-            return gathered
-        before = gathered[-1].sequence if gathered else 0
-        if int(headers.get("Nats-Last-Sequence", before)) != before:
-            return gathered  # one was lost on the way; the next batch begins with it
-        gathered.append(
-            StoredMessage(int(headers["Nats-Sequence"]), headers["Nats-Subject"], headers, message.data)
-        )
+    async with asyncio.timeout(_BATCH_SECONDS):
+        while "Status" not in (headers := (message := await arrived.get()).headers or {}):
+            before = gathered[-1].sequence if gathered else 0
+            if int(headers.get("Nats-Last-Sequence", before)) != before:
+                break  # one was lost on the way; the next batch begins with it
+            sequence, subject = int(headers["Nats-Sequence"]), headers["Nats-Subject"]
+            gathered.append(StoredMessage(sequence, subject, headers, message.data))
+    return gathered
 
 
 async def overwrite(connection: Client, stream: str, sequences: Iterable[int]) -> None:
