@@ -24,6 +24,9 @@ _BATCH_SECONDS = 10.0
 _LAG_SECONDS = 0.05
 _DELETES_AT_ONCE = 32
 _NO_MESSAGE = 10037
+_SEQUENCE = "Nats-Sequence"
+_BATCH_ENDS = ("204", "404")
+"""Statuses that end a batch: there were so many, or there were none."""
 
 
 class StoredMessage(NamedTuple):
@@ -100,12 +103,14 @@ async def _read_batch(connection: Client, stretch: Stretch) -> list[StoredMessag
 async def _gather(arrived: asyncio.Queue[Msg]) -> list[StoredMessage]:
     gathered: list[StoredMessage] = []
     async with asyncio.timeout(_BATCH_SECONDS):
-        while "Status" not in (headers := (message := await arrived.get()).headers or {}):
+        while _SEQUENCE in (headers := (message := await arrived.get()).headers or {}):
             before = gathered[-1].sequence if gathered else 0
             if int(headers.get("Nats-Last-Sequence", before)) != before:
-                break  # one was lost on the way; the next batch begins with it
-            sequence, subject = int(headers["Nats-Sequence"]), headers["Nats-Subject"]
+                return gathered  # one was lost on the way; the next batch begins with it
+            sequence, subject = int(headers[_SEQUENCE]), headers["Nats-Subject"]
             gathered.append(StoredMessage(sequence, subject, headers, message.data))
+    if headers.get("Status") not in _BATCH_ENDS:
+        raise StreamError(f"batched read refused: {headers.get('Status')} {headers.get('Description', '')}")
     return gathered
 
 

@@ -151,6 +151,20 @@ async def test_an_erased_event_sent_again_past_the_window_of_nats_is_a_new_fact(
     assert first < receipt.position
 
 
+async def test_of_writes_at_the_same_time_positions_alone_decide(world, ann):
+    async def write(number: int) -> int:
+        return (await world.act(ann, 1, f"w{number}-"))[0]
+
+    written = [asyncio.create_task(write(number)) for number in range(60)]
+    await written[0]
+    receipt = await world.erase(ann)
+    positions = await asyncio.gather(*written)
+    late = [position for position in positions if position > receipt.position]
+    await eventually(lambda: world.archived(max(positions)))
+    assert receipt.deleted_events == len(positions) - len(late)
+    assert await world.holds_of(ann) == {**NOTHING, "rows": len(late), "events": len(late)}
+
+
 def files_with(directory, text: bytes) -> list[str]:
     """Files below a directory whose bytes hold a text."""
     return [str(file) for file in directory.rglob("*") if file.is_file() and text in file.read_bytes()]
