@@ -37,7 +37,9 @@ class Archiver:
     async def run(self) -> None:
         """Archive what arrives until cancelled; while PostgreSQL is away, wait for it."""
         position = await _until_done(self._archive.position)
-        subjects = [self._names.subject("events.v1.*.*"), self._names.subject("items.v1.*")]
+        # Erasures are read for their position alone: it tells that all events before one are archived.
+        kinds = ("events.v1.*.*", "items.v1.*", "erasures.v1.*")
+        subjects = [self._names.subject(kind) for kind in kinds]
         source = LogSource(self._names.events, subjects, start=position + 1)
         async for messages in LogReader(self._connection, source).batches():
             for start in range(0, len(messages), self._batch_events):
@@ -50,8 +52,10 @@ class Archiver:
 
     def _decode(self, messages: Sequence[LogMessage]) -> ArchiveBatch:
         batch = ArchiveBatch(messages[-1].position)
-        items = self._names.subject("items.v1.")
+        items, erasures = self._names.subject("items.v1."), self._names.subject("erasures.v1.")
         for message in messages:
+            if message.subject.startswith(erasures):
+                continue
             add = batch.add_item if message.subject.startswith(items) else batch.add_event
             try:
                 add(message)

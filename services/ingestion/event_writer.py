@@ -96,7 +96,8 @@ class EventWriter:
     def _settle(self, claim: _Claim, answer: Appended | LogUnavailableError) -> None:
         del self._under_way[claim.event.event_id]
         claim.fate.set_result(answer)
-        if isinstance(answer, Appended):
+        # What NATS knows as a duplicate may have been erased: to remember it would outlast NATS's window.
+        if isinstance(answer, Appended) and not answer.duplicate:
             self._remember(claim.event.event_id, answer.position)
 
     def _record(self, event: UserEvent) -> Record:
@@ -117,6 +118,13 @@ class EventWriter:
         self._recent[event_id] = position
         if len(self._recent) > RECENT_EVENTS:
             self._recent.popitem(last=False)
+
+    def forget(self, first: int, last: int) -> None:
+        """Forget the ids of events at positions from `first` to `last`: some were erased, and sent again they are new
+        facts. The archive knows the others."""
+        gone = [event_id for event_id, position in self._recent.items() if first <= position <= last]
+        for event_id in gone:
+            del self._recent[event_id]
 
     async def _recall(self, event_ids: Sequence[str]) -> None:
         """Ask the archive for ids not seen of late. While PostgreSQL is away the fold alone keeps duplicates out."""

@@ -8,6 +8,8 @@ from functools import partial
 from freshet.ingestion.v1.ingestion_pb2_grpc import add_IngestionServiceServicer_to_server
 from services.ingestion.archiver import Archiver
 from services.ingestion.door import Door
+from services.ingestion.erasure import ErasureTools, ErasureWorker
+from services.ingestion.erasure_requests import ErasureRequests
 from services.ingestion.event_writer import EventWriter
 from services.ingestion.intake import Intake
 from services.ingestion.item_writer import ItemWriter
@@ -18,8 +20,12 @@ from shared.adapters.archive import Archive
 from shared.adapters.catalogue import Catalogue, caught_up
 from shared.adapters.connection import nats_connection
 from shared.adapters.database import database_engine, ensure_tables
+from shared.adapters.erasure_store import ErasureStore
+from shared.adapters.erasures import Erasures
 from shared.adapters.log_writer import LogWriter
+from shared.adapters.model_erasures import ModelErasures
 from shared.adapters.streams import Names, ensure_streams
+from shared.adapters.user_traces import TraceFinder
 from shared.runtime.life_cycle import Service, serve
 
 
@@ -37,17 +43,26 @@ async def main(settings: IngestionSettings) -> None:
         bounds = EventTimeBounds.since_year(settings.earliest_event_year, settings.latest_event_skew_seconds)
         intake = Intake(writer, bounds)
         door = Door(nats, names, intake)
-        servicer = IngestionServicer(intake, ItemWriter(log, catalogue, names))
+        erasures = Erasures(lambda receipt: writer.forget(receipt.first_position, receipt.position))
+        finder = TraceFinder(nats, names, settings.partitions)
+        requests = ErasureRequests(nats, names, erasures, finder)
+        tools = ErasureTools(nats, names, archive, ErasureStore(engine), ModelErasures(engine), finder)
+        servicer = IngestionServicer(intake, ItemWriter(log, catalogue, names), requests)
 
         async def archive_log() -> None:
             await ensure_tables(engine, settings.namespace)
             await Archiver(nats, names, archive, settings.archive_batch_events).run()
+
+        async def erase() -> None:
+            await ensure_tables(engine, settings.namespace)
+            await ErasureWorker(tools, erasures, requests, settings.erasure_settle_seconds).run()
 
         service = Service(
             rpc_services=["freshet.ingestion.v1.IngestionService"],
             register=partial(add_IngestionServiceServicer_to_server, servicer),
             workers=[
                 log.run, partial(catalogue.follow, nats, names), door.run, archive_log,
+                partial(erasures.follow, nats, names), erase,
             ],
             ready=partial(caught_up, catalogue, nats, names),
             drain=door.drain,

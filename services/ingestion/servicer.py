@@ -8,6 +8,8 @@ import grpc
 
 from freshet.ingestion.v1 import ingestion_pb2, ingestion_pb2_grpc
 from freshet.ingestion.v1.ingestion_pb2 import WriteOutcome, WriteStatus
+from services.ingestion.erasure_calls import ErasureCalls
+from services.ingestion.erasure_requests import ErasureRequests
 from services.ingestion.event_writer import Written, token_positions
 from services.ingestion.intake import Intake, Outcome, Rejected
 from services.ingestion.item_writer import ItemOutcome, ItemRejected, ItemWriter
@@ -20,12 +22,13 @@ from shared.runtime.rpc import unary
 MAX_BATCH = 1000
 
 
-class IngestionServicer(ingestion_pb2_grpc.IngestionServiceServicer):
+class IngestionServicer(ErasureCalls, ingestion_pb2_grpc.IngestionServiceServicer):
     """Translates between messages and the intake; decides nothing."""
 
-    def __init__(self, intake: Intake, item_writer: ItemWriter) -> None:
+    def __init__(self, intake: Intake, item_writer: ItemWriter, erasure_requests: ErasureRequests) -> None:
         self._intake = intake
         self._item_writer = item_writer
+        self._erasure_requests = erasure_requests
 
     @unary
     async def WriteUserEvent(

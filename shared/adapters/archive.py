@@ -46,6 +46,11 @@ class ArchiveBatch:
         key = signed(item_key(item.item_id))
         self.items[key] = (key, item.item_id, message.position, message.payload)
 
+    def after(self, position: int) -> ArchiveBatch:
+        """Only what lies behind `position`."""
+        later_items = {key: row for key, row in self.items.items() if row[2] > position}
+        return ArchiveBatch(self.position, [row for row in self.events if row[0] > position], later_items)
+
 
 def _event_row(event: Event, message: UserEvent, partition: int, payload: bytes) -> tuple:
     keys = np.array([item.item_key for item in event.items], np.uint64).tobytes()
@@ -67,8 +72,13 @@ class Archive:
             return (await connection.execute(query)).scalar() or 0
 
     async def write(self, batch: ArchiveBatch) -> None:
-        """Store a batch and its position in one transaction. Events that are there already stay as they are."""
+        """Store a batch and its position in one transaction. Events that are there already stay as they are.
+
+        What lies before the archive's position was stored by another instance and may have been erased since: it is
+        left out.
+        """
         async with self._engine.begin() as connection:
+            batch = batch.after(await _locked_position(connection))
             if batch.events:
                 await connection.execute(_INSERT_EVENTS, as_arrays(events, batch.events))
             await self._write_items(connection, batch)
@@ -128,6 +138,13 @@ async def _read_corrections(connection: AsyncConnection, to_position: int) -> li
     rows = await connection.execute(query)
     decoded = [decode_event(row.position, UserEvent.FromString(row.payload)) for row in rows]
     return [correction for event in decoded for correction in corrections_of(event)]
+
+
+async def _locked_position(connection: AsyncConnection) -> int:
+    """Up to where the archive holds the log; nobody else moves it before this transaction ends."""
+    await connection.execute(insert(projections).values(name=ARCHIVE, position=0).on_conflict_do_nothing())
+    query = sa.select(projections.c.position).where(projections.c.name == ARCHIVE).with_for_update()
+    return int((await connection.execute(query)).scalar_one())
 
 
 def _set_position(position: int) -> sa.Executable:

@@ -21,6 +21,7 @@ from shared.client.events import with_event_id
 
 DEFAULT_TIMEOUT_SECONDS = 5.0
 BATCH_TIMEOUT_SECONDS = 30.0
+ERASE_TIMEOUT_SECONDS = 60.0
 WATCH_TIMEOUT_SECONDS = 86_400.0
 
 Response = TypeVar("Response", bound=Message)
@@ -75,6 +76,12 @@ def batch_write_user_events(
 def upsert_items(items: Iterable[Item]) -> Call[ingestion.UpsertItemsResponse]:
     """Creates or replaces up to 1,000 items, each with an outcome of its own."""
     return Call("ingestion", "UpsertItems", ingestion.UpsertItemsRequest(items=items), BATCH_TIMEOUT_SECONDS)
+
+
+def erase_user(user_id: str) -> Call[ingestion.EraseUserResponse]:
+    """Removes all that is stored of a user. Without `complete_time` in the receipt the deadline came first: it goes on,
+    and the same call waits for it again."""
+    return Call("ingestion", "EraseUser", ingestion.EraseUserRequest(user_id=user_id), ERASE_TIMEOUT_SECONDS)
 
 
 def get_user_features(user_id: str, min_consistency_token: str = "") -> Call[feature.GetUserFeaturesResponse]:

@@ -52,6 +52,7 @@ class SyncFreshetClient:
     write_user_event = _answers(calls.write_user_event)
     batch_write_user_events = _answers(calls.batch_write_user_events)
     upsert_items = _answers(calls.upsert_items)
+    erase_user = _answers(calls.erase_user)
     get_user_features = _answers(calls.get_user_features)
     batch_get_item_features = _answers(calls.batch_get_item_features)
     recommend = _answers(calls.recommend)

@@ -40,6 +40,7 @@ class World:
     items: list[Any] = field(default_factory=list)
     event_ids: set[str] = field(default_factory=set)
     unavailable_batches: int = 0
+    erasures_under_way: int = 0
     refused_items: set[str] = field(default_factory=set)
     results: list[str] = field(default_factory=list)
     run: trainer_pb2.TrainingRun = field(default_factory=trainer_pb2.TrainingRun)
@@ -88,6 +89,15 @@ class StandIn(
             for i in request.items
         ]
         return ingestion_pb2.UpsertItemsResponse(outcomes=outcomes)
+
+    def EraseUser(self, request, context):
+        receipt = ingestion_pb2.ErasureReceipt(receipt_id="r1", user_key=10, position=12, deleted_events=3)
+        receipt.model_versions.append("abc")
+        if self.world.erasures_under_way > 0:
+            self.world.erasures_under_way -= 1
+        else:
+            receipt.complete_time.GetCurrentTime()
+        return ingestion_pb2.EraseUserResponse(receipt=receipt)
 
     def GetUserFeatures(self, request, context):
         return feature_pb2.GetUserFeaturesResponse(consistency_token=encode_token({0: 41}))

@@ -5,7 +5,7 @@ import pytest
 from freshet.trainer.v1 import trainer_pb2
 from tests.unit.console.conftest import document, freshet, succeeded
 
-COMMANDS = ("up", "status", "replay", "train", "recommend", "evaluate")
+COMMANDS = ("up", "status", "replay", "train", "recommend", "evaluate", "erase", "verify-erasure")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
