@@ -7,30 +7,22 @@ archive. JetStream's duplicate window covers what lies between the log and the a
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import structlog
 from prometheus_client import Counter
 
 from freshet.event.v1.event_pb2 import UserEvent
+from services.ingestion.archive_questions import ArchiveQuestions
 from shared.adapters.archive import Archive
-from shared.adapters.database import UNAVAILABLE
 from shared.adapters.keys import partition_of, user_key
 from shared.adapters.log_writer import Appended, LogUnavailableError, LogWriter, Record
 from shared.adapters.streams import Names
 
-_log = structlog.get_logger("event_writer")
 RECENT_EVENTS = 200_000
-ARCHIVE_TIMEOUT_SECONDS = 0.25
-ARCHIVE_PAUSE_SECONDS = 2.0
 
 EVENTS_WRITTEN = Counter("freshet_events_written_total", "Events by outcome.", ["outcome"])
-ARCHIVE_LOOKUPS_MISSED = Counter(
-    "freshet_archive_lookups_missed_total", "Writes that could not ask the archive for duplicates."
-)
 
 
 class Written(NamedTuple):
@@ -41,10 +33,19 @@ class Written(NamedTuple):
     duplicate: bool
 
 
+class Entry(NamedTuple):
+    """An event as it goes into the log. user_key: `user_key` of its user. payload: a `UserEvent`."""
+
+    event_id: str
+    event_type: str
+    user_key: int
+    payload: bytes
+
+
 class _Claim(NamedTuple):
     """One event of a call and the write that decides its fate. mine: this call makes that write."""
 
-    event: UserEvent
+    entry: Entry
     fate: asyncio.Future[Appended | LogUnavailableError]
     mine: bool
 
@@ -59,31 +60,46 @@ class EventWriter:
         self._partitions = partitions
         self._recent: OrderedDict[str, int] = OrderedDict()
         self._under_way: dict[str, asyncio.Future[Appended | LogUnavailableError]] = {}
-        self._ask_archive_from = 0.0
+        self.questions = ArchiveQuestions()
 
     async def write(self, events: Sequence[UserEvent]) -> list[Written | LogUnavailableError]:
         """Write valid events with ids, in order; one answer each. Raises LogOverloadedError: then none was written."""
-        await self._recall([event.event_id for event in events])
-        claims = [self._claim(event) for event in events]
+        await self.recall([event.event_id for event in events])
+        return await self.append([_entry(event) for event in events])
+
+    async def append(self, entries: Sequence[Entry]) -> list[Written | LogUnavailableError]:
+        """Like `write`, for entries whose ids were recalled. Nothing else runs before the ids are claimed."""
+        claims = [self._claim(entry) for entry in entries]
         await self._append([claim for claim in claims if claim.mine])
         # Others may wait for the same fate: a call that is cancelled must not take it along.
         outcomes = [self._outcome(claim, await asyncio.shield(claim.fate)) for claim in claims]
         _count(outcomes)
         return outcomes
 
-    def _claim(self, event: UserEvent) -> _Claim:
-        event_id = event.event_id
+    def knows(self, event_id: str) -> bool:
+        """Whether a write of that id is under way or was made, as far as can be told without asking anybody."""
+        return event_id in self._recent or event_id in self._under_way
+
+    async def position_of(self, event_id: str) -> int | None:
+        """Where a recent event lies, once its write is done; None for what is not known here or did not get there."""
         if (fate := self._under_way.get(event_id)) is not None:
-            return _Claim(event, fate, mine=False)
+            answer = await asyncio.shield(fate)
+            return answer.position if isinstance(answer, Appended) else None
+        return self._recent.get(event_id)
+
+    def _claim(self, entry: Entry) -> _Claim:
+        event_id = entry.event_id
+        if (fate := self._under_way.get(event_id)) is not None:
+            return _Claim(entry, fate, mine=False)
         fate = asyncio.get_running_loop().create_future()
         if (position := self._recent.get(event_id)) is not None:
             fate.set_result(Appended(position, duplicate=True))
-            return _Claim(event, fate, mine=False)
+            return _Claim(entry, fate, mine=False)
         self._under_way[event_id] = fate
-        return _Claim(event, fate, mine=True)
+        return _Claim(entry, fate, mine=True)
 
     async def _append(self, claims: Sequence[_Claim]) -> None:
-        records = [self._record(claim.event) for claim in claims]
+        records = [self._record(claim.entry) for claim in claims]
         answers: Sequence[Appended | LogUnavailableError] = ()
         try:
             answers = await self._log.append(records) if records else ()
@@ -94,25 +110,25 @@ class EventWriter:
                 self._settle(claim, answer)
 
     def _settle(self, claim: _Claim, answer: Appended | LogUnavailableError) -> None:
-        del self._under_way[claim.event.event_id]
+        del self._under_way[claim.entry.event_id]
         claim.fate.set_result(answer)
         # What NATS knows as a duplicate may have been erased: to remember it would outlast NATS's window.
         if isinstance(answer, Appended) and not answer.duplicate:
-            self._remember(claim.event.event_id, answer.position)
+            self._remember(claim.entry.event_id, answer.position)
 
-    def _record(self, event: UserEvent) -> Record:
-        subject = self._names.event_subject(self._partition(event), event.event_type)
-        return Record(subject, event.event_id, event.SerializeToString())
+    def _record(self, entry: Entry) -> Record:
+        subject = self._names.event_subject(self._partition(entry), entry.event_type)
+        return Record(subject, entry.event_id, entry.payload)
 
-    def _partition(self, event: UserEvent) -> int:
-        return partition_of(user_key(event.user_id), self._partitions)
+    def _partition(self, entry: Entry) -> int:
+        return partition_of(entry.user_key, self._partitions)
 
     def _outcome(
         self, claim: _Claim, answer: Appended | LogUnavailableError
     ) -> Written | LogUnavailableError:
         if isinstance(answer, LogUnavailableError):
             return answer
-        return Written(self._partition(claim.event), answer.position, answer.duplicate or not claim.mine)
+        return Written(self._partition(claim.entry), answer.position, answer.duplicate or not claim.mine)
 
     def _remember(self, event_id: str, position: int) -> None:
         self._recent[event_id] = position
@@ -126,27 +142,18 @@ class EventWriter:
         for event_id in gone:
             del self._recent[event_id]
 
-    async def _recall(self, event_ids: Sequence[str]) -> None:
+    async def recall(self, event_ids: Sequence[str]) -> None:
         """Ask the archive for ids not seen of late. While PostgreSQL is away the fold alone keeps duplicates out."""
         unknown = [each for each in event_ids if each not in self._recent and each not in self._under_way]
         if not unknown:
             return
-        if time.monotonic() < self._ask_archive_from:
-            ARCHIVE_LOOKUPS_MISSED.inc()
-            return
-        try:
-            async with asyncio.timeout(ARCHIVE_TIMEOUT_SECONDS):
-                found = await self._archive.positions_of(unknown)
-        except UNAVAILABLE as error:
-            self._pause_archive(error)
-            return
-        for event_id, position in found.items():
+        found = await self.questions.ask(lambda: self._archive.positions_of(unknown))
+        for event_id, position in (found or {}).items():
             self._remember(event_id, position)
 
-    def _pause_archive(self, error: BaseException) -> None:
-        ARCHIVE_LOOKUPS_MISSED.inc()
-        self._ask_archive_from = time.monotonic() + ARCHIVE_PAUSE_SECONDS
-        _log.warning("archive not asked for duplicates", reason=repr(error)[:200])
+
+def _entry(event: UserEvent) -> Entry:
+    return Entry(event.event_id, event.event_type, user_key(event.user_id), event.SerializeToString())
 
 
 def _count(outcomes: Sequence[Written | LogUnavailableError]) -> None:

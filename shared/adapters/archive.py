@@ -14,7 +14,7 @@ from freshet.catalog.v1.item_pb2 import Item
 from freshet.event.v1.event_pb2 import UserEvent
 from shared.adapters.bulk import as_arrays, bulk_insert, bulk_upsert
 from shared.adapters.event_codec import decode_event
-from shared.adapters.keys import item_key, signed
+from shared.adapters.keys import item_key, signed, unsigned
 from shared.adapters.log_reader import LogMessage
 from shared.adapters.tables import events, items, projections
 from shared.domain.corrections import Correction, corrections_of, without_taken_back
@@ -97,6 +97,32 @@ class Archive:
         )
         async with self._engine.connect() as connection:
             return {row.event_id: row.position for row in await connection.execute(query)}
+
+    async def newest_payloads(self, user_keys: Sequence[int]) -> dict[int, bytes]:
+        """Payload of the newest event of each user who has one, by user key; reversals are passed over."""
+        keys = sa.func.unnest(sa.bindparam("keys", [signed(key) for key in user_keys], ARRAY(sa.BigInteger)))
+        wanted = keys.table_valued(sa.column("user_key", sa.BigInteger), name="wanted").render_derived()
+        newest = (
+            sa.select(events.c.payload)
+            .where(events.c.user_key == wanted.c.user_key, events.c.event_type != EventType.REVERSAL)
+            .order_by(events.c.position.desc())
+            .limit(1)
+            .lateral("newest")
+        )
+        query = sa.select(wanted.c.user_key, newest.c.payload).select_from(wanted.join(newest, sa.true()))
+        async with self._engine.connect() as connection:
+            return {unsigned(row.user_key): row.payload for row in await connection.execute(query)}
+
+    async def find(self, event_ids: Sequence[str]) -> tuple[int, dict[str, bytes]]:
+        """Up to where the archive holds the log, and the payloads of those events that it holds, by event id."""
+        reached = sa.select(projections.c.position).where(projections.c.name == ARCHIVE)
+        query = sa.select(events.c.event_id, events.c.payload).where(
+            events.c.event_id == sa.any_(sa.bindparam("ids", list(event_ids), ARRAY(sa.Text)))
+        )
+        async with self._engine.connect() as connection:
+            # The position first: what lies before it is then among the events.
+            position = (await connection.execute(reached)).scalar() or 0
+            return position, {row.event_id: row.payload for row in await connection.execute(query)}
 
     async def payloads_of(self, user_key: int, to_position: int) -> list[tuple[int, bytes]]:
         """Positions and payloads of a user's events up to `to_position`, in log order."""

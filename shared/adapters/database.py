@@ -12,7 +12,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedEr
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.schema import CreateColumn
 
-from shared.adapters.tables import metadata
+from shared.adapters.tables import events, metadata
 
 _log = structlog.get_logger("database")
 DEFECTS = (ProgrammingError, DataError, IntegrityError, NotSupportedError)
@@ -68,6 +68,8 @@ async def _create(engine: AsyncEngine, namespace: str) -> None:
         await connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext('freshet tables'))"))
         await connection.execute(sa.text(f'CREATE SCHEMA IF NOT EXISTS "{schema_name(namespace)}"'))
         await connection.run_sync(metadata.create_all)
+        # An archive that an earlier version made lacks the index that visits are looked up by.
+        await connection.run_sync(lambda sync: [each.create(sync, checkfirst=True) for each in events.indexes])
         await connection.run_sync(_add_missing_columns, schema_name(namespace))
 
 

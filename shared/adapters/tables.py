@@ -16,7 +16,7 @@ events = sa.Table(
     sa.Column("position", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("event_id", sa.Text, nullable=False, unique=True),
     sa.Column("partition", sa.Integer, nullable=False),
-    sa.Column("user_key", sa.BigInteger, nullable=False, index=True),
+    sa.Column("user_key", sa.BigInteger, nullable=False),
     sa.Column("event_type", sa.SmallInteger, nullable=False),
     sa.Column("time_ms", sa.BigInteger, nullable=False),
     sa.Column("item_keys", sa.LargeBinary, nullable=False),
@@ -24,6 +24,7 @@ events = sa.Table(
     sa.Column("payload", sa.LargeBinary, nullable=False),
     comment="The archive: every event of the log once. Written by ingestion.",
 )
+sa.Index("event_of_user", events.c.user_key, events.c.position)
 
 items = sa.Table(
     "item",
