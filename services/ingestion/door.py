@@ -36,6 +36,8 @@ RETRY_SECONDS = 1.0
 ACK_WAIT_SECONDS = 10.0
 """After a crash, what was fetched and not acknowledged comes again this much later."""
 DRAIN_SECONDS = 8.0
+SOURCE_HEADER = "Freshet-Source"
+"""Names the sending system; its events share one flood limit where the preset sets one."""
 LETTER_PAYLOAD_BYTES = 64 * 1024
 
 DOOR_MESSAGES = Counter("freshet_door_messages_total", "Messages at the NATS door by outcome.", ["outcome"])
@@ -100,7 +102,8 @@ class Door:
 
     async def _take(self, decoded: Sequence[tuple[Msg, UserEvent]]) -> None:
         try:
-            outcomes = await self._intake.take([event for _, event in decoded])
+            sources = [(message.headers or {}).get(SOURCE_HEADER, "") for message, _ in decoded]
+            outcomes = await self._intake.take([event for _, event in decoded], sources)
         except LogOverloadedError as error:
             outcomes = [error] * len(decoded)  # type: ignore[list-item]
         for (message, _), outcome in zip(decoded, outcomes, strict=True):

@@ -5,8 +5,11 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from functools import partial
 
+from freshet.ingestion.v1.ingestion_pb2 import ErasureReceipt
 from freshet.ingestion.v1.ingestion_pb2_grpc import add_IngestionServiceServicer_to_server
 from services.ingestion.archiver import Archiver
+from services.ingestion.cleaning.cleaner import Cleaner
+from services.ingestion.cleaning.originals import Originals
 from services.ingestion.door import Door
 from services.ingestion.erasure import ErasureTools, ErasureWorker
 from services.ingestion.erasure_requests import ErasureRequests
@@ -24,6 +27,7 @@ from shared.adapters.erasure_store import ErasureStore
 from shared.adapters.erasures import Erasures
 from shared.adapters.log_writer import LogWriter
 from shared.adapters.model_erasures import ModelErasures
+from shared.adapters.presets import load_preset
 from shared.adapters.streams import Names, ensure_streams
 from shared.adapters.user_traces import TraceFinder
 from shared.runtime.life_cycle import Service, serve
@@ -41,9 +45,15 @@ async def main(settings: IngestionSettings) -> None:
         log, catalogue, archive = LogWriter(nats), Catalogue(), Archive(engine)
         writer = EventWriter(log, archive, names, settings.partitions)
         bounds = EventTimeBounds.since_year(settings.earliest_event_year, settings.latest_event_skew_seconds)
-        intake = Intake(writer, bounds)
+        cleaner = Cleaner(load_preset(settings.domain).cleaning, bounds, settings.cleaning_users)
+        intake = Intake(writer, archive, cleaner, Originals(nats, names, writer, archive))
         door = Door(nats, names, intake)
-        erasures = Erasures(lambda receipt: writer.forget(receipt.first_position, receipt.position))
+
+        def forget(receipt: ErasureReceipt) -> None:
+            writer.forget(receipt.first_position, receipt.position)
+            cleaner.forget(receipt.user_key)
+
+        erasures = Erasures(forget)
         finder = TraceFinder(nats, names, settings.partitions)
         requests = ErasureRequests(nats, names, erasures, finder)
         tools = ErasureTools(nats, names, archive, ErasureStore(engine), ModelErasures(engine), finder)

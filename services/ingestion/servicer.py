@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import grpc
 
+from freshet.event.v1.event_pb2 import UserEvent
 from freshet.ingestion.v1 import ingestion_pb2, ingestion_pb2_grpc
 from freshet.ingestion.v1.ingestion_pb2 import WriteOutcome, WriteStatus
 from services.ingestion.erasure_calls import ErasureCalls
@@ -13,13 +14,14 @@ from services.ingestion.erasure_requests import ErasureRequests
 from services.ingestion.event_writer import Written, token_positions
 from services.ingestion.intake import Intake, Outcome, Rejected
 from services.ingestion.item_writer import ItemOutcome, ItemRejected, ItemWriter
-from shared.adapters.log_writer import Appended, LogOverloadedError
+from shared.adapters.log_writer import Appended, LogOverloadedError, LogUnavailableError
 from shared.domain.consistency import encode_token
 from shared.domain.violation import Violation
 from shared.runtime.errors import invalid_argument, overloaded, unavailable
 from shared.runtime.rpc import unary
 
 MAX_BATCH = 1000
+SOURCE_METADATA = "x-freshet-source"
 
 
 class IngestionServicer(ErasureCalls, ingestion_pb2_grpc.IngestionServiceServicer):
@@ -36,9 +38,9 @@ class IngestionServicer(ErasureCalls, ingestion_pb2_grpc.IngestionServiceService
     ) -> ingestion_pb2.WriteUserEventResponse:
         event = request.user_event
         if request.validate_only:
-            _refuse_if(self._intake.check(event))
+            _refuse_if(await self._check(event, context))
             return ingestion_pb2.WriteUserEventResponse(event_id=event.event_id)
-        outcome = (await self._take([event]))[0]
+        outcome = (await self._take([event], context))[0]
         if isinstance(outcome, Rejected):
             _refuse_if(outcome.violations)
         if not isinstance(outcome, Written):
@@ -55,7 +57,7 @@ class IngestionServicer(ErasureCalls, ingestion_pb2_grpc.IngestionServiceService
     ) -> ingestion_pb2.BatchWriteUserEventsResponse:
         events = request.user_events
         _check_size("user_events", len(events))
-        outcomes = await self._take(events)
+        outcomes = await self._take(events, context)
         return ingestion_pb2.BatchWriteUserEventsResponse(
             outcomes=[_outcome(event.event_id, each) for event, each in zip(events, outcomes, strict=True)],
             consistency_token=encode_token(token_positions(outcomes)),
@@ -75,11 +77,23 @@ class IngestionServicer(ErasureCalls, ingestion_pb2_grpc.IngestionServiceService
             outcomes=[_outcome(item.item_id, each) for item, each in pairs]
         )
 
-    async def _take(self, events: Sequence) -> list[Outcome]:
+    async def _check(self, event: UserEvent, context: grpc.aio.ServicerContext) -> Sequence[Violation]:
         try:
-            return await self._intake.take(events)
+            return await self._intake.check(event, _source(context))
+        except LogUnavailableError as error:
+            raise unavailable("LOG_UNAVAILABLE", str(error)) from error
+
+    async def _take(self, events: Sequence, context: grpc.aio.ServicerContext) -> list[Outcome]:
+        source = _source(context)
+        try:
+            return await self._intake.take(events, [source] * len(events) if source else ())
         except LogOverloadedError as error:
             raise overloaded(str(error)) from error
+
+
+def _source(context: grpc.aio.ServicerContext) -> str:
+    """The sending system, as the call's metadata names it; empty for none."""
+    return str(dict(context.invocation_metadata() or ()).get(SOURCE_METADATA, ""))
 
 
 def _refuse_if(violations: Sequence[Violation]) -> None:

@@ -18,6 +18,9 @@ class IngestionSettings(ServiceSettings):
         3600.0, ge=0, description="how far in the future an event may lie"
     )
     archive_batch_events: int = Field(2000, ge=1, description="most events of one archive transaction")
+    cleaning_users: int = Field(
+        100_000, ge=1, description="users whose visits and flood limits are kept in memory at most"
+    )
     erasure_settle_seconds: float = Field(
         1.0, ge=0, description="time that exposures on their way have before an erasure looks for them"
     )

@@ -50,6 +50,7 @@ def event_violations(event: UserEvent, bounds: EventTimeBounds, now: float) -> l
         *_event_time(event, bounds, now),
         *_items(event),
         *_attributes(event.attributes),
+        *_correction(event),
     ]
 
 
@@ -86,6 +87,20 @@ def _event_type(event: UserEvent) -> Iterator[Violation]:
         )
     elif event.event_type == EventType.SEARCH.word and not event.query:
         yield Violation("query", "is required for search", "REQUIRED")
+
+
+def _correction(event: UserEvent) -> Iterator[Violation]:
+    corrects = event.corrects_event_id
+    if event.event_type != EventType.REVERSAL.word:
+        if corrects:
+            yield Violation(
+                "corrects_event_id", "is for event_type reversal only; leave it out", "NOT_ALLOWED"
+            )
+    elif not corrects:
+        yield Violation("corrects_event_id", "is required for reversal: the event to take back", "REQUIRED")
+    elif not _EVENT_ID.fullmatch(corrects):
+        rule = f"must have 1 to {ID_CHARACTERS} visible ASCII characters without spaces"
+        yield Violation("corrects_event_id", rule, "INVALID_CHARACTERS")
 
 
 def _identifier(field: str, value: str, required: bool = False) -> Iterator[Violation]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import sqlalchemy as sa
 import structlog
@@ -69,8 +70,8 @@ async def _create(engine: AsyncEngine, namespace: str) -> None:
         await connection.execute(sa.text(f'CREATE SCHEMA IF NOT EXISTS "{schema_name(namespace)}"'))
         await connection.run_sync(metadata.create_all)
         # An archive that an earlier version made lacks the index that visits are looked up by.
-        await connection.run_sync(lambda sync: [each.create(sync, checkfirst=True) for each in events.indexes])
-        await connection.run_sync(_add_missing_columns, schema_name(namespace))
+        for index in events.indexes:
+            await connection.run_sync(partial(index.create, checkfirst=True))
 
 
 def _add_missing_columns(connection: sa.Connection, schema: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import NamedTuple
 
 from shared.domain.lru import LeastRecentlyUsed
@@ -42,6 +43,14 @@ class _Bucket:
     newest_ms: int
     quarantined_until_ms: int = 0
     counted: deque[CountedEvent] | None = field(default=None)
+
+
+class Verdict(Enum):
+    """On an event. NEAR: it may count, but the user is near the limit, so the event is to be remembered by `count`."""
+
+    REFUSED = 0
+    ALLOWED = 1
+    NEAR = 2
 
 
 class TokenBuckets:
@@ -99,18 +108,19 @@ class UserFloods:
         self._quarantine_ms = int(quarantine.minutes * 60_000)
         self._reverse_last = quarantine.reverse_last
 
-    def take(self, user_key: int, time_ms: int) -> bool:
+    def take(self, user_key: int, time_ms: int) -> Verdict:
         """Whether the user's event at `time_ms` may count. An event too many puts the user into quarantine."""
         bucket = self._buckets.filled(user_key, time_ms)
         if time_ms < bucket.quarantined_until_ms:
-            return False
+            return Verdict.REFUSED
         if bucket.tokens < 1.0:
             bucket.quarantined_until_ms = time_ms + self._quarantine_ms
-            return False
+            return Verdict.REFUSED
         bucket.tokens -= 1.0
-        if bucket.tokens >= self._reverse_last:
-            bucket.counted = None
-        return True
+        if bucket.tokens < self._reverse_last:
+            return Verdict.NEAR
+        bucket.counted = None
+        return Verdict.ALLOWED
 
     def peek(self, user_key: int, time_ms: int) -> bool:
         """Whether `take` would say yes; changes nothing."""
@@ -119,9 +129,9 @@ class UserFloods:
         return not quarantined and self._buckets.peek(user_key, time_ms)
 
     def count(self, user_key: int, event: CountedEvent) -> None:
-        """Remember an event that took a token, when the user is near the limit."""
+        """Remember an event of a user near the limit."""
         bucket = self._buckets.known(user_key)
-        if bucket is None or bucket.tokens >= self._reverse_last:
+        if bucket is None:
             return
         if bucket.counted is None:
             bucket.counted = deque(maxlen=self._reverse_last)

@@ -46,7 +46,7 @@ class DomainPreset:
     name: str
     placements: tuple[str, ...]
     meanings: Mapping[EventType, EventMeaning]
-    cleaning: CleaningSteps = CleaningSteps()
+    cleaning: CleaningSteps = field(default_factory=CleaningSteps)
     weight: np.ndarray = field(init=False, repr=False, compare=False)
     half_life_ms: np.ndarray = field(init=False, repr=False, compare=False)
     in_history: np.ndarray = field(init=False, repr=False, compare=False)

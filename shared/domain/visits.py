@@ -17,8 +17,9 @@ from shared.domain.lru import LeastRecentlyUsed
 class Visit:
     """The newest visit of a user.
 
-    newest_ms: latest event time in it, milliseconds since 1970. told: whether its sender gave that time. click, click_ms:
-    the newest event that may turn out to be accidental, as the caller keeps it, and its event time; None for none.
+    newest_ms: latest event time in it, milliseconds since 1970. told: whether its sender gave that time. click,
+    click_ms: the newest event that may turn out to be accidental, as the caller keeps it, and its event time; None for
+    no such event.
     """
 
     session_id: str

@@ -22,18 +22,24 @@ def found(event: UserEvent) -> list[tuple[str, str]]:
     return [(each.field, each.reason) for each in event_violations(event, BOUNDS, NOW.timestamp())]
 
 
+def of_type(word: str, **fields) -> UserEvent:
+    """An event that has what its type requires."""
+    corrects = "e1" if word == "reversal" else ""
+    return message(word, query="shoes", corrects_event_id=corrects, **fields)
+
+
 def with_items(*items: EventItem) -> UserEvent:
     return UserEvent(event_type="click", user_id="u1", items=items)
 
 
 @pytest.mark.parametrize("word", EVENT_TYPE_BY_WORD)
 def test_every_type_of_the_vocabulary_is_accepted(word):
-    assert found(message(word, query="shoes")) == []
+    assert found(of_type(word)) == []
 
 
 @pytest.mark.parametrize("event_type", sorted(ITEMLESS_EVENT_TYPES))
 def test_some_types_need_no_items(event_type):
-    assert found(message(event_type.word, items=(), query="shoes")) == []
+    assert found(of_type(event_type.word, items=())) == []
 
 
 def test_what_a_sender_may_leave_out_is_no_fault():
@@ -61,6 +67,9 @@ def test_what_a_sender_may_leave_out_is_no_fault():
         (message(query="q" * 1025), "query", "OUT_OF_RANGE"),
         (message("search", items=()), "query", "REQUIRED"),
         (message(items=()), "items", "REQUIRED"),
+        (message("reversal"), "corrects_event_id", "REQUIRED"),
+        (message("reversal", corrects_event_id="e" * 129), "corrects_event_id", "INVALID_CHARACTERS"),
+        (message("refund", corrects_event_id="e1"), "corrects_event_id", "NOT_ALLOWED"),
         (message(items=["i"] * 101), "items", "OUT_OF_RANGE"),
     ],
 )

@@ -1,0 +1,1 @@
+"""Cleaning at ingestion: one file per step, put together in `cleaner`."""
