@@ -69,6 +69,7 @@ async def _create(engine: AsyncEngine, namespace: str) -> None:
         await connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext('freshet tables'))"))
         await connection.execute(sa.text(f'CREATE SCHEMA IF NOT EXISTS "{schema_name(namespace)}"'))
         await connection.run_sync(metadata.create_all)
+        await connection.run_sync(_add_missing_columns, schema_name(namespace))
         # An archive that an earlier version made lacks the index that visits are looked up by.
         for index in events.indexes:
             await connection.run_sync(partial(index.create, checkfirst=True))

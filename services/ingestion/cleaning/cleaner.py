@@ -123,11 +123,11 @@ class Cleaner:
         if self._visiting:
             self._visiting.restore(newest)
 
-    def foresee(self, draft: Draft, source: str, now_ms: int) -> list[Violation]:
+    def foresee(self, draft: Draft, source: str, now_ms: int) -> Sequence[Violation]:
         """Why `clean` would refuse an event; changes nothing."""
         if is_reversal(draft.event):
             return original_violations(draft.event, draft.original)
-        return self._floods.foreseen(draft, source, now_ms) if self._floods else []
+        return self._floods.foreseen(draft, source, now_ms) if self._floods else ()
 
     def clean(self, drafts: Sequence[Draft], batch: Batch) -> None:
         """Give each draft an entry, violations or a failure, in order."""

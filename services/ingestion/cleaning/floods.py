@@ -40,11 +40,11 @@ class Floods:
         draft.near_flood = verdict is Verdict.NEAR
         return (_USER_FLOOD,) if verdict is Verdict.REFUSED else ()
 
-    def foreseen(self, draft: Draft, source: str, now_ms: int) -> list[Violation]:
+    def foreseen(self, draft: Draft, source: str, now_ms: int) -> Sequence[Violation]:
         """What `refusal` would say; changes nothing."""
         if source and self._sources is not None and not self._sources.peek(source, now_ms):
-            return [_SOURCE_FLOOD]
-        return [] if self._users.peek(draft.user_key, draft.time_ms) else [_USER_FLOOD]
+            return (_SOURCE_FLOOD,)
+        return () if self._users.peek(draft.user_key, draft.time_ms) else (_USER_FLOOD,)
 
     def count(self, entry: Entry) -> None:
         """Remember an event that was let through near the limit."""
