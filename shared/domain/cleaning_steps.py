@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
@@ -155,8 +156,14 @@ def _value(name: str, value: Any, default: Any) -> Any:
     if isinstance(default, str):
         return _checked(name, value, (str,), "a text")
     if isinstance(default, float):
-        return float(_checked(name, value, (int, float), "a number"))
+        return _finite(name, float(_checked(name, value, (int, float), "a number")))
     return _checked(name, value, (int,), "a whole number")
+
+
+def _finite(name: str, value: float) -> float:
+    if not math.isfinite(value):
+        raise StepError(f"{name} must be finite, not {value}")
+    return value
 
 
 def _checked(name: str, value: Any, kinds: tuple[type, ...], meaning: str) -> Any:

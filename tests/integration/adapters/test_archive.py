@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from google.protobuf.message import DecodeError
 
 from freshet.catalog.v1.item_pb2 import Item
-from freshet.event.v1.event_pb2 import EventItem
+from freshet.event.v1.event_pb2 import EventItem, UserEvent
 from shared.adapters.archive import Archive, ArchiveBatch
+from shared.adapters.database import ensure_tables, schema_name
 from shared.adapters.erasure_store import ErasureStore
 from shared.adapters.event_codec import time_ms
 from shared.adapters.keys import item_key, user_key
@@ -44,6 +45,34 @@ async def test_what_was_written_is_found_by_id(archive):
     await archive.write(batch(message(event_id="a"), message(event_id="b"), position=9))
     assert await archive.positions_of(["a", "b", "c"]) == {"a": 1, "b": 2}
     assert (await archive.position(), await archive.count_after(1)) == (9, 1)
+
+
+async def test_the_newest_event_of_each_user_is_found_and_reversals_are_passed_over(archive):
+    old, new = message(event_id="a"), message(event_id="b")
+    reversal = message("reversal", event_id="c", corrects_event_id="b")
+    await archive.write(batch(old, new, reversal, message(event_id="d", user_id="u2")))
+    found = await archive.newest_payloads([user_key("u1"), user_key("u2"), user_key("u3")])
+    assert {key: UserEvent.FromString(each).event_id for key, each in found.items()} == {
+        user_key("u1"): "b",
+        user_key("u2"): "d",
+    }
+
+
+async def test_events_are_found_by_id_with_the_position_that_the_archive_has_reached(archive):
+    await archive.write(batch(message(event_id="a"), message(event_id="b"), position=9))
+    position, payloads = await archive.find(["b", "c"])
+    assert (position, list(payloads)) == (9, ["b"])
+    assert UserEvent.FromString(payloads["b"]).event_id == "b"
+
+
+async def test_an_archive_of_an_earlier_version_gets_the_index(archive, space):
+    schema = schema_name(space.name)
+    async with space.engine.begin() as connection:
+        await connection.execute(sa.text(f"DROP INDEX {schema}.event_of_user"))
+    await ensure_tables(space.engine, space.name)
+    async with space.engine.connect() as connection:
+        indexes = await connection.run_sync(lambda sync: sa.inspect(sync).get_indexes("event", schema))
+    assert ["user_key", "position"] in [each["column_names"] for each in indexes]
 
 
 async def test_an_event_that_comes_again_stays_at_its_first_position(archive):

@@ -1,0 +1,165 @@
+"""The way of an event into the log: what is looked up, and what becomes of reversals that the log did not take."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from freshet.event.v1.event_pb2 import UserEvent
+from services.ingestion.cleaning.cleaner import Cleaner
+from services.ingestion.cleaning.reversals import reversal_id
+from services.ingestion.event_writer import EventWriter, Written
+from services.ingestion.intake import Intake, Rejected
+from shared.adapters.keys import user_key
+from shared.adapters.log_writer import LogOverloadedError, LogUnavailableError
+from shared.adapters.streams import Names
+from tests.conditions import eventually
+from tests.unit.ingestion import test_event_writer as stand_ins
+from tests.unit.ingestion.cleaning.conftest import BOUNDS, steps
+from tests.unit.ingestion.cleaning.moments import at
+
+AWAY = LogUnavailableError("away")
+
+
+@dataclass
+class Archive(stand_ins.Archive):
+    """Also knows users' newest events."""
+
+    newest: dict[int, bytes] = field(default_factory=dict)
+    users_asked: list[set[int]] = field(default_factory=list)
+
+    async def newest_payloads(self, user_keys: Sequence[int]) -> dict[int, bytes]:
+        self.users_asked.append(set(user_keys))
+        if self.away:
+            raise OSError("connection refused")
+        return {each: self.newest[each] for each in user_keys if each in self.newest}
+
+
+@dataclass
+class Originals:
+    """Finds what it is told to; the rest cannot be told."""
+
+    events: dict[str, UserEvent | None] = field(default_factory=dict)
+
+    async def find(self, event_ids: Sequence[str]) -> dict[str, UserEvent | LogUnavailableError | None]:
+        return {each: self.events.get(each, AWAY) for each in event_ids}
+
+
+@pytest.fixture
+def log() -> stand_ins.Log:
+    return stand_ins.Log()
+
+
+@pytest.fixture
+def archive() -> Archive:
+    return Archive()
+
+
+@pytest.fixture
+def originals() -> Originals:
+    return Originals()
+
+
+@pytest.fixture
+def intake(log, archive, originals) -> Intake:
+    floods = {"burst": 10, "refill_per_second": 0}
+    declared = steps("normalise", "fill-session", "drop-accidental-clicks", refuse_floods=floods)
+    writer = EventWriter(log, archive, Names("test"), partitions=16)
+    return Intake(writer, archive, Cleaner(declared, BOUNDS, 1_000), originals)
+
+
+def written(log: stand_ins.Log) -> list[str]:
+    """Event ids of the log, in order."""
+    return [record.message_id for record in log.records]
+
+
+async def test_a_reversal_is_written_with_its_cause_and_has_no_outcome_of_its_own(intake, log):
+    outcomes = await intake.take([at(0, event_id="a", items=["a"]), at(0.3, event_id="b", items=["b"])])
+    assert [each.position for each in outcomes] == [1, 2]
+    assert written(log) == ["a", "b", reversal_id("a")]
+
+
+@pytest.mark.parametrize("failure", [AWAY, LogOverloadedError("full")])
+async def test_a_reversal_that_the_log_did_not_take_goes_along_with_the_next_write(intake, log, failure):
+    await intake.take([at(0, event_id="a", items=["a"])])
+    log.failure = failure
+    await asyncio.gather(intake.take([at(0.3, items=["b"])]), return_exceptions=True)
+    log.failure = None
+    await intake.take([at(90, event_id="c", user_id="other")])
+    await intake.take([at(91, event_id="d", user_id="other")])
+    assert written(log) == ["a", "c", reversal_id("a"), "d"]
+
+
+async def test_a_call_that_is_broken_off_leaves_its_reversal_owed(intake, log):
+    await intake.take([at(0, event_id="a", items=["a"])])
+    log.answers.clear()
+    log.waiting = False
+    call = asyncio.create_task(intake.take([at(0.3, event_id="b", items=["b"])]))
+    await eventually(lambda: log.waiting)
+    call.cancel()
+    await asyncio.wait([call])
+    log.answers.set()
+    await intake.take([at(90, event_id="c", user_id="other")])
+    assert written(log) == ["a", "c", reversal_id("a")]
+
+
+async def test_events_sent_again_while_the_log_is_away_are_no_flood(intake, log):
+    log.failure = AWAY
+    for _ in range(5):
+        outcomes = await intake.take([at(0, event_id=f"e{number}") for number in range(8)])
+        assert outcomes == [AWAY] * 8
+
+
+async def test_after_a_failed_write_the_archive_says_where_the_user_stands(intake, log, archive):
+    stored = at(0, session_id="theirs", event_id="stored")
+    archive.newest[user_key("u1")] = stored.SerializeToString()
+    log.failure = AWAY
+    await intake.take([at(10)])
+    await intake.take([at(10)])
+    assert archive.users_asked == [{user_key("u1")}] * 2
+
+
+async def test_newest_events_are_asked_for_once_in_a_batch_and_only_of_users_missed(intake, archive):
+    await intake.take([at(0, user_id=each) for each in ("u1", "u2", "u1")])
+    await intake.take([at(1, user_id=each) for each in ("u1", "u3")])
+    assert archive.users_asked == [{user_key("u1"), user_key("u2")}, {user_key("u3")}]
+
+
+async def test_while_the_archive_is_away_a_visit_begins(intake, archive, log):
+    archive.away = True
+    outcome = (await intake.take([at(0)]))[0]
+    assert isinstance(outcome, Written)
+    assert UserEvent.FromString(log.records[0].payload).session_id.startswith("visit-")
+
+
+async def test_a_reversal_that_cannot_be_decided_now_is_to_be_sent_again(intake, log):
+    outcomes = await intake.take([at(0, "reversal", items=(), corrects_event_id="x"), at(0, event_id="a")])
+    assert isinstance(outcomes[0], LogUnavailableError) and written(log) == ["a"]
+
+
+async def test_a_reversal_of_nothing_is_refused(intake, originals):
+    originals.events["x"] = None
+    outcome = (await intake.take([at(0, "reversal", items=(), corrects_event_id="x")]))[0]
+    assert isinstance(outcome, Rejected)
+    assert (outcome.violations[0].field, outcome.violations[0].reason) == ("corrects_event_id", "NOT_FOUND")
+
+
+async def test_a_check_changes_neither_the_event_nor_what_is_known(intake, archive):
+    event = at(0, " Click", event_id="a")
+    before = event.SerializeToString()
+    assert not await intake.check(event)
+    assert event.SerializeToString() == before and archive.users_asked == []
+
+
+async def test_a_check_tells_of_floods(intake):
+    await intake.take([at(0) for _ in range(11)])
+    assert [each.reason for each in await intake.check(at(0))] == ["FLOOD"]
+    assert not await intake.check(at(0, user_id="other"))
+
+
+async def test_a_check_that_cannot_be_made_now_says_so(intake):
+    with pytest.raises(LogUnavailableError):
+        await intake.check(at(0, "reversal", items=(), corrects_event_id="x"))
