@@ -15,7 +15,6 @@ from services.ingestion.cleaning.cleaner import Batch, Cleaner
 from services.ingestion.cleaning.draft import Draft
 from services.ingestion.cleaning.originals import Originals
 from services.ingestion.cleaning.receipt import Receipt
-from services.ingestion.cleaning.reversals import is_reversal
 from services.ingestion.event_writer import EVENTS_WRITTEN, Entry, EventWriter, Written
 from shared.adapters.archive import Archive
 from shared.adapters.log_writer import LogUnavailableError
@@ -79,26 +78,32 @@ class Intake:
         self.cleaner.clean(drafts, batch)
         return await self._write(drafts, batch)
 
+    def forget(self, user_key: int) -> None:
+        """Keep nothing of a user in memory, nor a reversal that is owed. user_key: `user_key` of the user."""
+        self.cleaner.forget(user_key)
+        kept = [entry for entry in self._owed if entry.user_key != user_key]
+        self._owed = deque(kept, OWED_REVERSALS)
+
     async def _look_up(self, drafts: Sequence[Draft]) -> None:
         """All that cleaning asks others for: ids seen before, newest events of users, events that are taken back."""
-        await asyncio.gather(
-            self.writer.recall([draft.event.event_id for draft in drafts]), self._look_up_visits(drafts)
-        )
+        ids = self.writer.recall([draft.event_id for draft in drafts])
+        if missed := self.cleaner.missed_users(drafts):
+            await asyncio.gather(ids, self._look_up_visits(missed))
+        else:
+            await ids
         await self._look_up_originals(drafts)
 
-    async def _look_up_visits(self, drafts: Sequence[Draft]) -> None:
-        """While PostgreSQL is away, users who are not remembered begin a visit."""
-        if not (missed := self.cleaner.missed_users(drafts)):
-            return
+    async def _look_up_visits(self, missed: Sequence[int]) -> None:
+        """Visits of users by their keys. While PostgreSQL is away, users who are not remembered begin a visit."""
         newest = await self.writer.questions.ask(lambda: self.archive.newest_payloads(missed))
         self.cleaner.restore(newest or {})
 
     async def _look_up_originals(self, drafts: Sequence[Draft]) -> None:
         """The originals of reversals, except of those that come with this very batch."""
-        reversals = [draft for draft in drafts if is_reversal(draft.event)]
+        reversals = [draft for draft in drafts if draft.is_reversal]
         if not reversals:
             return
-        coming = {draft.event.event_id for draft in drafts if not self.writer.knows(draft.event.event_id)}
+        coming = {draft.event_id for draft in drafts if not self.writer.knows(draft.event_id)}
         wanted = {draft.event.corrects_event_id for draft in reversals} - coming
         found = await self.originals.find(sorted(wanted))
         for draft in reversals:

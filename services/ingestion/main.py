@@ -51,7 +51,7 @@ async def main(settings: IngestionSettings) -> None:
 
         def forget(receipt: ErasureReceipt) -> None:
             writer.forget(receipt.first_position, receipt.position)
-            cleaner.forget(receipt.user_key)
+            intake.forget(receipt.user_key)
 
         erasures = Erasures(forget)
         finder = TraceFinder(nats, names, settings.partitions)

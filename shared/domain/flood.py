@@ -84,6 +84,12 @@ class TokenBuckets:
             bucket.newest_ms = time_ms
         return bucket
 
+    def give_back(self, key: object) -> None:
+        """Put one token back."""
+        bucket = self._buckets.peek(key)
+        if bucket is not None:
+            bucket.tokens += 1.0
+
     def known(self, key: object) -> _Bucket | None:
         """The key's bucket as it stands; None for a key not seen of late."""
         return self._buckets.peek(key)
@@ -147,11 +153,9 @@ class UserFloods:
 
     def give_back(self, user_key: int, event_id: str) -> None:
         """The token of an event that did not enter the log after all."""
+        self._buckets.give_back(user_key)
         bucket = self._buckets.known(user_key)
-        if bucket is None:
-            return
-        bucket.tokens += 1.0
-        if bucket.counted:
+        if bucket is not None and bucket.counted:
             kept = [each for each in bucket.counted if each.event_id != event_id]
             bucket.counted = deque(kept, self._reverse_last)
 

@@ -19,7 +19,7 @@ class Visit:
 
     newest_ms: latest event time in it, milliseconds since 1970. told: whether its sender gave that time. click,
     click_ms: the newest event that may turn out to be accidental, as the caller keeps it, and its event time; None for
-    no such event.
+    no such event. mark: whatever the caller keeps with the visit, empty at its start.
     """
 
     session_id: str
@@ -27,6 +27,7 @@ class Visit:
     told: bool
     click: bytes | None = None
     click_ms: int = 0
+    mark: bytes = b""
 
 
 class Arrival(NamedTuple):

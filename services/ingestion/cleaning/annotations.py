@@ -32,17 +32,17 @@ def encoded(step: str, field: str) -> bytes:
 
 
 class Tally:
-    """Effects of one batch, counted in one go at its end."""
+    """Effects of one batch, by step and effect, counted in one go at its end."""
 
     def __init__(self) -> None:
-        self._counts: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self.counts: defaultdict[tuple[str, str], int] = defaultdict(int)
 
     def add(self, step: str, effect: str) -> None:
         """One more effect of a step."""
-        self._counts[step, effect] += 1
+        self.counts[step, effect] += 1
 
     def count(self) -> None:
         """Add all to the metric."""
-        for (step, effect), number in self._counts.items():
+        for (step, effect), number in self.counts.items():
             CLEANED.labels(step, effect).inc(number)
-        self._counts.clear()
+        self.counts.clear()

@@ -43,6 +43,7 @@ from shared.domain.cleaning_steps import (
 )
 from shared.domain.violation import Violation
 
+_DEFAULTS_FILLED = (FillDefaults.word, FILLED)
 _OUTPUT_ONLY = (
     "ingest_time", "cleaning", "corrected_event_type", "corrected_event_time", "previous_dwell_seconds",
 )  # fmt: skip
@@ -81,7 +82,7 @@ class Cleaner:
         for name in _OUTPUT_ONLY:
             event.ClearField(name)
         has_time = event.HasField("event_time")
-        draft = Draft(event, told=has_time)
+        draft = Draft(event, has_time)
         if not is_plain(event) or (has_time and not self._time_is_plain(event, receipt)):
             self._draft_slowly(draft, receipt, tally)
         if not draft.violations:
@@ -103,14 +104,16 @@ class Cleaner:
             tally.add(ClampClockSkew.word, CHANGED)
         draft.violations = event_violations(event, self._bounds, receipt.seconds)
         if not draft.violations and is_reversal(event):
+            draft.is_reversal = True
             take_reversal_id(event)
 
     def _receive(self, draft: Draft, receipt: Receipt, has_time: bool) -> None:
         """An id and an event time where the sender gave none; always the ingest time."""
         event = draft.event
-        draft.user_key = user_key(event.user_id)
-        if lacked_id := not event.event_id:
-            event.event_id = self._ids.next().decode()
+        event_id, draft.user_key = event.event_id, user_key(event.user_id)
+        if lacked_id := not event_id:
+            event_id = event.event_id = self._ids.next().decode()
+        draft.event_id = event_id
         draft.time_ms = time_ms(event) if has_time else receipt.now_ms
         draft.tail = receipt.tail(not has_time, lacked_id)
 
@@ -125,7 +128,7 @@ class Cleaner:
 
     def foresee(self, draft: Draft, source: str, now_ms: int) -> Sequence[Violation]:
         """Why `clean` would refuse an event; changes nothing."""
-        if is_reversal(draft.event):
+        if draft.is_reversal:
             return original_violations(draft.event, draft.original)
         return self._floods.foreseen(draft, source, now_ms) if self._floods else ()
 
@@ -137,9 +140,9 @@ class Cleaner:
         batch.tally.count()
 
     def _clean(self, draft: Draft, source: str, batch: Batch) -> None:
-        event_id = draft.event.event_id
+        event_id = draft.event_id
         known = event_id in batch.entries or batch.knows(event_id)
-        if is_reversal(draft.event):
+        if draft.is_reversal:
             if self._complete(draft, known, batch):
                 draft.entry = _entry(draft)
         elif known:
@@ -187,7 +190,7 @@ class Cleaner:
             click = visiting.taken_back(visit, draft) if visit.click is not None else None
         if self._defaults is not None and (tail := self._defaults.tail(draft.event)):
             draft.tail += tail
-            batch.tally.add(FillDefaults.word, FILLED)
+            batch.tally.counts[_DEFAULTS_FILLED] += 1
         draft.entry = _entry(draft)
         if visiting is not None and visit is not None:
             visiting.remember(visit, draft)
@@ -205,7 +208,7 @@ class Cleaner:
         if not draft.new:
             return
         if self._floods is not None:
-            self._floods.give_back(draft.user_key, draft.event.event_id)
+            self._floods.give_back(draft)
         if self._visiting is not None:
             self._visiting.forget(draft.user_key)
 
@@ -219,5 +222,4 @@ class Cleaner:
 
 def _entry(draft: Draft) -> Entry:
     event = draft.event
-    payload = event.SerializeToString() + draft.tail
-    return Entry(event.event_id, event.event_type, draft.user_key, payload)
+    return Entry(draft.event_id, event.event_type, draft.user_key, event.SerializeToString() + draft.tail)

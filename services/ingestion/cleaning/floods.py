@@ -34,8 +34,10 @@ class Floods:
     def refusal(self, draft: Draft, source: str, now_ms: int) -> Sequence[Violation]:
         """Why an event may not count; nothing when it may, and then it has taken its tokens. source: empty for none.
         now_ms: time of receipt, milliseconds since 1970."""
-        if source and self._sources is not None and not self._sources.take(source, now_ms):
-            return (_SOURCE_FLOOD,)
+        if source and self._sources is not None:
+            if not self._sources.take(source, now_ms):
+                return (_SOURCE_FLOOD,)
+            draft.source = source
         verdict = self._users.take(draft.user_key, draft.time_ms)
         draft.near_flood = verdict is Verdict.NEAR
         return (_USER_FLOOD,) if verdict is Verdict.REFUSED else ()
@@ -54,9 +56,11 @@ class Floods:
         """Events of a refused user that are to be taken back; each once."""
         return self._users.hand_out(user_key)
 
-    def give_back(self, user_key: int, event_id: str) -> None:
-        """The token of an event that did not enter the log after all."""
-        self._users.give_back(user_key, event_id)
+    def give_back(self, draft: Draft) -> None:
+        """The tokens of an event that did not enter the log after all."""
+        self._users.give_back(draft.user_key, draft.event_id)
+        if draft.source and self._sources is not None:
+            self._sources.give_back(draft.source)
 
     def forget(self, user_key: int) -> None:
         """Know nothing of a user any more."""

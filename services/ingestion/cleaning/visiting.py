@@ -13,10 +13,10 @@ from shared.adapters.event_codec import time_ms
 from shared.domain.cleaning_steps import CleaningSteps, DropAccidentalClicks, FillDwell, FillSession
 from shared.domain.visits import Visit, VisitTracker, derived_session_id
 
-_SESSION_TAG = b"\x22"  # field 4, a text
 _SESSION_NOTE = encoded(FillSession.word, "session_id")
 _DWELL = struct.Struct("<2sf")
 _DWELL_TAG = b"\x8d\x01"  # field 17, a float
+_SESSION_FILLED, _DWELL_FILLED = (FillSession.word, FILLED), (FillDwell.word, FILLED)
 _DWELL_NOTE = encoded(FillDwell.word, "previous_dwell_seconds")
 
 
@@ -51,12 +51,12 @@ class Visiting:
         session_id = draft.event.session_id
         visit, dwell_ms = self._visits.enter(draft.user_key, session_id, draft.time_ms, draft.told)
         if not session_id and self._fills_session:
-            text = visit.session_id.encode()
-            draft.tail += _SESSION_TAG + _length(text) + text + _SESSION_NOTE
-            tally.add(FillSession.word, FILLED)
+            visit.mark = visit.mark or _session_tail(visit.session_id)
+            draft.tail += visit.mark
+            tally.counts[_SESSION_FILLED] += 1
         if dwell_ms is not None and self._fills_dwell:
             draft.tail += _DWELL.pack(_DWELL_TAG, dwell_ms / 1000.0) + _DWELL_NOTE
-            tally.add(FillDwell.word, FILLED)
+            tally.counts[_DWELL_FILLED] += 1
         return visit
 
     def taken_back(self, visit: Visit, draft: Draft) -> UserEvent | None:
@@ -73,10 +73,9 @@ class Visiting:
         self._visits.forget(user_key)
 
 
-def _length(text: bytes) -> bytes:
-    """A length as protobuf writes it."""
-    size = len(text)
-    return bytes((size,)) if size < 128 else bytes((size & 127 | 128, size >> 7))
+def _session_tail(session_id: str) -> bytes:
+    """The session and the note of it; made once per visit."""
+    return UserEvent(session_id=session_id).SerializeToString() + _SESSION_NOTE
 
 
 def _time_is_the_senders(event: UserEvent) -> bool:
