@@ -34,7 +34,7 @@ async def main(settings: FeatureSettings) -> None:
         engine = await stack.enter_async_context(
             database_engine(settings.database_url, settings.namespace, "feature")
         )
-        await ensure_streams(nats, names, settings.duplicate_window_seconds)
+        await ensure_streams(nats, names, settings.duplicate_window_seconds, settings.retention)
         projection = Projection(states, StateStore(engine, fold), settings.checkpoint_seconds)
         catalogue = Catalogue()
         subjects = _subjects(settings, names)

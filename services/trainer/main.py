@@ -32,7 +32,7 @@ async def main(settings: TrainerSettings) -> None:
         engine = await stack.enter_async_context(
             database_engine(settings.database_url, settings.namespace, "trainer")
         )
-        await ensure_streams(nats, names, settings.duplicate_window_seconds)
+        await ensure_streams(nats, names, settings.duplicate_window_seconds, settings.retention)
         archive, registry = Archive(engine), Registry(engine)
         store = bundle_store(settings.bundle_store, nats, names)
         publisher = Publisher(nats, names, registry, store)

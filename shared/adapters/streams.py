@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from nats.aio.client import Client
 
+from shared.domain.retention import Limit, Retention
+
 SECOND_NS = 1_000_000_000
 
 
@@ -50,14 +52,25 @@ class Names:
         """Where the versions of one user lie in the log; the newest one counts."""
         return self.subject(f"users.v1.{user_key:016x}")
 
+    @property
+    def dead_letters(self) -> str:
+        """Where refused messages lie in REJECTED."""
+        return self.subject("rejected.v1.events")
+
+    def redrive_subject(self, dead_letter_id: str) -> str:
+        """Where the tries to send a dead letter again lie in REJECTED."""
+        return self.subject(f"rejected.v1.redrives.{dead_letter_id}")
+
     def erasure_subject(self, partition: int) -> str:
         """Where the erasures of a partition's users lie in the log."""
         return self.subject(f"erasures.v1.{partition}")
 
 
-async def ensure_streams(connection: Client, names: Names, duplicate_window_seconds: float) -> None:
+async def ensure_streams(
+    connection: Client, names: Names, duplicate_window_seconds: float, retention: Retention | None = None
+) -> None:
     """Create the streams that are missing; raise StreamError when one is there with settings that do not fit."""
-    window_ns = int(duplicate_window_seconds * SECOND_NS)
+    window_ns, kept = int(duplicate_window_seconds * SECOND_NS), retention or Retention()
     log = [names.subject(f"{kind}.v1.*") for kind in ("items", "users", "erasures")]
     log.append(names.subject("events.v1.*.*"))
     await _ensure(connection, names.events, log, {"allow_atomic": True, "duplicate_window": window_ns})
@@ -67,11 +80,19 @@ async def ensure_streams(connection: Client, names: Names, duplicate_window_seco
         [names.door],
         {"retention": "workqueue", "duplicate_window": window_ns},
     )
-    await _ensure(connection, names.stream("REJECTED"), [names.subject("rejected.v1.>")], {})
+    rejected = {"allow_atomic": True, **_limits(kept.rejected)}
+    await _ensure(connection, names.stream("REJECTED"), [names.subject("rejected.v1.>")], rejected)
     await _ensure(connection, names.stream("MODELS"), [names.subject("models.v1.>")], {})
-    await _ensure(
-        connection, names.stream("EXPOSURES"), [names.subject("exposures.v1.*")], {"allow_atomic": True}
-    )
+    exposures = {"allow_atomic": True, **_limits(kept.exposures)}
+    await _ensure(connection, names.stream("EXPOSURES"), [names.subject("exposures.v1.*")], exposures)
+
+
+def _limits(limit: Limit) -> dict[str, object]:
+    return {
+        "max_bytes": limit.max_bytes or -1,
+        "max_age": int(limit.max_age_seconds * SECOND_NS),
+        "discard": "old",
+    }
 
 
 async def _ensure(connection: Client, stream: str, subjects: list[str], settings: dict[str, object]) -> None:
