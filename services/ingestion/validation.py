@@ -88,7 +88,9 @@ def user_violations(user: User) -> list[Violation]:
         rule = f"must be a BCP 47 tag such as pt-BR, at most {LANGUAGE_CHARACTERS} characters"
         found.append(Violation("language", rule, "MALFORMED"))
     if user.country and not _COUNTRY.fullmatch(user.country):
-        found.append(Violation("country", "must be an ISO 3166-1 code of two letters such as DE", "MALFORMED"))
+        found.append(
+            Violation("country", "must be an ISO 3166-1 code of two letters such as DE", "MALFORMED")
+        )
     return found
 
 

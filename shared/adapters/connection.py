@@ -44,7 +44,7 @@ async def nats_connection(url: str, name: str) -> AsyncIterator[Client]:
         url,
         name=name,
         max_reconnect_attempts=-1,
-        reconnect_time_wait=0.25,
+        reconnect_time_wait=0.25,  # type: ignore[arg-type]
         ping_interval=5,
         max_outstanding_pings=2,
         allow_reconnect=True,

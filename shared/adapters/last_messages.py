@@ -24,9 +24,7 @@ class StoredMessage(NamedTuple):
     payload: bytes
 
 
-async def last_messages(
-    connection: Client, stream: str, subjects: Sequence[str]
-) -> dict[str, StoredMessage]:
+async def last_messages(connection: Client, stream: str, subjects: Sequence[str]) -> dict[str, StoredMessage]:
     """The newest message of each subject that has one, by subject; at most 1,000 subjects.
 
     Raises StreamError, TimeoutError, or what nats-py raises while NATS is away.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 DAY_SECONDS = 86_400.0
@@ -16,8 +15,7 @@ class Limit(NamedTuple):
     max_age_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Retention:
+class Retention(NamedTuple):
     """Limits of the streams that would grow for ever. The log itself has none: it is the truth.
 
     NATS sets `max_bytes` of disk space aside when it makes the stream.

@@ -42,7 +42,9 @@ class ServiceSettings(BaseSettings):
         Retention().rejected.max_age_seconds, ge=0, description="how long dead letters are kept, 0: for ever"
     )
     exposures_max_bytes: int = Field(
-        Retention().exposures.max_bytes, ge=0, description="bytes of exposures kept, 0: no limit; the oldest go"
+        Retention().exposures.max_bytes,
+        ge=0,
+        description="bytes of exposures kept, 0: no limit; the oldest go",
     )
     exposures_max_age_seconds: float = Field(
         Retention().exposures.max_age_seconds, ge=0, description="how long exposures are kept, 0: for ever"
