@@ -16,6 +16,8 @@ COMMANDS = {
     "train": "Train a model and show what was decided about it.",
     "recommend": "Show what is recommended to a user.",
     "evaluate": "Judge recommendations against a data set.",
+    "items": "Change the catalogue.",
+    "dead-letters": "List refused messages and send them again.",
 }
 
 
@@ -31,7 +33,8 @@ class Commands(click.Group):
         if name not in COMMANDS:
             return None
         try:
-            command: click.Command = getattr(importlib.import_module(f"services.console.{name}"), name)
+            module = name.replace("-", "_")
+            command: click.Command = getattr(importlib.import_module(f"services.console.{module}"), module)
         except ModuleNotFoundError as error:
             raise CommandFailed(
                 f"`freshet {name}` needs the package {error.name}: pip install 'freshet[local]'"

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import click
+import structlog
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -37,6 +38,7 @@ def main(messages: int, seed: int, as_json: bool) -> None:
     Example:
       python -m tests.fuzz --messages 4000 --seed 7
     """
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     with tempfile.TemporaryDirectory(prefix="freshet-fuzz-") as directory, _progress() as progress:
         task = progress.add_task("fuzzing", total=messages)
         plan = Plan(messages, seed, Path(directory))
