@@ -23,7 +23,6 @@ from shared.adapters.log_writer import Appended, LogUnavailableError, LogWriter,
 from shared.adapters.streams import Names, StreamError, api
 
 PAYLOAD_BYTES = 64 * 1024
-HEADERS_BYTES = 64 * 1024
 SCAN_LETTERS = 256
 """Read with one request while listing."""
 MAX_SCANNED = 20_000

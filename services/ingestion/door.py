@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import nats.errors
 import structlog
@@ -22,7 +22,7 @@ from prometheus_client import Counter
 from freshet.event.v1.event_pb2 import UserEvent
 from freshet.ingestion.v1.ingestion_pb2 import DeadLetter
 from services.ingestion.answers import violation_messages
-from services.ingestion.dead_letters import HEADERS_BYTES, PAYLOAD_BYTES, DeadLetters
+from services.ingestion.dead_letters import PAYLOAD_BYTES, DeadLetters
 from services.ingestion.decoding import (
     MalformedEventError,
     clear_what_is_not_the_senders,
@@ -152,25 +152,12 @@ async def _keep(message: Msg) -> None:
 
 
 def _dead_letter(message: Msg, violations: Sequence[Violation]) -> DeadLetter:
-    headers, all_headers = _headers(message.headers or {})
     letter = DeadLetter(
         payload=message.data[:PAYLOAD_BYTES],
-        headers=headers,
+        headers=message.headers or {},
         subject=message.subject,
         violations=violation_messages(violations),
-        truncated=len(message.data) > PAYLOAD_BYTES or not all_headers,
+        truncated=len(message.data) > PAYLOAD_BYTES,
     )
     letter.refuse_time.FromNanoseconds(time.time_ns())
     return letter
-
-
-def _headers(headers: Mapping[str, str]) -> tuple[dict[str, str], bool]:
-    """As many headers as a letter has room for, and whether that is all."""
-    kept: dict[str, str] = {}
-    room = HEADERS_BYTES
-    for key, value in headers.items():
-        room -= len(key.encode()) + len(value.encode())
-        if room < 0:
-            return kept, False
-        kept[key] = value
-    return kept, True
