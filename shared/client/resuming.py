@@ -7,7 +7,7 @@ from collections import deque
 from freshet.event.v1.event_pb2 import UserEvent
 from freshet.ingestion.v1.ingestion_pb2 import StreamUserEventsRequest, StreamUserEventsResponse
 from shared.client.calls import WATCH_TIMEOUT_SECONDS, StreamCall
-from shared.client.errors import Cancelled, FreshetError, ResourceExhausted, Unavailable
+from shared.client.errors import Cancelled, FreshetError, Internal, ResourceExhausted, Unavailable
 from shared.client.events import with_event_id
 
 MAX_AHEAD = 4096
@@ -60,12 +60,18 @@ class Unanswered:
         """How long to wait before the stream is taken up again. Raises `error` if that is of no use (any more)."""
         now = time.monotonic()
         self._failing_since = self._failing_since or now
-        passing = isinstance(error, PASSING)
+        passing = isinstance(error, PASSING) or _lost_its_status(error)
         if not passing or now - self._failing_since >= self._wait_seconds:
             raise error
         pause = error.retry_delay_seconds or self._pause_seconds
         self._pause_seconds = min(2 * self._pause_seconds, LONGEST_PAUSE_SECONDS)
         return pause * random.uniform(0.8, 1.2)
+
+
+def _lost_its_status(error: FreshetError) -> bool:
+    """Whether grpc.aio hides the real status: it does so when the service ends a call while a write is under way.
+    The next try, which sends the same, tells."""
+    return isinstance(error, Internal) and "error from Core" in error.text
 
 
 def stream_call() -> StreamCall[StreamUserEventsResponse]:
