@@ -33,7 +33,9 @@ SERVICE_CONFIG = {
                 "backoffMultiplier": 2,
                 "retryableStatusCodes": ["UNAVAILABLE"],
             },
-        }
+        },
+        # A stream of events is taken up again by the SDK itself, which knows what has an outcome.
+        {"name": [{"service": "freshet.ingestion.v1.IngestionService", "method": "StreamUserEvents"}]},
     ]
 }
 
