@@ -29,7 +29,7 @@ class SturdyClient(Client):
         try:
             read = await super()._process_headers(headers)
         except Exception as error:
-            _log.warning("headers of a message cannot be read; they are left out", reason=repr(error))
+            _log.debug("headers of a message cannot be read; they are left out", reason=repr(error))
             return None
         if self._stored and read:
             read.pop("Status", None)
