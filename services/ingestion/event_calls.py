@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 import grpc
@@ -23,6 +24,7 @@ class EventCalls(ingestion_pb2_grpc.IngestionServiceServicer):
     """Translates between messages and the intake; decides nothing."""
 
     _intake: Intake
+    _draining: asyncio.Event
 
     @unary
     async def WriteUserEvent(
@@ -66,7 +68,7 @@ class EventCalls(ingestion_pb2_grpc.IngestionServiceServicer):
         requests: AsyncIterator[ingestion_pb2.StreamUserEventsRequest],
         context: grpc.aio.ServicerContext,
     ) -> AsyncIterator[ingestion_pb2.StreamUserEventsResponse]:
-        async for response in EventStream(self._intake).responses(requests):
+        async for response in EventStream(self._intake, self._draining).responses(requests):
             yield response
 
     async def _take(self, events: Sequence[UserEvent]) -> list[Outcome]:

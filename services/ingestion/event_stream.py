@@ -37,10 +37,11 @@ Requests = AsyncIterator[StreamUserEventsRequest | MalformedRequest]
 
 
 class EventStream:
-    """The life of one call."""
+    """The life of one call. draining: set when the service is about to go down."""
 
-    def __init__(self, intake: Intake) -> None:
+    def __init__(self, intake: Intake, draining: asyncio.Event) -> None:
         self._intake = intake
+        self._draining = draining
         self._arrived: deque[Entry] = deque()
         self._answers: deque[StreamUserEventsResponse] = deque()
         self._unanswered: deque[int] = deque()
@@ -54,16 +55,23 @@ class EventStream:
         Raises Refusal RESOURCE_EXHAUSTED or UNAVAILABLE, after all outcomes before it.
         """
         reader = asyncio.create_task(self._read(requests))
-        writer = asyncio.create_task(self._write())
+        tasks = [reader, asyncio.create_task(self._write()), asyncio.create_task(self._stop(reader))]
         try:
             async for response in self._in_order():
                 yield response
-            await writer
+            await tasks[1]
+            if self._draining.is_set():
+                raise unavailable("DRAINING", "the service is going down; send the rest again", 0.2)
             await reader
         finally:
-            reader.cancel()
-            writer.cancel()
-            await asyncio.gather(reader, writer, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _stop(self, reader: asyncio.Task[None]) -> None:
+        """When the service drains, read no more: what was read is still written and answered."""
+        await self._draining.wait()
+        reader.cancel()
 
     async def _read(self, requests: Requests) -> None:
         try:

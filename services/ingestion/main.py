@@ -53,6 +53,7 @@ async def main(settings: IngestionSettings) -> None:
             rpc_services=[_SERVICE.full_name],
             register=partial(register, service=_SERVICE, servicer=servicer),
             workers=[log.run, letter_log.run, door.run, archive_log],
+            notice=servicer.end_streams,
             drain=door.drain,
         )  # fmt: skip
         await serve(settings, service)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from services.ingestion.catalogue_calls import CatalogueCalls
 from services.ingestion.dead_letter_calls import DeadLetterCalls
 from services.ingestion.dead_letters import DeadLetters
@@ -17,7 +19,12 @@ class IngestionServicer(EventCalls, CatalogueCalls, DeadLetterCalls):
 
     def __init__(self, intake: Intake, items: ItemWriter, users: UserWriter, letters: DeadLetters) -> None:
         self._intake = intake
+        self._draining = asyncio.Event()
         self._items = items
         self._users = users
         self._letters = letters
         self._redriving = Redriving(intake, letters)
+
+    def end_streams(self) -> None:
+        """Have open streams end once what was read has its outcome; their senders go on elsewhere."""
+        self._draining.set()

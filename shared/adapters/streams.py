@@ -101,10 +101,12 @@ async def _ensure(connection: Client, stream: str, subjects: list[str], settings
     if "error" in answer and answer["error"].get("err_code") == _ALREADY_THERE:
         answer = await api(connection, f"STREAM.UPDATE.{stream}", config)
     if "error" in answer:
-        raise StreamError(f"stream {stream}: {answer['error']['description']}")
+        advice = "; lower its FRESHET_..._MAX_BYTES" if answer["error"].get("err_code") == _NO_ROOM else ""
+        raise StreamError(f"stream {stream}: {answer['error']['description']}{advice}")
 
 
 _ALREADY_THERE = 10058
+_NO_ROOM = 10047
 
 
 async def api(connection: Client, call: str, request: dict[str, object] | None = None) -> dict:

@@ -22,4 +22,4 @@ class Retention(NamedTuple):
     """
 
     rejected: Limit = Limit(256 * MIB, 30 * DAY_SECONDS)
-    exposures: Limit = Limit(4096 * MIB, 90 * DAY_SECONDS)
+    exposures: Limit = Limit(1024 * MIB, 90 * DAY_SECONDS)

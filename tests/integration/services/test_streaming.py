@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import grpc
@@ -146,6 +147,33 @@ async def test_a_broken_stream_is_taken_up_again_and_every_event_takes_effect_on
     got = [each.outcome.id async for each in running.client.stream_user_events(source())]
     assert got == [event.event_id for event in sent]
     assert sorted(await ids_in_log(running)) == sorted(got)
+
+
+async def test_a_service_that_is_told_to_stop_ends_its_streams_at_once(start):
+    running = await start("ingestion")
+    call = raw_stream(running)
+    await call.write(StreamUserEventsRequest(user_event=message(event_id="drained")))
+    await call.read()
+    started = time.monotonic()
+    await running.suite.stop("ingestion")
+    assert time.monotonic() - started < 5
+    assert await call.code() == grpc.StatusCode.UNAVAILABLE
+
+
+async def test_while_the_log_is_away_a_stream_waits_and_then_goes_on_in_order(start, brokers):
+    running = await start("ingestion")
+    sent = events(2000, "away")
+
+    async def source() -> AsyncIterator[UserEvent]:
+        for number, event in enumerate(sent):
+            if number == 1000:
+                await brokers.nats.sigkill()
+                await brokers.nats.start()
+            yield event
+
+    got = [each.outcome.id async for each in running.client.stream_user_events(source())]
+    assert got == [event.event_id for event in sent]
+    assert await ids_in_log(running) == got
 
 
 async def test_the_sync_client_streams_too(ingestion):

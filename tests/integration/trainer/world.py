@@ -80,7 +80,7 @@ class World:
             nats_connection(brokers.nats_url, "test") as nats,
             database_engine(brokers.database_url, namespace, "test") as engine,
         ):
-            await ensure_streams(nats, Names(namespace), 120.0)
+            await ensure_streams(nats, Names(namespace), 120.0, SMALL)
             await ensure_tables(engine, namespace)
             yield cls(brokers, directory / namespace, namespace, nats, engine)
 

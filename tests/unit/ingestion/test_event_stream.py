@@ -22,7 +22,9 @@ from tests.unit.ingestion.test_event_writer import Archive, Log
 
 
 def stream(log: Log) -> EventStream:
-    return EventStream(Intake(EventWriter(log, Archive(), Names(), 4), EventTimeBounds(0, 3600)))
+    return EventStream(
+        Intake(EventWriter(log, Archive(), Names(), 4), EventTimeBounds(0, 3600)), asyncio.Event()
+    )
 
 
 async def requests(
