@@ -35,6 +35,16 @@ items = sa.Table(
     comment="The catalogue: the newest version of each item. Written by ingestion.",
 )
 
+user_profiles = sa.Table(
+    "user_profile",
+    metadata,
+    sa.Column("user_key", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("user_id", sa.Text, nullable=False),
+    sa.Column("position", sa.BigInteger, nullable=False),
+    sa.Column("payload", sa.LargeBinary, nullable=False),
+    comment="What is known of users beside their behaviour, the newest version. Written by ingestion.",
+)
+
 projections = sa.Table(
     "projection",
     metadata,

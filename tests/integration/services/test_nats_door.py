@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -99,3 +100,34 @@ async def test_good_and_bad_messages_together_each_find_their_place(ingestion):
     await eventually(settled)
     assert len(await ingestion.letters()) == letters + 20
     assert await ingestion.log_length() == length + 20
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        b"junk",
+        b"X",
+        b"NATS/1.0 503 No Responders",
+        b"NATS/1.0 404\r\nStatus: 404",
+        b"NATS/1.0\r\nStatus: 408",
+    ],
+)
+async def test_no_header_block_can_hold_up_the_door(ingestion, block):
+    async def written() -> None:
+        host, port = ingestion.space.nats.connected_url.netloc.split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        headers = block + b"\r\n\r\n"
+        frame = b"HPUB %s %d %d\r\n%s\r\n" % (subject, len(headers), len(headers), headers)
+        writer.write(b'CONNECT {"headers":true,"verbose":false}\r\n' + frame + b"PING\r\n")
+        while not (await reader.readline()).startswith(b"PONG"):
+            pass
+        writer.close()
+
+    subject, before = ingestion.space.names.door.encode(), len(await ingestion.letters())
+    await written()
+
+    async def refused() -> bool:
+        return len(await ingestion.letters()) == before + 1
+
+    await eventually(refused, timeout=5)
+    await taken(ingestion, message().SerializeToString())
