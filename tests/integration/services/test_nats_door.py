@@ -131,3 +131,34 @@ async def test_no_header_block_can_hold_up_the_door(ingestion, block):
 
     await eventually(refused, timeout=5)
     await taken(ingestion, message().SerializeToString())
+
+
+async def test_many_large_messages_at_once_all_become_letters(start):
+    running = await start("ingestion")
+    await running.suite.stop("ingestion")
+    for number in range(300):
+        await running.space.nats.publish(running.space.names.door, b"\xff%d" % number + b"\xff" * 150_000)
+    await running.space.nats.flush()
+    await running.suite.start("ingestion")
+
+    async def empty() -> bool:
+        return await running.at_the_door() == 0
+
+    await eventually(empty)
+    assert len(await running.letters()) == 300
+
+
+async def test_a_door_that_dies_before_it_acknowledges_stores_no_letter_twice(start):
+    running = await start("ingestion")
+    for number in range(2000):
+        await running.space.nats.publish(running.space.names.door, b"\xff%d" % number)
+    await eventually(running.letters)
+    await running.suite.kill("ingestion")
+    await running.suite.start("ingestion")
+
+    async def empty() -> bool:
+        return await running.at_the_door() == 0
+
+    await eventually(empty, 40)
+    payloads = [letter.payload for letter in await running.letters()]
+    assert len(payloads) == len(set(payloads)) == 2000

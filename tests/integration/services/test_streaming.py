@@ -106,7 +106,8 @@ async def test_a_sender_that_never_reads_is_held_back_and_memory_stays_bounded(s
     async with grpc.aio.insecure_channel(address, options) as channel:
         call = IngestionServiceStub(channel).StreamUserEvents()
         sent = await until_held_back(call, 100_000)
-        assert 1000 < sent < 10_000
+        # What is under way: 2,000 events in the service, and what gRPC's windows on both sides hold, some MiB.
+        assert 1000 < sent < 60_000
         assert resident_bytes(running) - before < 64 * MIB
         assert await running.client.write_user_event(message())
 
