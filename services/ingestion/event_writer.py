@@ -1,14 +1,13 @@
 """Takes valid events into the log, each id once.
 
-An id is looked for where an earlier write can have left it: among the writes under way, those of late, and the
-archive. JetStream's duplicate window covers what lies between the log and the archive, and other instances' writes.
+An id is looked for where an earlier write can have left it: among the writes under way, in the archive, and among the
+ids at the log's tail, which the archive may not hold yet. JetStream's duplicate window covers what came meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ import structlog
 from prometheus_client import Counter
 
 from freshet.event.v1.event_pb2 import UserEvent
+from services.ingestion.log_tail import LogTail
 from shared.adapters.archive import Archive
 from shared.adapters.database import UNAVAILABLE
 from shared.adapters.keys import partition_of, user_key
@@ -23,7 +23,6 @@ from shared.adapters.log_writer import Appended, LogUnavailableError, LogWriter,
 from shared.adapters.streams import Names
 
 _log = structlog.get_logger("event_writer")
-RECENT_EVENTS = 200_000
 ARCHIVE_TIMEOUT_SECONDS = 0.25
 ARCHIVE_PAUSE_SECONDS = 2.0
 
@@ -52,18 +51,25 @@ class _Claim(NamedTuple):
 class EventWriter:
     """Writes events. Safe for many callers at once."""
 
-    def __init__(self, log: LogWriter, archive: Archive, names: Names, partitions: int) -> None:
+    def __init__(
+        self, log: LogWriter, archive: Archive, tail: LogTail, names: Names, partitions: int
+    ) -> None:
         self._log = log
+        self._tail = tail
+        self._recent = tail.ids
         self._archive = archive
         self._names = names
         self._partitions = partitions
-        self._recent: OrderedDict[str, int] = OrderedDict()
         self._under_way: dict[str, asyncio.Future[Appended | LogUnavailableError]] = {}
         self._ask_archive_from = 0.0
 
     async def write(self, events: Sequence[UserEvent]) -> list[Written | LogUnavailableError]:
         """Write valid events with ids, in order; one answer each. Raises LogOverloadedError: then none was written."""
         await self._recall([event.event_id for event in events])
+        try:
+            await self._tail.up_to_date()
+        except LogUnavailableError as error:
+            return [error] * len(events)
         claims = [self._claim(event) for event in events]
         await self._append([claim for claim in claims if claim.mine])
         # Others may wait for the same fate: a call that is cancelled must not take it along.
@@ -97,7 +103,7 @@ class EventWriter:
         del self._under_way[claim.event.event_id]
         claim.fate.set_result(answer)
         if isinstance(answer, Appended):
-            self._remember(claim.event.event_id, answer.position)
+            self._recent.remember(claim.event.event_id, answer.position)
 
     def _record(self, event: UserEvent) -> Record:
         subject = self._names.event_subject(self._partition(event), event.event_type)
@@ -113,13 +119,8 @@ class EventWriter:
             return answer
         return Written(self._partition(claim.event), answer.position, answer.duplicate or not claim.mine)
 
-    def _remember(self, event_id: str, position: int) -> None:
-        self._recent[event_id] = position
-        if len(self._recent) > RECENT_EVENTS:
-            self._recent.popitem(last=False)
-
     async def _recall(self, event_ids: Sequence[str]) -> None:
-        """Ask the archive for ids not seen of late. While PostgreSQL is away the fold alone keeps duplicates out."""
+        """Ask the archive for ids not seen of late. While PostgreSQL is away, those count as new."""
         unknown = [each for each in event_ids if each not in self._recent and each not in self._under_way]
         if not unknown:
             return
@@ -133,7 +134,7 @@ class EventWriter:
             self._pause_archive(error)
             return
         for event_id, position in found.items():
-            self._remember(event_id, position)
+            self._recent.remember(event_id, position)
 
     def _pause_archive(self, error: BaseException) -> None:
         ARCHIVE_LOOKUPS_MISSED.inc()

@@ -11,6 +11,7 @@ from services.ingestion.door import Door
 from services.ingestion.event_writer import EventWriter
 from services.ingestion.intake import Intake
 from services.ingestion.item_writer import ItemWriter
+from services.ingestion.log_tail import LogTail
 from services.ingestion.servicer import IngestionServicer
 from services.ingestion.settings import IngestionSettings
 from services.ingestion.validation import EventTimeBounds
@@ -33,7 +34,8 @@ async def main(settings: IngestionSettings) -> None:
         )
         await ensure_streams(nats, names, settings.duplicate_window_seconds, settings.replicas)
         log, catalogue, archive = LogWriter(nats), Catalogue(), Archive(engine)
-        writer = EventWriter(log, archive, names, settings.partitions)
+        tail = LogTail(nats, names, archive, settings.duplicate_window_seconds)
+        writer = EventWriter(log, archive, tail, names, settings.partitions)
         bounds = EventTimeBounds.since_year(settings.earliest_event_year, settings.latest_event_skew_seconds)
         intake = Intake(writer, bounds)
         door = Door(nats, names, intake)
@@ -43,13 +45,17 @@ async def main(settings: IngestionSettings) -> None:
             await ensure_tables(engine, settings.namespace)
             await Archiver(nats, names, archive, settings.archive_batch_events).run()
 
+        async def ready() -> None:
+            await caught_up(catalogue, nats, names)
+            await tail.ready()
+
         service = Service(
             rpc_services=["freshet.ingestion.v1.IngestionService"],
             register=partial(add_IngestionServiceServicer_to_server, servicer),
             workers=[
-                log.run, partial(catalogue.follow, nats, names), door.run, archive_log,
+                log.run, tail.follow, partial(catalogue.follow, nats, names), door.run, archive_log,
             ],
-            ready=partial(caught_up, catalogue, nats, names),
+            ready=ready,
             drain=door.drain,
         )  # fmt: skip
         await serve(settings, service)

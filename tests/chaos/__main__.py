@@ -14,6 +14,7 @@ from random import SystemRandom
 
 from rich.console import Console
 
+from shared.runtime.logs import configure_logs
 from tests.chaos.run import Run, run_chaos
 
 
@@ -21,6 +22,7 @@ def main() -> int:
     """Run, print, and keep the evidence of what does not hold."""
     options = _options()
     directory = Path(tempfile.mkdtemp(prefix="freshet-chaos-"))
+    configure_logs("chaos", "error")
     run = Run(options.seed, options.kills)
     console = Console(stderr=True, highlight=False)
     console.print(
