@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -75,13 +76,13 @@ class Memory:
         return Check(5, f"memory of each service <= {MEMORY_MIB} MiB", f"at most {figures}", wrong)
 
 
-def no_process_left(pids: set[int]) -> Check:
-    """After the end of the suite none of its processes is there, nor a child of ours."""
-    left = [
-        pid
-        for pid in pids
-        if psutil.pid_exists(pid) and psutil.Process(pid).ppid() in (1, psutil.Process().pid)
-    ]
-    left += [child.pid for child in psutil.Process().children(recursive=True)]
-    wrong = {"pids": sorted(set(left))} if left else {}
-    return Check(5, "no process leaked", f"{len(pids)} processes started, {len(set(left))} left", wrong)
+def no_process_left(pids: set[int], directory: Path) -> Check:
+    """After the end of the suite none of its processes is there, nor one that works in its directory."""
+    left = {pid for pid in pids if psutil.pid_exists(pid)}
+    left |= {
+        each.pid
+        for each in psutil.process_iter(["cwd"])
+        if (each.info["cwd"] or "").startswith(str(directory))
+    }
+    wrong = {"pids": sorted(left)} if left else {}
+    return Check(5, "no process leaked", f"{len(pids)} processes started, {len(left)} left", wrong)

@@ -68,7 +68,7 @@ async def run_chaos(run: Run, minutes: float, directory: Path, tell: Callable[[s
             tell("everything runs again; proving")
             run.checks += await _prove(run, suite, client, injector)
         run.checks += [memory.check(), _faults_check(run), _answers_check(run)]
-    run.checks.append(no_process_left(injector.pids))
+    run.checks.append(no_process_left(injector.pids, directory))
 
 
 def _settings(directory: Path) -> SuiteSettings:

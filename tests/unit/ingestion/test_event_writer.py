@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from services.ingestion.event_writer import EventWriter, Written, token_positions
+from services.ingestion.recent_ids import RecentIds
 from shared.adapters.log_writer import Appended, LogOverloadedError, LogUnavailableError, Record
 from shared.adapters.streams import Names
 from tests.builders import message
@@ -54,6 +55,18 @@ class Archive:
         return {each: self.positions[each] for each in event_ids if each in self.positions}
 
 
+@dataclass
+class Tail:
+    """The log's tail as far as it was read, which may not be far enough."""
+
+    ids: RecentIds = field(default_factory=RecentIds)
+    lost: bool = False
+
+    async def up_to_date(self) -> None:
+        if self.lost:
+            raise LogUnavailableError("cut off")
+
+
 @pytest.fixture
 def log() -> Log:
     return Log()
@@ -65,8 +78,13 @@ def archive() -> Archive:
 
 
 @pytest.fixture
-def writer(log, archive) -> EventWriter:
-    return EventWriter(log, archive, Names("test"), partitions=16)
+def tail() -> Tail:
+    return Tail()
+
+
+@pytest.fixture
+def writer(log, archive, tail) -> EventWriter:
+    return EventWriter(log, archive, tail, Names("test"), partitions=16)
 
 
 async def write(writer: EventWriter, *event_ids: str) -> list[tuple[int, bool]]:
@@ -106,6 +124,21 @@ async def test_two_calls_at_the_same_time_write_an_id_once(writer, log):
 async def test_what_the_archive_holds_is_a_duplicate_at_its_first_position(writer, log, archive):
     archive.positions["old"] = 77
     assert await write(writer, "old", "new") == [(77, True), (1, False)]
+
+
+async def test_what_the_tail_of_the_log_holds_is_a_duplicate_even_while_the_archive_is_away(
+    writer, archive, tail
+):
+    archive.away = True
+    tail.ids.remember("of another instance", 55)
+    assert await write(writer, "of another instance") == [(55, True)]
+
+
+async def test_while_the_tail_of_the_log_cannot_be_read_nothing_is_written(writer, log, tail):
+    tail.lost = True
+    outcomes = await writer.write([message(event_id="a"), message(event_id="b")])
+    assert [type(each) for each in outcomes] == [LogUnavailableError] * 2
+    assert log.records == []
 
 
 async def test_while_the_archive_is_away_writes_go_on_and_it_is_left_in_peace(writer, archive):
