@@ -70,6 +70,6 @@ async def _until_done(action):
         except DEFECTS:
             raise
         except UNAVAILABLE as error:
-            _log.warning("archive waits for postgres", reason=str(error).splitlines()[0])
+            _log.warning("archive waits for postgres", reason=repr(error)[:200])
             await asyncio.sleep(delay)
             delay = min(2 * delay, _LONGEST_RETRY_SECONDS)

@@ -14,8 +14,8 @@ PAUSED = (*SERVICES, *("nats", "postgres") * 4)
 PAUSES_PER_KILL = 0.35
 DIES_AGAIN = 0.2
 """The share of kills that are followed by another one while the process starts."""
-LONGEST_GAP_SECONDS = 4.0
-SHARE_FOR_GAPS = 0.5
+LONGEST_GAP_SECONDS = 8.0
+SHARE_FOR_GAPS = 0.7
 """The share of the time that may pass between faults; the rest is for what is down to come back."""
 
 
