@@ -20,6 +20,8 @@ COMMANDS = {
     "evaluate": "Judge recommendations against a data set.",
     "erase": "Remove everything that is stored of a user.",
     "verify-erasure": "Check that nothing is left of an erased user.",
+    "items": "Change the catalogue.",
+    "dead-letters": "List refused messages and send them again.",
 }
 
 

@@ -11,14 +11,14 @@ from typing import TypeVar
 import structlog
 from prometheus_client import Counter
 
-from shared.adapters.database import UNAVAILABLE
+from shared.adapters.database import DEFECTS, UNAVAILABLE
 
 _log = structlog.get_logger("archive_questions")
 ARCHIVE_TIMEOUT_SECONDS = 0.25
 ARCHIVE_PAUSE_SECONDS = 2.0
 
-ARCHIVE_LOOKUPS_MISSED = Counter(
-    "freshet_archive_lookups_missed_total", "Questions of ingestion that the archive could not be asked."
+QUESTIONS_MISSED = Counter(
+    "freshet_archive_questions_missed_total", "Questions of cleaning that the archive could not be asked."
 )
 Answer = TypeVar("Answer")
 
@@ -32,16 +32,18 @@ class ArchiveQuestions:
     async def ask(self, question: Callable[[], Awaitable[Answer]]) -> Answer | None:
         """The answer, which is never None itself; None while PostgreSQL is away."""
         if time.monotonic() < self._ask_from:
-            ARCHIVE_LOOKUPS_MISSED.inc()
+            QUESTIONS_MISSED.inc()
             return None
         try:
             async with asyncio.timeout(ARCHIVE_TIMEOUT_SECONDS):
                 return await question()
+        except DEFECTS:
+            raise
         except UNAVAILABLE as error:
             self._pause(error)
             return None
 
     def _pause(self, error: BaseException) -> None:
-        ARCHIVE_LOOKUPS_MISSED.inc()
+        QUESTIONS_MISSED.inc()
         self._ask_from = time.monotonic() + ARCHIVE_PAUSE_SECONDS
         _log.warning("archive not asked", reason=repr(error)[:200])

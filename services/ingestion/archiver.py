@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 
 import structlog
@@ -10,6 +11,7 @@ from google.protobuf.message import DecodeError
 from nats.aio.client import Client
 from prometheus_client import Counter, Gauge
 
+from services.ingestion.archived_ids import ArchivedIds
 from shared.adapters.archive import Archive, ArchiveBatch
 from shared.adapters.database import DEFECTS, UNAVAILABLE
 from shared.adapters.log_reader import LogMessage, LogReader, LogSource
@@ -28,17 +30,25 @@ UNREADABLE = Counter("freshet_unreadable_messages_total", "Log messages that no 
 class Archiver:
     """One projection: log to archive."""
 
-    def __init__(self, connection: Client, names: Names, archive: Archive, batch_events: int) -> None:
+    def __init__(
+        self, connection: Client, names: Names, archive: Archive, archived: ArchivedIds, batch_events: int
+    ) -> None:
         self._connection = connection
         self._names = names
         self._archive = archive
+        self._archived = archived
         self._batch_events = batch_events
 
     async def run(self) -> None:
         """Archive what arrives until cancelled; while PostgreSQL is away, wait for it."""
         position = await _until_done(self._archive.position)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_until_done(self._archived.load))
+            await self._follow(position)
+
+    async def _follow(self, position: int) -> None:
         # Erasures are read for their position alone: it tells that all events before one are archived.
-        kinds = ("events.v1.*.*", "items.v1.*", "erasures.v1.*")
+        kinds = ("events.v1.*.*", "items.v1.*", "users.v1.*", "erasures.v1.*")
         subjects = [self._names.subject(kind) for kind in kinds]
         source = LogSource(self._names.events, subjects, start=position + 1)
         async for messages in LogReader(self._connection, source).batches():
@@ -46,23 +56,36 @@ class Archiver:
                 await self._store(messages[start : start + self._batch_events])
 
     async def _store(self, messages: Sequence[LogMessage]) -> None:
+        self._archived.note([event_id for each in messages if (event_id := each.message_id)])
         batch = self._decode(messages)
         await _until_done(lambda: self._archive.write(batch))
         ARCHIVED_POSITION.set(batch.position)
 
     def _decode(self, messages: Sequence[LogMessage]) -> ArchiveBatch:
         batch = ArchiveBatch(messages[-1].position)
-        items, erasures = self._names.subject("items.v1."), self._names.subject("erasures.v1.")
-        for message in messages:
-            if message.subject.startswith(erasures):
-                continue
-            add = batch.add_item if message.subject.startswith(items) else batch.add_event
-            try:
-                add(message)
-            except (DecodeError, KeyError) as error:
-                UNREADABLE.inc()
-                _log.error("message cannot be archived", position=message.position, reason=repr(error))
+        kinds = self._by_kind(messages)
+        for each in batch.add_events(kinds["events"]):
+            _unreadable(each.position, each.reason)
+        for kind, add in (("items", batch.add_item), ("users", batch.add_user)):
+            for message in kinds[kind]:
+                try:
+                    add(message)
+                except DecodeError as error:
+                    _unreadable(message.position, repr(error))
         return batch
+
+    def _by_kind(self, messages: Sequence[LogMessage]) -> defaultdict[str, list[LogMessage]]:
+        """Messages by the first word of their subjects."""
+        kinds: defaultdict[str, list[LogMessage]] = defaultdict(list)
+        kind_at = len(self._names.subject(""))
+        for message in messages:
+            kinds[message.subject[kind_at:].partition(".")[0]].append(message)
+        return kinds
+
+
+def _unreadable(position: int, reason: str) -> None:
+    UNREADABLE.inc()
+    _log.error("message cannot be archived", position=position, reason=reason)
 
 
 async def _until_done(action):
@@ -74,6 +97,6 @@ async def _until_done(action):
         except DEFECTS:
             raise
         except UNAVAILABLE as error:
-            _log.warning("archive waits for postgres", reason=str(error).splitlines()[0])
+            _log.warning("archive waits for postgres", reason=repr(error)[:200])
             await asyncio.sleep(delay)
             delay = min(2 * delay, _LONGEST_RETRY_SECONDS)

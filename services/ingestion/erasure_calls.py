@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import grpc
 
-from freshet.ingestion.v1 import ingestion_pb2
+from freshet.ingestion.v1 import ingestion_pb2, ingestion_pb2_grpc
 from services.ingestion.erasure_requests import LOG_AWAY, ErasureRequests
 from services.ingestion.validation import ID_CHARACTERS
 from shared.domain.violation import Violation
@@ -16,7 +16,7 @@ ANSWER_SECONDS = 0.1
 """So long before the caller's deadline the call answers with what is known."""
 
 
-class ErasureCalls:
+class ErasureCalls(ingestion_pb2_grpc.IngestionServiceServicer):
     """The calls of IngestionService about erasures, for a servicer that sets `_erasure_requests`."""
 
     _erasure_requests: ErasureRequests

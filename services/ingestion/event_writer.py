@@ -1,28 +1,34 @@
 """Takes valid events into the log, each id once.
 
-An id is looked for where an earlier write can have left it: among the writes under way, those of late, and the
-archive. JetStream's duplicate window covers what lies between the log and the archive, and other instances' writes.
+An id is looked for where an earlier write can have left it: among the writes under way, in the archive, and among the
+ids at the log's tail, which the archive may not hold yet. JetStream's duplicate window covers what came meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter as Tally
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from prometheus_client import Counter
 
-from freshet.event.v1.event_pb2 import UserEvent
-from services.ingestion.archive_questions import ArchiveQuestions
-from shared.adapters.archive import Archive
-from shared.adapters.keys import partition_of, user_key
+from services.ingestion.archived_ids import ArchivedIds
+from services.ingestion.log_tail import LogTail
 from shared.adapters.log_writer import Appended, LogUnavailableError, LogWriter, Record
 from shared.adapters.streams import Names
 
-RECENT_EVENTS = 200_000
-
 EVENTS_WRITTEN = Counter("freshet_events_written_total", "Events by outcome.", ["outcome"])
+_WRITTEN = {outcome: EVENTS_WRITTEN.labels(outcome) for outcome in ("accepted", "duplicate", "unavailable")}
+
+
+class ReadyEvent(NamedTuple):
+    """An event as the log takes it."""
+
+    event_id: str
+    partition: int
+    event_type: str
+    payload: bytes
 
 
 class Written(NamedTuple):
@@ -33,135 +39,145 @@ class Written(NamedTuple):
     duplicate: bool
 
 
-class Entry(NamedTuple):
-    """An event as it goes into the log. user_key: `user_key` of its user. payload: a `UserEvent`."""
-
-    event_id: str
-    event_type: str
-    user_key: int
-    payload: bytes
+Answer = Written | LogUnavailableError
+Archived = Mapping[str, int | LogUnavailableError]
 
 
-class _Claim(NamedTuple):
-    """One event of a call and the write that decides its fate. mine: this call makes that write."""
+class _Group(NamedTuple):
+    """The events that one call writes; `answers` comes true with one answer each."""
 
-    entry: Entry
-    fate: asyncio.Future[Appended | LogUnavailableError]
-    mine: bool
+    events: list[ReadyEvent]
+    answers: asyncio.Future[Sequence[Appended | LogUnavailableError]]
+
+
+class _Place(NamedTuple):
+    """Of an event in a group."""
+
+    group: _Group
+    number: int
 
 
 class EventWriter:
     """Writes events. Safe for many callers at once."""
 
-    def __init__(self, log: LogWriter, archive: Archive, names: Names, partitions: int) -> None:
+    def __init__(self, log: LogWriter, archived: ArchivedIds, tail: LogTail, names: Names) -> None:
         self._log = log
-        self._archive = archive
-        self._names = names
-        self._partitions = partitions
-        self._recent: OrderedDict[str, int] = OrderedDict()
-        self._under_way: dict[str, asyncio.Future[Appended | LogUnavailableError]] = {}
-        self.questions = ArchiveQuestions()
+        self._archived = archived
+        self._tail = tail
+        self._recent = tail.ids
+        self._prefix = names.subject("events.v1.")
+        self._under_way: dict[str, _Place] = {}
 
-    async def write(self, events: Sequence[UserEvent]) -> list[Written | LogUnavailableError]:
-        """Write valid events with ids, in order; one answer each. Raises LogOverloadedError: then none was written."""
-        await self.recall([event.event_id for event in events])
-        return await self.append([_entry(event) for event in events])
+    async def write(self, events: Sequence[ReadyEvent]) -> list[Answer]:
+        """Write events, in order; one answer each. Raises LogOverloadedError: then none was written."""
+        try:
+            archived = await self.look_up([each.event_id for each in events])
+        except LogUnavailableError as error:
+            return [error] * len(events)
+        return await self.append(events, archived)
 
-    async def append(self, entries: Sequence[Entry]) -> list[Written | LogUnavailableError]:
-        """Like `write`, for entries whose ids were recalled. Nothing else runs before the ids are claimed."""
-        claims = [self._claim(entry) for entry in entries]
-        await self._append([claim for claim in claims if claim.mine])
-        # Others may wait for the same fate: a call that is cancelled must not take it along.
-        outcomes = [self._outcome(claim, await asyncio.shield(claim.fate)) for claim in claims]
-        _count(outcomes)
-        return outcomes
+    async def look_up(self, event_ids: Sequence[str]) -> Archived:
+        """What only the archive and the log's tail tell of ids. Raises LogUnavailableError."""
+        archived = await self._archived.positions_of([each for each in event_ids if self._is_new(each)])
+        await self._tail.up_to_date()
+        return archived
 
-    def knows(self, event_id: str) -> bool:
-        """Whether a write of that id is under way or was made, as far as can be told without asking anybody."""
-        return event_id in self._recent or event_id in self._under_way
+    def knows(self, event_id: str, archived: Archived) -> bool:
+        """Whether `append` would not write an event of that id, as another was, is being, or may have been written."""
+        return not self._is_new(event_id) or event_id in archived
 
-    async def position_of(self, event_id: str) -> int | None:
-        """Where a recent event lies, once its write is done; None for what is not known here or did not get there."""
-        if (fate := self._under_way.get(event_id)) is not None:
-            answer = await asyncio.shield(fate)
-            return answer.position if isinstance(answer, Appended) else None
-        return self._recent.get(event_id)
+    async def append(self, events: Sequence[ReadyEvent], archived: Archived) -> list[Answer]:
+        """Like `write`, after `look_up` of the events' ids. Nothing else runs before the ids are claimed."""
+        group = _Group([], asyncio.get_running_loop().create_future())
+        fates = [self._fate(event, group, archived) for event in events]
+        await self._append(group)
+        await _settled([each.group for each in fates if isinstance(each, _Place) and each.group is not group])
+        answers = [
+            _answer(event, fate, group) if isinstance(fate, _Place) else fate
+            for event, fate in zip(events, fates, strict=True)
+        ]
+        _count(answers)
+        return answers
 
-    def _claim(self, entry: Entry) -> _Claim:
-        event_id = entry.event_id
-        if (fate := self._under_way.get(event_id)) is not None:
-            return _Claim(entry, fate, mine=False)
-        fate = asyncio.get_running_loop().create_future()
-        if (position := self._recent.get(event_id)) is not None:
-            fate.set_result(Appended(position, duplicate=True))
-            return _Claim(entry, fate, mine=False)
-        self._under_way[event_id] = fate
-        return _Claim(entry, fate, mine=True)
+    def _is_new(self, event_id: str) -> bool:
+        return event_id not in self._recent and event_id not in self._under_way
 
-    async def _append(self, claims: Sequence[_Claim]) -> None:
-        records = [self._record(claim.entry) for claim in claims]
+    def _fate(self, event: ReadyEvent, group: _Group, archived: Archived) -> Answer | _Place:
+        """What is known of the event, or the group and place in it that will tell."""
+        event_id = event.event_id
+        if (under_way := self._under_way.get(event_id)) is not None:
+            return under_way
+        known = archived.get(event_id, None) if archived else None
+        if known is None:
+            known = self._recent.get(event_id)
+        if known is not None:
+            return known if isinstance(known, LogUnavailableError) else Written(event.partition, known, True)
+        place = self._under_way[event_id] = _Place(group, len(group.events))
+        group.events.append(event)
+        return place
+
+    async def _append(self, group: _Group) -> None:
         answers: Sequence[Appended | LogUnavailableError] = ()
+        records = [self._record(event) for event in group.events]
         try:
             answers = await self._log.append(records) if records else ()
         finally:
+            missing = len(group.events) - len(answers)
             unknown = LogUnavailableError("the write was given up before the log acknowledged")
-            answers = [*answers, *[unknown] * (len(claims) - len(answers))]
-            for claim, answer in zip(claims, answers, strict=True):
-                self._settle(claim, answer)
+            self._settle(group, [*answers, *[unknown] * missing])
 
-    def _settle(self, claim: _Claim, answer: Appended | LogUnavailableError) -> None:
-        del self._under_way[claim.entry.event_id]
-        claim.fate.set_result(answer)
-        # What NATS knows as a duplicate may have been erased: to remember it would outlast NATS's window.
-        if isinstance(answer, Appended) and not answer.duplicate:
-            self._remember(claim.entry.event_id, answer.position)
+    def _settle(self, group: _Group, answers: Sequence[Appended | LogUnavailableError]) -> None:
+        group.answers.set_result(answers)
+        for event, answer in zip(group.events, answers, strict=True):
+            del self._under_way[event.event_id]
+            # What NATS knows as a duplicate may have been erased: to remember it would outlast NATS's window.
+            if type(answer) is Appended and not answer.duplicate:
+                self._recent.remember(event.event_id, answer.position)
 
-    def _record(self, entry: Entry) -> Record:
-        subject = self._names.event_subject(self._partition(entry), entry.event_type)
-        return Record(subject, entry.event_id, entry.payload)
-
-    def _partition(self, entry: Entry) -> int:
-        return partition_of(entry.user_key, self._partitions)
-
-    def _outcome(
-        self, claim: _Claim, answer: Appended | LogUnavailableError
-    ) -> Written | LogUnavailableError:
-        if isinstance(answer, LogUnavailableError):
-            return answer
-        return Written(self._partition(claim.entry), answer.position, answer.duplicate or not claim.mine)
-
-    def _remember(self, event_id: str, position: int) -> None:
-        self._recent[event_id] = position
-        if len(self._recent) > RECENT_EVENTS:
-            self._recent.popitem(last=False)
+    def _record(self, event: ReadyEvent) -> Record:
+        return Record(f"{self._prefix}{event.partition}.{event.event_type}", event.event_id, event.payload)
 
     def forget(self, first: int, last: int) -> None:
         """Forget the ids of events at positions from `first` to `last`: some were erased, and sent again they are new
         facts. The archive knows the others."""
-        gone = [event_id for event_id, position in self._recent.items() if first <= position <= last]
-        for event_id in gone:
-            del self._recent[event_id]
+        self._recent.forget(first, last)
 
-    async def recall(self, event_ids: Sequence[str]) -> None:
-        """Ask the archive for ids not seen of late. While PostgreSQL is away the fold alone keeps duplicates out."""
-        unknown = [each for each in event_ids if each not in self._recent and each not in self._under_way]
-        if not unknown:
-            return
-        found = await self.questions.ask(lambda: self._archive.positions_of(unknown))
-        for event_id, position in (found or {}).items():
-            self._remember(event_id, position)
-
-
-def _entry(event: UserEvent) -> Entry:
-    return Entry(event.event_id, event.event_type, user_key(event.user_id), event.SerializeToString())
+    async def position_of(self, event_id: str) -> int | None:
+        """Where the event of that id lies; None when there is none. Raises LogUnavailableError when that cannot be
+        found out now."""
+        if (place := self._under_way.get(event_id)) is not None:
+            await _settled([place.group])
+        if (position := self._recent.get(event_id)) is not None:
+            return position
+        await self._tail.up_to_date()
+        found = (await self._archived.positions_of([event_id])).get(event_id)
+        if isinstance(found, LogUnavailableError):
+            raise found
+        return found
 
 
-def _count(outcomes: Sequence[Written | LogUnavailableError]) -> None:
-    for outcome in outcomes:
-        if isinstance(outcome, LogUnavailableError):
-            EVENTS_WRITTEN.labels("unavailable").inc()
-        else:
-            EVENTS_WRITTEN.labels("duplicate" if outcome.duplicate else "accepted").inc()
+async def _settled(groups: Sequence[_Group]) -> None:
+    """Wait for groups of other calls. A call that is cancelled must not take them along."""
+    for group in groups:
+        await asyncio.shield(group.answers)
+
+
+def _answer(event: ReadyEvent, fate: _Place, own: _Group) -> Answer:
+    group, place = fate
+    answer = group.answers.result()[place]
+    if isinstance(answer, LogUnavailableError):
+        return answer
+    is_first = group is own and group.events[place] is event
+    return Written(event.partition, answer.position, answer.duplicate or not is_first)
+
+
+def _count(answers: Sequence[Answer]) -> None:
+    tally = Tally(
+        "unavailable" if isinstance(each, LogUnavailableError) else ("accepted", "duplicate")[each.duplicate]
+        for each in answers
+    )
+    for outcome, number in tally.items():
+        _WRITTEN[outcome].inc(number)
 
 
 def token_positions(outcomes: Sequence[object]) -> Mapping[int, int]:

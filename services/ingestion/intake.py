@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from freshet.event.v1.event_pb2 import UserEvent
 from services.ingestion.cleaning.annotations import Tally
-from services.ingestion.cleaning.cleaner import Batch, Cleaner
+from services.ingestion.cleaning.cleaner import Batch, Cleaner, OwnReversal
 from services.ingestion.cleaning.draft import Draft
-from services.ingestion.cleaning.originals import Originals
 from services.ingestion.cleaning.receipt import Receipt
-from services.ingestion.event_writer import EVENTS_WRITTEN, Entry, EventWriter, Written
-from shared.adapters.archive import Archive
+from services.ingestion.event_writer import EVENTS_WRITTEN, Answer, Archived, EventWriter, Written
+from services.ingestion.past import Past
 from shared.adapters.log_writer import LogUnavailableError
 from shared.domain.violation import Violation
 
@@ -44,10 +43,14 @@ class Intake:
     """
 
     writer: EventWriter
-    archive: Archive
     cleaner: Cleaner
-    originals: Originals
-    _owed: deque[Entry] = field(default_factory=lambda: deque(maxlen=OWED_REVERSALS))
+    past: Past
+    _owed: deque[OwnReversal] = field(default_factory=lambda: deque(maxlen=OWED_REVERSALS))
+
+    @property
+    def limits_sources(self) -> bool:
+        """Whether it matters to `take` where events come from."""
+        return self.cleaner.limits_sources
 
     async def check(self, event: UserEvent, source: str = "") -> Sequence[Violation]:
         """What is wrong with the event, as it would be found now; changes nothing. source: of the sender, or empty.
@@ -60,7 +63,7 @@ class Intake:
         draft = self.cleaner.draft(copy, receipt, Tally())
         if draft.violations:
             return draft.violations
-        await self._look_up_originals([draft])
+        await self.past.originals([draft])
         if draft.failure is not None:
             raise draft.failure
         return self.cleaner.foresee(draft, source, receipt.now_ms)
@@ -71,55 +74,42 @@ class Intake:
 
         Raises LogOverloadedError: then none was written.
         """
-        batch = Batch(Receipt(time.time_ns()), self.writer.knows, sources)
-        drafts = [self.cleaner.draft(event, batch.receipt, batch.tally) for event in events]
-        if valid := [draft for draft in drafts if not draft.violations]:
-            await self._look_up(valid)
+        receipt, tally = Receipt(time.time_ns()), Tally()
+        drafts = [self.cleaner.draft(event, receipt, tally) for event in events]
+        valid = [draft for draft in drafts if not draft.violations]
+        try:
+            archived = await self._look_up(valid)
+        except LogUnavailableError as error:
+            return [_outcome(draft) or error for draft in drafts]
+        batch = Batch(receipt, partial(self.writer.knows, archived=archived), sources, tally=tally)
         self.cleaner.clean(drafts, batch)
-        return await self._write(drafts, batch)
+        return await self._write(drafts, batch, archived)
 
     def forget(self, user_key: int) -> None:
         """Keep nothing of a user in memory, nor a reversal that is owed. user_key: `user_key` of the user."""
         self.cleaner.forget(user_key)
-        kept = [entry for entry in self._owed if entry.user_key != user_key]
+        kept = [reversal for reversal in self._owed if reversal.user_key != user_key]
         self._owed = deque(kept, OWED_REVERSALS)
 
-    async def _look_up(self, drafts: Sequence[Draft]) -> None:
-        """All that cleaning asks others for: ids seen before, newest events of users, events that are taken back."""
-        ids = self.writer.recall([draft.event_id for draft in drafts])
-        if missed := self.cleaner.missed_users(drafts):
-            await asyncio.gather(ids, self._look_up_visits(missed))
-        else:
-            await ids
-        await self._look_up_originals(drafts)
+    async def _look_up(self, drafts: Sequence[Draft]) -> Archived:
+        """All that cleaning asks others for. The writer comes last: what it answers must not grow old."""
+        if not drafts:
+            return {}
+        await self.past.visits(self.cleaner, drafts)
+        if any(draft.is_reversal for draft in drafts):
+            ids = [draft.event_id for draft in drafts]
+            archived = await self.writer.look_up(ids)
+            coming = [each for each in ids if not self.writer.knows(each, archived)]
+            await self.past.originals(drafts, frozenset(coming))
+        return await self.writer.look_up([draft.event_id for draft in drafts])
 
-    async def _look_up_visits(self, missed: Sequence[int]) -> None:
-        """Visits of users by their keys. While PostgreSQL is away, users who are not remembered begin a visit."""
-        newest = await self.writer.questions.ask(lambda: self.archive.newest_payloads(missed))
-        self.cleaner.restore(newest or {})
-
-    async def _look_up_originals(self, drafts: Sequence[Draft]) -> None:
-        """The originals of reversals, except of those that come with this very batch."""
-        reversals = [draft for draft in drafts if draft.is_reversal]
-        if not reversals:
-            return
-        coming = {draft.event_id for draft in drafts if not self.writer.knows(draft.event_id)}
-        wanted = {draft.event.corrects_event_id for draft in reversals} - coming
-        found = await self.originals.find(sorted(wanted))
-        for draft in reversals:
-            answer = found.get(draft.event.corrects_event_id)
-            if isinstance(answer, LogUnavailableError):
-                draft.failure = answer
-            else:
-                draft.original = answer
-
-    async def _write(self, drafts: Sequence[Draft], batch: Batch) -> list[Outcome]:
+    async def _write(self, drafts: Sequence[Draft], batch: Batch, archived: Archived) -> list[Outcome]:
         entries = [draft.entry for draft in drafts if draft.entry is not None]
         reversals = [*self._owed, *batch.reversals]
         self._owed.clear()
-        written: Sequence[Written | LogUnavailableError] = ()
+        written: Sequence[Answer] = ()
         try:
-            written = await self.writer.append([*entries, *reversals])
+            written = await self.writer.append([*entries, *[each.event for each in reversals]], archived)
         finally:
             # Also when the call is broken off: what is not known to be written counts as not written.
             self._settle(drafts, reversals, written)
@@ -129,8 +119,8 @@ class Intake:
     def _settle(
         self,
         drafts: Sequence[Draft],
-        reversals: Sequence[Entry],
-        written: Sequence[Written | LogUnavailableError],
+        reversals: Sequence[OwnReversal],
+        written: Sequence[Answer],
     ) -> None:
         made = [draft for draft in drafts if draft.entry is not None]
         # A write that was broken off has no answers: then nothing counts as written.
@@ -139,7 +129,7 @@ class Intake:
             if not isinstance(answer, Written) or answer.duplicate:
                 self.cleaner.undo(draft)
         pairs = zip(reversals, answers[len(made) :], strict=True)
-        self._owed.extend(entry for entry, answer in pairs if not isinstance(answer, Written))
+        self._owed.extend(each for each, answer in pairs if not isinstance(answer, Written))
 
 
 def _outcome(draft: Draft) -> Outcome | None:

@@ -45,7 +45,9 @@ async def main(settings: RankingSettings) -> None:
         channel = await stack.enter_async_context(
             grpc.aio.insecure_channel(settings.feature_address, CHANNEL_OPTIONS)
         )
-        await ensure_streams(nats, names, settings.duplicate_window_seconds, settings.replicas)
+        await ensure_streams(
+            nats, names, settings.duplicate_window_seconds, settings.replicas, settings.retention
+        )
         catalogue, log = Catalogue(), LogWriter(nats)
         slot = ModelSlot(catalogue)
         store = bundle_store(settings.bundle_store, nats, names)

@@ -34,7 +34,9 @@ async def main(settings: TrainerSettings) -> None:
         engine = await stack.enter_async_context(
             database_engine(settings.database_url, settings.namespace, "trainer")
         )
-        await ensure_streams(nats, names, settings.duplicate_window_seconds, settings.replicas)
+        await ensure_streams(
+            nats, names, settings.duplicate_window_seconds, settings.replicas, settings.retention
+        )
         archive, registry, erasures = Archive(engine), Registry(engine), ModelErasures(engine)
         store = bundle_store(settings.bundle_store, nats, names)
         publisher = Publisher(nats, names, registry, store)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import sqlalchemy as sa
@@ -11,14 +12,16 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from freshet.catalog.v1.item_pb2 import Item
+from freshet.catalog.v1.user_pb2 import User
 from freshet.event.v1.event_pb2 import UserEvent
 from shared.adapters.bulk import as_arrays, bulk_insert, bulk_upsert
-from shared.adapters.event_codec import decode_event
-from shared.adapters.keys import item_key, signed, unsigned
+from shared.adapters.event_codec import Decoded, Unreadable, decode_batch, decode_event
+from shared.adapters.keys import item_key, signed, unsigned, user_key
 from shared.adapters.log_reader import LogMessage
-from shared.adapters.tables import events, items, projections
+from shared.adapters.tables import events, items, projections, user_profiles
 from shared.domain.corrections import Correction, corrections_of, without_taken_back
-from shared.domain.event import CORRECTS, Event, EventType
+from shared.domain.event import CORRECTS, EventType
+from shared.domain.event_batch import EventBatch
 from shared.domain.event_columns import EventColumns
 
 ARCHIVE = "archive"
@@ -32,13 +35,15 @@ class ArchiveBatch:
     position: int
     events: list[tuple] = field(default_factory=list)
     items: dict[int, tuple] = field(default_factory=dict)
+    users: dict[int, tuple] = field(default_factory=dict)
 
-    def add_event(self, message: LogMessage) -> None:
-        """Decode an event. Raises DecodeError or KeyError when it is none."""
-        user_event = UserEvent.FromString(message.payload)
-        event = decode_event(message.position, user_event)
-        partition = int(message.subject.rsplit(".", 2)[1])
-        self.events.append(_event_row(event, user_event, partition, message.payload))
+    def add_events(self, messages: Sequence[LogMessage]) -> list[Unreadable]:
+        """Decode events. Those that are none are left out and returned."""
+        decoded = decode_batch((message.position, message.payload) for message in messages)
+        bad = {each.position for each in decoded.unreadable}
+        readable = [message for message in messages if message.position not in bad]
+        self.events += _event_rows(decoded, readable)
+        return decoded.unreadable
 
     def add_item(self, message: LogMessage) -> None:
         """Decode an item. Raises DecodeError when it is none."""
@@ -49,14 +54,35 @@ class ArchiveBatch:
     def after(self, position: int) -> ArchiveBatch:
         """Only what lies behind `position`."""
         later_items = {key: row for key, row in self.items.items() if row[2] > position}
-        return ArchiveBatch(self.position, [row for row in self.events if row[0] > position], later_items)
+        later_users = {key: row for key, row in self.users.items() if row[2] > position}
+        later_events = [row for row in self.events if row[0] > position]
+        return ArchiveBatch(self.position, later_events, later_items, later_users)
+
+    def add_user(self, message: LogMessage) -> None:
+        """Decode a user. Raises DecodeError when it is none."""
+        user = User.FromString(message.payload)
+        key = signed(user_key(user.user_id))
+        self.users[key] = (key, user.user_id, message.position, message.payload)
 
 
-def _event_row(event: Event, message: UserEvent, partition: int, payload: bytes) -> tuple:
-    keys = np.array([item.item_key for item in event.items], np.uint64).tobytes()
-    values = np.array([item.value for item in event.items], np.float32).tobytes()
-    head = (event.position, message.event_id, partition, signed(event.user_key))
-    return (*head, int(event.event_type), event.time_ms, keys, values, payload)
+def _event_rows(decoded: Decoded, messages: Sequence[LogMessage]) -> Iterable[tuple]:
+    """Rows of the events in `messages`, in the order of the table's columns."""
+    batch = decoded.batch
+    partitions = [int(message.subject.rsplit(".", 2)[1]) for message in messages]
+    users = batch.user_key.view(np.int64).tolist()  # the same 64 bits, signed
+    types, times = batch.event_type.tolist(), batch.time_ms.tolist()
+    keys, values = _runs(batch.item_key, batch), _runs(batch.value, batch)
+    payloads = [message.payload for message in messages]
+    positions = batch.position.tolist()
+    columns = (positions, decoded.event_ids, partitions, users, types, times, keys, values, payloads)
+    return zip(*columns, strict=True)
+
+
+def _runs(column: np.ndarray, batch: EventBatch) -> list[bytes]:
+    """The bytes of each event's items in a column (R,)."""
+    raw, size = column.tobytes(), column.itemsize
+    ends = (batch.item_start * size).tolist()
+    return [raw[start:end] for start, end in pairwise(ends)]
 
 
 class Archive:
@@ -81,14 +107,9 @@ class Archive:
             batch = batch.after(await _locked_position(connection))
             if batch.events:
                 await connection.execute(_INSERT_EVENTS, as_arrays(events, batch.events))
-            await self._write_items(connection, batch)
+            await _upsert(connection, items, batch.items)
+            await _upsert(connection, user_profiles, batch.users)
             await connection.execute(_set_position(batch.position))
-
-    async def _write_items(self, connection: AsyncConnection, batch: ArchiveBatch) -> None:
-        if not batch.items:
-            return
-        statement = bulk_upsert(items)
-        await connection.execute(statement, as_arrays(items, list(batch.items.values())))
 
     async def positions_of(self, event_ids: Sequence[str]) -> dict[str, int]:
         """Positions of those events that the archive holds, by event id."""
@@ -97,6 +118,15 @@ class Archive:
         )
         async with self._engine.connect() as connection:
             return {row.event_id: row.position for row in await connection.execute(query)}
+
+    async def event_ids(self) -> AsyncIterator[list[str]]:
+        """All event ids, in groups."""
+        async with self._engine.connect() as connection:
+            stream = await connection.stream(
+                sa.select(events.c.event_id), execution_options={"yield_per": _READ_ROWS}
+            )
+            async for rows in stream.partitions(_READ_ROWS):
+                yield [row.event_id for row in rows]
 
     async def newest_payloads(self, user_keys: Sequence[int]) -> dict[int, bytes]:
         """Payload of the newest event of each user who has one, by user key; reversals are passed over."""
@@ -113,16 +143,11 @@ class Archive:
         async with self._engine.connect() as connection:
             return {unsigned(row.user_key): row.payload for row in await connection.execute(query)}
 
-    async def find(self, event_ids: Sequence[str]) -> tuple[int, dict[str, bytes]]:
-        """Up to where the archive holds the log, and the payloads of those events that it holds, by event id."""
-        reached = sa.select(projections.c.position).where(projections.c.name == ARCHIVE)
-        query = sa.select(events.c.event_id, events.c.payload).where(
-            events.c.event_id == sa.any_(sa.bindparam("ids", list(event_ids), ARRAY(sa.Text)))
-        )
+    async def payload_at(self, position: int) -> bytes:
+        """The event at `position` as it lies in the log; empty when the archive does not hold it."""
+        query = sa.select(events.c.payload).where(events.c.position == position)
         async with self._engine.connect() as connection:
-            # The position first: what lies before it is then among the events.
-            position = (await connection.execute(reached)).scalar() or 0
-            return position, {row.event_id: row.payload for row in await connection.execute(query)}
+            return (await connection.execute(query)).scalar() or b""
 
     async def payloads_of(self, user_key: int, to_position: int) -> list[tuple[int, bytes]]:
         """Positions and payloads of a user's events up to `to_position`, in log order."""
@@ -171,6 +196,11 @@ async def _locked_position(connection: AsyncConnection) -> int:
     await connection.execute(insert(projections).values(name=ARCHIVE, position=0).on_conflict_do_nothing())
     query = sa.select(projections.c.position).where(projections.c.name == ARCHIVE).with_for_update()
     return int((await connection.execute(query)).scalar_one())
+
+
+async def _upsert(connection: AsyncConnection, table: sa.Table, rows: dict[int, tuple]) -> None:
+    if rows:
+        await connection.execute(bulk_upsert(table), as_arrays(table, list(rows.values())))
 
 
 def _set_position(position: int) -> sa.Executable:

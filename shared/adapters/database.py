@@ -59,7 +59,7 @@ async def ensure_tables(engine: AsyncEngine, namespace: str) -> None:
         except DEFECTS:
             raise
         except UNAVAILABLE as error:
-            _log.warning("waiting for postgres", reason=str(error).splitlines()[0])
+            _log.warning("waiting for postgres", reason=repr(error)[:200])
             await asyncio.sleep(delay)
             delay = min(2 * delay, _LONGEST_RETRY_SECONDS)
 

@@ -22,9 +22,9 @@ events = sa.Table(
     sa.Column("item_keys", sa.LargeBinary, nullable=False),
     sa.Column("item_values", sa.LargeBinary, nullable=False),
     sa.Column("payload", sa.LargeBinary, nullable=False),
+    sa.Index("events_of_user", "user_key", "position"),
     comment="The archive: every event of the log once. Written by ingestion.",
 )
-sa.Index("event_of_user", events.c.user_key, events.c.position)
 
 items = sa.Table(
     "item",
@@ -34,6 +34,16 @@ items = sa.Table(
     sa.Column("position", sa.BigInteger, nullable=False),
     sa.Column("payload", sa.LargeBinary, nullable=False),
     comment="The catalogue: the newest version of each item. Written by ingestion.",
+)
+
+user_profiles = sa.Table(
+    "user_profile",
+    metadata,
+    sa.Column("user_key", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("user_id", sa.Text, nullable=False),
+    sa.Column("position", sa.BigInteger, nullable=False),
+    sa.Column("payload", sa.LargeBinary, nullable=False),
+    comment="What is known of users beside their behaviour, the newest version. Written by ingestion.",
 )
 
 projections = sa.Table(

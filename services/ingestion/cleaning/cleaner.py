@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from nats.nuid import NUID
 
@@ -29,10 +30,10 @@ from services.ingestion.cleaning.reversals import (
     take_reversal_id,
 )
 from services.ingestion.cleaning.visiting import Visiting
-from services.ingestion.event_writer import Entry
+from services.ingestion.event_writer import ReadyEvent
 from services.ingestion.validation import EventTimeBounds, event_violations
 from shared.adapters.event_codec import time_ms
-from shared.adapters.keys import user_key
+from shared.adapters.keys import partition_of, user_key
 from shared.domain.cleaning_steps import (
     ClampClockSkew,
     CleaningSteps,
@@ -49,6 +50,13 @@ _OUTPUT_ONLY = (
 )  # fmt: skip
 
 
+class OwnReversal(NamedTuple):
+    """A reversal that cleaning writes, and the key of its user."""
+
+    user_key: int
+    event: ReadyEvent
+
+
 @dataclass
 class Batch:
     """What one call brings, and what cleaning adds to it.
@@ -60,15 +68,23 @@ class Batch:
     receipt: Receipt
     knows: Callable[[str], bool]
     sources: Sequence[str] = ()
-    entries: dict[str, Entry] = field(default_factory=dict)
-    reversals: list[Entry] = field(default_factory=list)
+    entries: dict[str, ReadyEvent] = field(default_factory=dict)
+    reversals: list[OwnReversal] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
 
 
-class Cleaner:
-    """The steps of one domain. users: how many users' visits and buckets are kept at most."""
+class CleanerSize(NamedTuple):
+    """partitions: of the log. users: how many users' visits and buckets are kept at most."""
 
-    def __init__(self, steps: CleaningSteps, bounds: EventTimeBounds, users: int) -> None:
+    partitions: int
+    users: int
+
+
+class Cleaner:
+    """The steps of one domain."""
+
+    def __init__(self, steps: CleaningSteps, bounds: EventTimeBounds, size: CleanerSize) -> None:
+        self._partitions, users = size
         self._steps = steps
         self._bounds = bounds
         self._ids = NUID()
@@ -76,6 +92,11 @@ class Cleaner:
         self._visiting = Visiting(steps, users) if needs_visits else None
         self._floods = Floods(steps.refuse_floods, users) if steps.refuse_floods else None
         self._defaults = Defaults(steps.fill_defaults) if steps.fill_defaults else None
+
+    @property
+    def limits_sources(self) -> bool:
+        """Whether it matters where events come from."""
+        return self._floods is not None and self._floods.limits_sources
 
     def draft(self, event: UserEvent, receipt: Receipt, tally: Tally) -> Draft:
         """Clean an event by itself, in place, and check it."""
@@ -144,9 +165,9 @@ class Cleaner:
         known = event_id in batch.entries or batch.knows(event_id)
         if draft.is_reversal:
             if self._complete(draft, known, batch):
-                draft.entry = _entry(draft)
+                draft.entry = self._entry(draft)
         elif known:
-            draft.entry = _entry(draft)
+            draft.entry = self._entry(draft)
         elif not self._is_flood(draft, source, batch):
             self._fill(draft, batch)
         if draft.entry is not None:
@@ -191,17 +212,25 @@ class Cleaner:
         if self._defaults is not None and (tail := self._defaults.tail(draft.event)):
             draft.tail += tail
             batch.tally.counts[_DEFAULTS_FILLED] += 1
-        draft.entry = _entry(draft)
+        draft.entry = self._entry(draft)
         if visiting is not None and visit is not None:
             visiting.remember(visit, draft)
         if self._floods is not None and draft.near_flood:
-            self._floods.count(draft.entry)
+            self._floods.count(draft.user_key, draft.entry)
         if click is not None:
             self._take_back(click, DropAccidentalClicks.word, draft, batch)
 
     def _take_back(self, original: UserEvent, step: str, cause: Draft, batch: Batch) -> None:
-        batch.reversals.append(own_reversal(original, step, batch.receipt, cause.event))
+        event = own_reversal(original, step, batch.receipt, cause.event)
+        partition = partition_of(cause.user_key, self._partitions)
+        ready = ReadyEvent(event.event_id, partition, event.event_type, event.SerializeToString())
+        batch.reversals.append(OwnReversal(cause.user_key, ready))
         batch.tally.add(step, REVERSED)
+
+    def _entry(self, draft: Draft) -> ReadyEvent:
+        event, partition = draft.event, partition_of(draft.user_key, self._partitions)
+        payload = event.SerializeToString() + draft.tail
+        return ReadyEvent(draft.event_id, partition, event.event_type, payload)
 
     def undo(self, draft: Draft) -> None:
         """An event that was cleaned did not enter the log as a new one."""
@@ -218,8 +247,3 @@ class Cleaner:
             self._floods.forget(user_key)
         if self._visiting is not None:
             self._visiting.forget(user_key)
-
-
-def _entry(draft: Draft) -> Entry:
-    event = draft.event
-    return Entry(draft.event_id, event.event_type, draft.user_key, event.SerializeToString() + draft.tail)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from freshet.event.v1.event_pb2 import UserEvent
-from services.ingestion.event_writer import Entry
+from services.ingestion.event_writer import ReadyEvent
 from shared.adapters.log_writer import LogUnavailableError
 from shared.domain.violation import Violation
 
@@ -28,7 +28,7 @@ class Draft:
     failure: LogUnavailableError | None = None
     is_reversal = False
     original: UserEvent | None = None
-    entry: Entry | None = None
+    entry: ReadyEvent | None = None
     new = False
     source = ""
     near_flood = False

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.ingestion.cleaning.draft import Draft
-from services.ingestion.event_writer import Entry
+from services.ingestion.event_writer import ReadyEvent
 from shared.domain.cleaning_steps import RefuseFloods
 from shared.domain.flood import BucketSize, CountedEvent, Quarantine, TokenBuckets, UserFloods, Verdict
 from shared.domain.violation import Violation
@@ -48,9 +48,14 @@ class Floods:
             return (_SOURCE_FLOOD,)
         return () if self._users.peek(draft.user_key, draft.time_ms) else (_USER_FLOOD,)
 
-    def count(self, entry: Entry) -> None:
+    @property
+    def limits_sources(self) -> bool:
+        """Whether sources have a limit."""
+        return self._sources is not None
+
+    def count(self, user_key: int, entry: ReadyEvent) -> None:
         """Remember an event that was let through near the limit."""
-        self._users.count(entry.user_key, CountedEvent(entry.event_id, entry.payload))
+        self._users.count(user_key, CountedEvent(entry.event_id, entry.payload))
 
     def hand_out(self, user_key: int) -> list[CountedEvent]:
         """Events of a refused user that are to be taken back; each once."""

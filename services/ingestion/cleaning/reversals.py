@@ -11,8 +11,6 @@ from xxhash import xxh3_128_hexdigest
 from freshet.event.v1.event_pb2 import UserEvent
 from services.ingestion.cleaning.annotations import RECEIVE, annotate
 from services.ingestion.cleaning.receipt import Receipt
-from services.ingestion.event_writer import Entry
-from shared.adapters.keys import user_key
 from shared.domain.event import EventType
 from shared.domain.violation import Violation
 
@@ -58,7 +56,7 @@ def complete_reversal(event: UserEvent, original: UserEvent) -> None:
     event.corrected_event_time.CopyFrom(original.event_time)
 
 
-def own_reversal(original: UserEvent, step: str, receipt: Receipt, cause: UserEvent | None = None) -> Entry:
+def own_reversal(original: UserEvent, step: str, receipt: Receipt, cause: UserEvent) -> UserEvent:
     """The reversal that `step` writes. cause: the event that showed it to be due, whose time it takes."""
     event = UserEvent(
         event_id=reversal_id(original.event_id),
@@ -66,8 +64,8 @@ def own_reversal(original: UserEvent, step: str, receipt: Receipt, cause: UserEv
         user_id=original.user_id,
         corrects_event_id=original.event_id,
         ingest_time=receipt.time,
-        event_time=cause.event_time if cause is not None and cause.HasField("event_time") else receipt.time,
+        event_time=cause.event_time if cause.HasField("event_time") else receipt.time,
     )
     complete_reversal(event, original)
     annotate(event, step, FIELD)
-    return Entry(event.event_id, REVERSAL, user_key(event.user_id), event.SerializeToString())
+    return event

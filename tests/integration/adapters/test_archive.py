@@ -7,7 +7,6 @@ import asyncio
 import numpy as np
 import pytest
 import sqlalchemy as sa
-from google.protobuf.message import DecodeError
 
 from freshet.catalog.v1.item_pb2 import Item
 from freshet.event.v1.event_pb2 import EventItem, UserEvent
@@ -31,8 +30,12 @@ def archive(space) -> Archive:
 
 def batch(*events, first: int = 1, position: int | None = None) -> ArchiveBatch:
     made = ArchiveBatch(position or first + len(events) - 1)
-    for offset, event in enumerate(events):
-        made.add_event(LogMessage(first + offset, "events.v1.3.click", event.SerializeToString(), 0))
+    made.add_events(
+        [
+            LogMessage(first + offset, "events.v1.3.click", event.SerializeToString(), 0)
+            for offset, event in enumerate(events)
+        ]
+    )
     return made
 
 
@@ -58,17 +61,16 @@ async def test_the_newest_event_of_each_user_is_found_and_reversals_are_passed_o
     }
 
 
-async def test_events_are_found_by_id_with_the_position_that_the_archive_has_reached(archive):
+async def test_an_event_is_found_by_its_position(archive):
     await archive.write(batch(message(event_id="a"), message(event_id="b"), position=9))
-    position, payloads = await archive.find(["b", "c"])
-    assert (position, list(payloads)) == (9, ["b"])
-    assert UserEvent.FromString(payloads["b"]).event_id == "b"
+    assert UserEvent.FromString(await archive.payload_at(2)).event_id == "b"
+    assert await archive.payload_at(3) == b""
 
 
 async def test_an_archive_of_an_earlier_version_gets_the_index(archive, space):
     schema = schema_name(space.name)
     async with space.engine.begin() as connection:
-        await connection.execute(sa.text(f"DROP INDEX {schema}.event_of_user"))
+        await connection.execute(sa.text(f"DROP INDEX {schema}.events_of_user"))
     await ensure_tables(space.engine, space.name)
     async with space.engine.connect() as connection:
         indexes = await connection.run_sync(lambda sync: sa.inspect(sync).get_indexes("event", schema))
@@ -111,9 +113,12 @@ async def test_columns_end_where_they_are_told_to(archive):
     assert (await archive.read_columns(4)).position.tolist() == [1, 2, 3, 4]
 
 
-async def test_what_is_no_event_is_refused():
-    with pytest.raises(DecodeError):
-        ArchiveBatch(1).add_event(LogMessage(1, "events.v1.0.click", b"\xff\xff", 0))
+async def test_what_is_no_event_is_left_out_and_named():
+    made = ArchiveBatch(2)
+    good = LogMessage(2, "events.v1.0.click", message(event_id="e1").SerializeToString(), 0)
+    unreadable = made.add_events([LogMessage(1, "events.v1.0.click", b"\xff\xff", 0), good])
+    assert [each.position for each in unreadable] == [1]
+    assert [row[:2] for row in made.events] == [(2, "e1")]
 
 
 async def test_the_newest_version_of_an_item_counts(archive, space):

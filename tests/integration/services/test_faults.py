@@ -110,6 +110,22 @@ async def test_while_postgres_is_frozen_writes_and_recommendations_go_on(start, 
     await eventually(lambda: archived(running, *[f"frozen-{number}" for number in range(5)]))
 
 
+async def test_what_was_acknowledged_before_a_crash_is_a_duplicate_after_it_though_nothing_is_archived(
+    start, brokers
+):
+    running = await start("ingestion", duplicate_window_seconds="0.2")
+    brokers.postgres.pause()
+    try:
+        first = await running.client.write_user_event(message(event_id="once"))
+        await running.suite.kill("ingestion")
+        await running.suite.start("ingestion")
+        again = await running.client.write_user_event(message(event_id="once"))
+    finally:
+        brokers.postgres.resume()
+    assert (words([again]), again.consistency_token) == (["DUPLICATE"], first.consistency_token)
+    assert await ids_in_log(running) == ["once"]
+
+
 async def test_while_nats_is_away_nothing_is_acknowledged_and_nothing_acknowledged_is_lost(start, brokers):
     running = await start("ingestion")
     await running.client.write_user_event(message(event_id="before"))

@@ -9,19 +9,16 @@ from dataclasses import dataclass, field
 import pytest
 
 from freshet.event.v1.event_pb2 import UserEvent
-from services.ingestion.cleaning.cleaner import Cleaner
 from services.ingestion.cleaning.reversals import reversal_id
-from services.ingestion.event_writer import EventWriter, Written
+from services.ingestion.event_writer import Written
 from services.ingestion.intake import Intake, Rejected
 from shared.adapters.keys import user_key
 from shared.adapters.log_writer import LogOverloadedError, LogUnavailableError
-from shared.adapters.streams import Names
 from tests.conditions import eventually
+from tests.unit.ingestion import intakes
 from tests.unit.ingestion import test_event_writer as stand_ins
-from tests.unit.ingestion.cleaning.conftest import BOUNDS, steps
 from tests.unit.ingestion.cleaning.moments import at
-
-AWAY = LogUnavailableError("away")
+from tests.unit.ingestion.intakes import AWAY, Originals, steps
 
 
 @dataclass
@@ -36,16 +33,6 @@ class Archive(stand_ins.Archive):
         if self.away:
             raise OSError("connection refused")
         return {each: self.newest[each] for each in user_keys if each in self.newest}
-
-
-@dataclass
-class Originals:
-    """Finds what it is told to; the rest cannot be told."""
-
-    events: dict[str, UserEvent | None] = field(default_factory=dict)
-
-    async def find(self, event_ids: Sequence[str]) -> dict[str, UserEvent | LogUnavailableError | None]:
-        return {each: self.events.get(each, AWAY) for each in event_ids}
 
 
 @pytest.fixture
@@ -67,8 +54,7 @@ def originals() -> Originals:
 def intake(log, archive, originals) -> Intake:
     floods = {"burst": 10, "refill_per_second": 0}
     declared = steps("normalise", "fill-session", "drop-accidental-clicks", refuse_floods=floods)
-    writer = EventWriter(log, archive, Names("test"), partitions=16)
-    return Intake(writer, archive, Cleaner(declared, BOUNDS, 1_000), originals)
+    return intakes.intake(log, declared, archive, originals)
 
 
 def written(log: stand_ins.Log) -> list[str]:

@@ -12,11 +12,8 @@ from services.ingestion.cleaning.annotations import Tally
 from services.ingestion.cleaning.cleaner import Batch, Cleaner
 from services.ingestion.cleaning.draft import Draft
 from services.ingestion.cleaning.receipt import Receipt
-from services.ingestion.validation import EventTimeBounds
-from shared.domain.cleaning_steps import CleaningSteps
 from tests.unit.ingestion.cleaning.moments import NOW_MS
-
-BOUNDS = EventTimeBounds.since_year(1990, 3600)
+from tests.unit.ingestion.intakes import cleaner, steps
 
 
 @dataclass
@@ -34,7 +31,7 @@ class Cleaning:
         for draft in drafts:
             draft.original = logged.get(draft.event.corrects_event_id)
         self.cleaner.clean(drafts, batch)
-        new = [*batch.entries.values(), *batch.reversals]
+        new = [*batch.entries.values(), *[each.event for each in batch.reversals]]
         self.log += [UserEvent.FromString(each.payload) for each in new if each.event_id not in logged]
         return drafts
 
@@ -61,20 +58,12 @@ def notes(event: UserEvent) -> list[tuple[str, str, str]]:
     return [(each.step, each.field, each.original) for each in event.cleaning]
 
 
-def steps(*words: str, **parameters: dict) -> CleaningSteps:
-    """These steps; parameters by step, with an underscore for a hyphen."""
-    named = {word: {} for word in words}
-    return CleaningSteps.from_mapping(
-        named | {word.replace("_", "-"): each for word, each in parameters.items()}
-    )
-
-
 @pytest.fixture
 def cleaning() -> Callable[..., Cleaning]:
     """Makes a cleaning of the steps named."""
 
     def make(*words: str, users: int = 1_000, **parameters: dict) -> Cleaning:
-        return Cleaning(Cleaner(steps(*words, **parameters), BOUNDS, users))
+        return Cleaning(cleaner(steps(*words, **parameters), users))
 
     return make
 

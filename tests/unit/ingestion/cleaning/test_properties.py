@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freshet.event.v1.event_pb2 import Attribute, EventItem, UserEvent
-from services.ingestion.cleaning.cleaner import Cleaner
 from services.ingestion.cleaning.normalise import normalise
 from services.ingestion.cleaning.plain import is_plain
 from services.ingestion.validation import event_violations
 from shared.adapters.presets import load_preset
 from shared.domain.event import EVENT_TYPE_BY_WORD
-from tests.unit.ingestion.cleaning.conftest import BOUNDS, Cleaning, notes
+from tests.unit.ingestion.cleaning.conftest import Cleaning, notes
 from tests.unit.ingestion.cleaning.moments import NOW_MS, START_MS, moment
+from tests.unit.ingestion.intakes import BOUNDS, cleaner
 
 ADS = load_preset("ads").cleaning
 ORDER = ("normalise", "clamp-clock-skew", "receive", "fill-session", "fill-dwell", "fill-defaults")
@@ -59,7 +59,7 @@ def events(draw) -> UserEvent:
 
 
 def all_steps() -> Cleaning:
-    return Cleaning(Cleaner(ADS, BOUNDS, 100))
+    return Cleaning(cleaner(ADS))
 
 
 def violations(event: UserEvent) -> list:

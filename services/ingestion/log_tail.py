@@ -1,0 +1,139 @@
+"""Keeps the ids of recent events up with the log, so that a write knows what the archive does not hold yet: the writes
+of other instances, those of this one before a crash, and those whose acknowledgement never came.
+
+Decision: JetStream recognises an id for the length of its duplicate window, the archive from when it has caught up,
+which takes as long as PostgreSQL is away. What lies between is followed here, straight from the log. Before a write,
+whatever the log took more than half a window ago must have been read; the window itself covers what came since. So a
+write waits for the log's tail only when the reader was cut off for that long, and a log that cannot be read takes no
+writes either. While PostgreSQL is away, ingestion goes on: then an id is new unless the newest 200,000 events, or what
+is not archived yet, hold it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import nats.errors
+import structlog
+from nats.aio.client import Client
+from prometheus_client import Counter
+
+from services.ingestion.recent_ids import MOST_EVENTS, RECENT_EVENTS, RecentIds
+from shared.adapters.archive import Archive
+from shared.adapters.database import UNAVAILABLE
+from shared.adapters.log_reader import LogReader, LogSource
+from shared.adapters.log_writer import LogUnavailableError
+from shared.adapters.streams import Names, StreamError, last_position_of
+
+_log = structlog.get_logger("log_tail")
+RETRY_SECONDS = 0.2
+ARCHIVE_SECONDS = 1.0
+ARCHIVE_AGAIN_SECONDS = 5.0
+WAIT_SECONDS = 5.0
+ASK_AGAIN_SECONDS = 0.5
+READY_SECONDS = 3600.0
+NATS_AWAY = (nats.errors.Error, StreamError, TimeoutError, OSError)
+
+LOG_DUPLICATES = Counter(
+    "freshet_log_duplicates_total", "Events that the log holds under an id it held before."
+)
+
+
+class LogTail:
+    """Follows the events of the log. `ids` holds what it has read, and what writers add. window_seconds: JetStream's
+    duplicate window."""
+
+    def __init__(self, connection: Client, names: Names, archive: Archive, window_seconds: float) -> None:
+        self.ids = RecentIds()
+        self._connection = connection
+        self._names = names
+        self._archive = archive
+        self._window_seconds = window_seconds
+        self._position = -1
+        self._moved = asyncio.Event()
+        self._enough_until = 0.0
+        self._checking: asyncio.Task[None] | None = None
+        self._ask_archive_from = 0.0
+
+    async def follow(self) -> None:
+        """Read until cancelled, from the newest RECENT_EVENTS on and from what is not archived yet."""
+        source = LogSource(
+            self._names.events, [self._names.event_subject("*", "*")], await self._start(), headers_only=True
+        )
+        reader = LogReader(self._connection, source)
+        self._move(source.start - 1)
+        async for messages in reader.batches():
+            for message in messages:
+                if (event_id := message.message_id) and self.ids.remember(event_id, message.position):
+                    LOG_DUPLICATES.inc()
+            self._move(reader.position)
+            if self.ids.full:
+                await self._ask_archive()
+
+    async def _start(self) -> int:
+        last = await self._last_position()
+        await self._ask_archive()
+        archived = self.ids.archived_position or last
+        return max(1, min(last - RECENT_EVENTS, archived) + 1, last - MOST_EVENTS + 1)
+
+    async def _last_position(self) -> int:
+        """Of the newest event, waiting for NATS as long as it takes."""
+        while True:
+            try:
+                return await last_position_of(
+                    self._connection, self._names, self._names.event_subject("*", "*")
+                )
+            except NATS_AWAY as error:
+                _log.warning("waiting for the log", reason=repr(error)[:200])
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _ask_archive(self) -> None:
+        """How far the archive has come, now and then; while PostgreSQL is away, what was known last counts."""
+        if time.monotonic() < self._ask_archive_from:
+            return
+        try:
+            async with asyncio.timeout(ARCHIVE_SECONDS):
+                self.ids.archived_position = await self._archive.position()
+        except UNAVAILABLE as error:
+            _log.info("archive not asked for its position", reason=repr(error)[:200])
+        self._ask_archive_from = time.monotonic() + ARCHIVE_AGAIN_SECONDS
+
+    def _move(self, position: int) -> None:
+        self._position = position
+        self._moved.set()
+
+    async def ready(self) -> None:
+        """Wait until what the log held at the start is read; `follow` must be running."""
+        await self._catch_up(READY_SECONDS)
+
+    async def up_to_date(self) -> None:
+        """Return once all is read that the duplicate window may not cover. Raises LogUnavailableError when the log
+        cannot be read in time."""
+        if time.monotonic() <= self._enough_until:
+            return
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.create_task(self._catch_up(WAIT_SECONDS))
+        # Others may wait for it too: a call that is cancelled must not take it along.
+        await asyncio.shield(self._checking)
+
+    async def _catch_up(self, timeout_seconds: float) -> None:
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while time.monotonic() > self._enough_until:
+                    began = time.monotonic()
+                    if await self._reach(await self._last_position()):
+                        self._enough_until = began + self._window_seconds / 2
+        except TimeoutError as error:
+            raise LogUnavailableError("the log's tail was not read in time") from error
+
+    async def _reach(self, position: int) -> bool:
+        """Whether it was read soon; an event may also be deleted before it is."""
+        try:
+            async with asyncio.timeout(ASK_AGAIN_SECONDS):
+                while self._position < position:
+                    self._moved.clear()
+                    await self._moved.wait()
+        except TimeoutError:
+            return False
+        return True

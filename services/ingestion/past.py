@@ -1,0 +1,43 @@
+"""What cleaning asks others for about the past: newest events of users, events that are taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from services.ingestion.archive_questions import ArchiveQuestions
+from services.ingestion.cleaning.cleaner import Cleaner
+from services.ingestion.cleaning.draft import Draft
+from services.ingestion.cleaning.originals import Originals
+from shared.adapters.archive import Archive
+from shared.adapters.log_writer import LogUnavailableError
+
+
+class Past:
+    """Looks up for whole batches."""
+
+    def __init__(self, archive: Archive, originals: Originals) -> None:
+        self._archive = archive
+        self._originals = originals
+        self._questions = ArchiveQuestions()
+
+    async def visits(self, cleaner: Cleaner, drafts: Sequence[Draft]) -> None:
+        """Let the cleaner know the newest events of users it does not remember, all in one query. While PostgreSQL is
+        away, such users begin a visit."""
+        if missed := cleaner.missed_users(drafts):
+            newest = await self._questions.ask(lambda: self._archive.newest_payloads(missed))
+            cleaner.restore(newest or {})
+
+    async def originals(self, drafts: Sequence[Draft], coming: frozenset[str] = frozenset()) -> None:
+        """Give reversals their originals, or the failure that keeps them from being told. coming: ids of originals
+        that come with this very batch."""
+        reversals = [draft for draft in drafts if draft.is_reversal]
+        if not reversals:
+            return
+        wanted = {draft.event.corrects_event_id for draft in reversals} - coming
+        found = await self._originals.find(sorted(wanted))
+        for draft in reversals:
+            answer = found.get(draft.event.corrects_event_id)
+            if isinstance(answer, LogUnavailableError):
+                draft.failure = answer
+            else:
+                draft.original = answer

@@ -1,0 +1,30 @@
+"""Tables are made as soon as PostgreSQL is there."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import sqlalchemy as sa
+from structlog.testing import capture_logs
+
+from shared.adapters.database import database_engine, ensure_tables, schema_name
+from tests.conditions import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_while_postgres_is_frozen_tables_wait_for_it(brokers):
+    async with database_engine(brokers.database_url, "frozen", "test") as engine:
+        brokers.postgres.pause()
+        try:
+            with capture_logs() as logs:
+                making = asyncio.create_task(ensure_tables(engine, "frozen"))
+                await eventually(lambda: logs or making.done())
+        finally:
+            brokers.postgres.resume()
+        await making
+        async with engine.connect() as connection:
+            assert await connection.run_sync(
+                lambda it: sa.inspect(it).has_table("event", schema_name("frozen"))
+            )

@@ -1,0 +1,75 @@
+"""What other instances write, and what lay in the log before, is known before the archive has it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import pytest_asyncio
+
+from services.ingestion.log_tail import LogTail
+from shared.adapters.archive import Archive
+from shared.adapters.log_writer import LogUnavailableError, LogWriter, Record
+from tests.conditions import eventually
+from tests.integration.namespaces import Namespace, new_namespace
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def space(brokers) -> AsyncIterator[Namespace]:
+    async with new_namespace(brokers) as made:
+        yield made
+
+
+@asynccontextmanager
+async def following(space: Namespace, window_seconds: float = 120.0) -> AsyncIterator[LogTail]:
+    tail = LogTail(space.nats, space.names, Archive(space.engine), window_seconds)
+    work = asyncio.create_task(tail.follow())
+    try:
+        yield tail
+    finally:
+        work.cancel()
+        await asyncio.wait([work])
+
+
+async def append(space: Namespace, *event_ids: str) -> None:
+    """As another instance does."""
+    writer = LogWriter(space.nats)
+    work = asyncio.create_task(writer.run())
+    await writer.append([Record(space.names.event_subject(0, "click"), each, b"") for each in event_ids])
+    work.cancel()
+    await asyncio.wait([work])
+
+
+async def test_what_lay_in_the_log_is_known_once_the_tail_is_ready(space):
+    await append(space, "a", "b")
+    async with following(space) as tail:
+        await tail.ready()
+        assert [tail.ids.get(each) for each in ("a", "b", "c")] == [1, 2, None]
+
+
+async def test_what_another_instance_wrote_is_known_when_the_window_may_have_passed(space):
+    async with following(space, window_seconds=0.1) as tail:
+        await tail.ready()
+        await append(space, *map(str, range(300)))
+        await eventually(lambda: "299" in tail.ids)
+        await tail.up_to_date()
+        assert len(tail.ids) == 300
+
+
+async def test_a_tail_that_is_not_followed_is_not_up_to_date(space):
+    await append(space, "a")
+    tail = LogTail(space.nats, space.names, Archive(space.engine), 120.0)
+    with pytest.raises(LogUnavailableError):
+        await tail.up_to_date()
+
+
+async def test_a_caller_that_gives_up_takes_nothing_from_the_others(space):
+    async with following(space) as tail:
+        calls = [asyncio.create_task(tail.up_to_date()) for _ in range(2)]
+        await asyncio.sleep(0)
+        calls[0].cancel()
+        assert await asyncio.wait_for(calls[1], 5) is None
