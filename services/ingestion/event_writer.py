@@ -65,6 +65,8 @@ class EventWriter:
 
     async def write(self, events: Sequence[UserEvent]) -> list[Written | LogUnavailableError]:
         """Write valid events with ids, in order; one answer each. Raises LogOverloadedError: then none was written."""
+        if not events:
+            return []
         await self._recall([event.event_id for event in events])
         try:
             await self._tail.up_to_date()

@@ -43,6 +43,9 @@ class RecentIds:
         return position != known
 
     def _forget(self) -> None:
-        oldest = next(iter(self._positions.items()))
-        if oldest[1] <= self.archived_position or len(self._positions) > self._most:
-            del self._positions[oldest[0]]
+        """Two at most for each one that comes, so that what gathered goes again bit by bit."""
+        for _ in range(min(2, len(self._positions) - self._recent)):
+            event_id, position = next(iter(self._positions.items()))
+            if position > self.archived_position and len(self._positions) <= self._most:
+                return
+            del self._positions[event_id]
