@@ -20,6 +20,7 @@ from freshet.ingestion.v1.ingestion_pb2 import (
 from shared.adapters.streams import Names
 from shared.client import FreshetClient, FreshetError
 from shared.client.patience import PASSING
+from shared.domain.consistency import decode_token
 from tests.chaos.ledger import Ledger
 from tests.chaos.shoppers import Shoppers
 
@@ -116,7 +117,8 @@ class Load:
 
     async def _try_one(self, event: UserEvent) -> list[UserEvent]:
         answer = await self._client.write_user_event(*_copies([event]))
-        self._ledger.note_written(event, answer.status == WRITE_STATUS_ACCEPTED, 0)
+        position = max(decode_token(answer.consistency_token).values())
+        self._ledger.note_written(event, answer.status == WRITE_STATUS_ACCEPTED, position)
         return []
 
     def _failed(self, error: FreshetError, events: list[UserEvent]) -> list[UserEvent]:

@@ -56,6 +56,7 @@ class Proof:
         return [
             self._acknowledged_is_in_the_log(),
             self._log_is_as_it_should_be(),
+            self._told_positions(),
             *await self._once(once),
             await self._archived(),
             *await self._same_digests(served, once),
@@ -82,6 +83,13 @@ class Proof:
         )
         wrong = {"misnamed": self.facts.misnamed[:SHOWN]} if self.facts.misnamed else {}
         return Check(2, "the log's ids", figures, wrong)
+
+    def _told_positions(self) -> Check:
+        """Who writes again hears of the first position, whatever happened in between."""
+        told = self.ledger.positions
+        wrong = differences({each: {self.facts.positions[each][0]} for each in told}, told)
+        figures = f"{len(told):,} ids told of with their position, {len(wrong)} wrongly or differently"
+        return Check(2, "told positions = first positions", figures, wrong)
 
     async def _once(self, once: State) -> list[Check]:
         users, items = user_ids(), [item.item_id for item in catalogue()]
