@@ -4,10 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DATA ?= ../shared/data/ml-100k
+MESSAGES ?= 1000000
+SEED ?= 1
 SERVICES := ingestion feature ranking trainer
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench chaos evaluate proto replay images lock clean
+.PHONY: help setup run test fuzz lint bench chaos evaluate proto replay images lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +28,9 @@ run: $(STAMP) ## the whole suite with a simulated shop and a live view; Ctrl-C e
 
 test: $(STAMP) ## all tests, with real brokers
 	@$(BIN)/python -m pytest
+
+fuzz: $(STAMP) ## a million messages that must be refused, at both doors; SEED=1, MESSAGES=1000000
+	@$(BIN)/python -m tests.fuzz --messages $(MESSAGES) --seed $(SEED)
 
 lint: $(STAMP) ## style, types, imports, protos, deployment files
 	$(BIN)/ruff check .

@@ -7,8 +7,8 @@ import click
 
 from services.console.failures import INTERRUPTED, CommandFailed
 
-# Each command is a module of this package with a function of that name; it is loaded when it is used, because
-# some need what only a developer's machine has.
+# Each command is a module of this package with a function of that name, "_" for "-"; it is loaded when it is used,
+# because some need what only a developer's machine has.
 COMMANDS = {
     "up": "Start everything on this machine.",
     "status": "Show how the services are.",
@@ -18,6 +18,10 @@ COMMANDS = {
     "skew": "Compare the features that were served with those that the log gives.",
     "recommend": "Show what is recommended to a user.",
     "evaluate": "Judge recommendations against a data set.",
+    "erase": "Remove everything that is stored of a user.",
+    "verify-erasure": "Check that nothing is left of an erased user.",
+    "items": "Change the catalogue.",
+    "dead-letters": "List refused messages and send them again.",
 }
 
 

@@ -42,7 +42,9 @@ async def main(settings: FeatureSettings) -> None:
         engine = await stack.enter_async_context(
             database_engine(settings.database_url, settings.namespace, "feature")
         )
-        await ensure_streams(nats, names, settings.duplicate_window_seconds, settings.replicas)
+        await ensure_streams(
+            nats, names, settings.duplicate_window_seconds, settings.replicas, settings.retention
+        )
         store, erasures = StateStore(engine, fold.name), Erasures(state, nats, names)
         projection = Projection(state, AbsentUsers(state.users, store), erasures)
         pace = Pace(settings.checkpoint_seconds, settings.users_in_memory)

@@ -37,7 +37,9 @@ class Archiver:
     async def run(self) -> None:
         """Archive what arrives until cancelled; while PostgreSQL is away, wait for it."""
         position = await _until_done(self._archive.position)
-        subjects = [self._names.subject("events.v1.*.*"), self._names.subject("items.v1.*")]
+        # Erasures are read for their position alone: it tells that all events before one are archived.
+        kinds = ("events.v1.*.*", "items.v1.*", "users.v1.*", "erasures.v1.*")
+        subjects = [self._names.subject(kind) for kind in kinds]
         source = LogSource(self._names.events, subjects, start=position + 1)
         async for messages in LogReader(self._connection, source).batches():
             for start in range(0, len(messages), self._batch_events):
@@ -50,15 +52,24 @@ class Archiver:
 
     def _decode(self, messages: Sequence[LogMessage]) -> ArchiveBatch:
         batch = ArchiveBatch(messages[-1].position)
-        items = self._names.subject("items.v1.")
+        add = {
+            "items": batch.add_item,
+            "users": batch.add_user,
+            "events": batch.add_event,
+            "erasures": _nothing,
+        }
+        kind_at = len(self._names.subject(""))
         for message in messages:
-            add = batch.add_item if message.subject.startswith(items) else batch.add_event
             try:
-                add(message)
+                add[message.subject[kind_at:].partition(".")[0]](message)
             except (DecodeError, KeyError) as error:
                 UNREADABLE.inc()
                 _log.error("message cannot be archived", position=message.position, reason=repr(error))
         return batch
+
+
+def _nothing(_: LogMessage) -> None:
+    """An erasure counts for its position alone."""
 
 
 async def _until_done(action):

@@ -40,6 +40,20 @@ def decode_user_event(payload: bytes, headers: Mapping[str, str]) -> UserEvent:
     return event
 
 
+_OUTPUT_ONLY = (
+    "ingest_time", "cleaning", "corrected_event_type", "corrected_event_time", "dead_letter_id",
+    "previous_dwell_seconds",
+)  # fmt: skip
+
+
+def clear_what_is_not_the_senders(event: UserEvent) -> None:
+    """Empty the fields that Freshet itself fills, and drop fields that this version does not know: they would be
+    kept unchecked, however large."""
+    for field in _OUTPUT_ONLY:
+        event.ClearField(field)
+    event.DiscardUnknownFields()
+
+
 def _from_json(payload: bytes) -> UserEvent:
     try:
         content = orjson.loads(payload)

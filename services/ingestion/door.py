@@ -20,12 +20,17 @@ from nats.js.errors import APIError, FetchTimeoutError
 from prometheus_client import Counter
 
 from freshet.event.v1.event_pb2 import UserEvent
-from freshet.ingestion.v1 import ingestion_pb2
 from freshet.ingestion.v1.ingestion_pb2 import DeadLetter
-from services.ingestion.decoding import MalformedEventError, decode_user_event
+from services.ingestion.answers import violation_messages
+from services.ingestion.dead_letters import PAYLOAD_BYTES, DeadLetters
+from services.ingestion.decoding import (
+    MalformedEventError,
+    clear_what_is_not_the_senders,
+    decode_user_event,
+)
 from services.ingestion.event_writer import Written
 from services.ingestion.intake import Intake, Rejected
-from shared.adapters.log_writer import LogOverloadedError
+from shared.adapters.log_writer import Appended, LogOverloadedError
 from shared.adapters.streams import Names
 from shared.domain.violation import Violation
 
@@ -36,7 +41,6 @@ RETRY_SECONDS = 1.0
 ACK_WAIT_SECONDS = 10.0
 """After a crash, what was fetched and not acknowledged comes again this much later."""
 DRAIN_SECONDS = 8.0
-LETTER_PAYLOAD_BYTES = 64 * 1024
 
 DOOR_MESSAGES = Counter("freshet_door_messages_total", "Messages at the NATS door by outcome.", ["outcome"])
 
@@ -44,11 +48,12 @@ DOOR_MESSAGES = Counter("freshet_door_messages_total", "Messages at the NATS doo
 class Door:
     """Moves messages from the door into the log or among the dead letters."""
 
-    def __init__(self, connection: Client, names: Names, intake: Intake) -> None:
+    def __init__(self, connection: Client, names: Names, intake: Intake, letters: DeadLetters) -> None:
         self._connection = connection
         self._jetstream = connection.jetstream()
         self._names = names
         self._intake = intake
+        self._letters = letters
         self._draining = False
         self._drained = asyncio.Event()
 
@@ -90,48 +95,69 @@ class Door:
 
     async def _work(self, messages: Sequence[Msg]) -> None:
         decoded: list[tuple[Msg, UserEvent]] = []
+        refused: list[tuple[Msg, Sequence[Violation]]] = []
         for message in messages:
             try:
-                decoded.append((message, decode_user_event(message.data, message.headers or {})))
+                event = decode_user_event(message.data, message.headers or {})
             except MalformedEventError as error:
-                await self._refuse(message, [error.violation])
-        if decoded:
-            await self._take(decoded)
+                refused.append((message, [error.violation]))
+                continue
+            clear_what_is_not_the_senders(event)
+            decoded.append((message, event))
+        await asyncio.gather(self._refuse(refused), self._take(decoded))
 
     async def _take(self, decoded: Sequence[tuple[Msg, UserEvent]]) -> None:
+        if not decoded:
+            return
         try:
             outcomes = await self._intake.take([event for _, event in decoded])
         except LogOverloadedError as error:
             outcomes = [error] * len(decoded)  # type: ignore[list-item]
+        refused: list[tuple[Msg, Sequence[Violation]]] = []
         for (message, _), outcome in zip(decoded, outcomes, strict=True):
             if isinstance(outcome, Rejected):
-                await self._refuse(message, outcome.violations)
+                refused.append((message, outcome.violations))
             elif isinstance(outcome, Written):
-                DOOR_MESSAGES.labels("duplicate" if outcome.duplicate else "accepted").inc()
-                await message.ack()
+                await _let_go(message, "duplicate" if outcome.duplicate else "accepted")
             else:
-                DOOR_MESSAGES.labels("retried").inc()
-                await message.nak(delay=RETRY_SECONDS)
+                await _keep(message)
+        await self._refuse(refused)
 
-    async def _refuse(self, message: Msg, violations: Sequence[Violation]) -> None:
-        """Store a dead letter, then let the message go. Its id makes a second try store nothing twice."""
-        letter = _dead_letter(message, violations)
-        message_id = f"{self._names.stream('INGEST')}-{message.metadata.sequence.stream}"
-        await self._jetstream.publish(
-            self._names.subject("rejected.v1.events"),
-            letter.SerializeToString(),
-            headers={"Nats-Msg-Id": message_id},
-        )
-        DOOR_MESSAGES.labels("rejected").inc()
-        await message.ack()
+    async def _refuse(self, refused: Sequence[tuple[Msg, Sequence[Violation]]]) -> None:
+        """Store dead letters, then let the messages go. A letter's id makes a second try store nothing twice."""
+        if not refused:
+            return
+        stream = self._names.stream("INGEST")
+        letters = {
+            f"{stream}-{message.metadata.sequence.stream}": _dead_letter(message, violations)
+            for message, violations in refused
+        }
+        try:
+            answers = await self._letters.store(letters)
+        except LogOverloadedError as error:
+            answers = [error] * len(refused)  # type: ignore[list-item]
+        for (message, _), answer in zip(refused, answers, strict=True):
+            await (_let_go(message, "rejected") if isinstance(answer, Appended) else _keep(message))
+
+
+async def _let_go(message: Msg, outcome: str) -> None:
+    DOOR_MESSAGES.labels(outcome).inc()
+    await message.ack()
+
+
+async def _keep(message: Msg) -> None:
+    """Have the message come again."""
+    DOOR_MESSAGES.labels("retried").inc()
+    await message.nak(delay=RETRY_SECONDS)
 
 
 def _dead_letter(message: Msg, violations: Sequence[Violation]) -> DeadLetter:
     letter = DeadLetter(
-        payload=message.data[:LETTER_PAYLOAD_BYTES],
-        headers={key: value for key, value in (message.headers or {}).items()},
+        payload=message.data[:PAYLOAD_BYTES],
+        headers=message.headers or {},
         subject=message.subject,
-        violations=[ingestion_pb2.Violation(**violation._asdict()) for violation in violations],
+        violations=violation_messages(violations),
+        truncated=len(message.data) > PAYLOAD_BYTES,
     )
     letter.refuse_time.FromNanoseconds(time.time_ns())
     return letter

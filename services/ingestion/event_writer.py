@@ -104,7 +104,8 @@ class EventWriter:
     def _settle(self, claim: _Claim, answer: Appended | LogUnavailableError) -> None:
         del self._under_way[claim.event.event_id]
         claim.fate.set_result(answer)
-        if isinstance(answer, Appended):
+        # What NATS knows as a duplicate may have been erased: to remember it would outlast NATS's window.
+        if isinstance(answer, Appended) and not answer.duplicate:
             self._recent.remember(claim.event.event_id, answer.position)
 
     def _record(self, event: UserEvent) -> Record:
@@ -120,6 +121,11 @@ class EventWriter:
         if isinstance(answer, LogUnavailableError):
             return answer
         return Written(self._partition(claim.event), answer.position, answer.duplicate or not claim.mine)
+
+    def forget(self, first: int, last: int) -> None:
+        """Forget the ids of events at positions from `first` to `last`: some were erased, and sent again they are new
+        facts. The archive knows the others."""
+        self._recent.forget(first, last)
 
     async def _recall(self, event_ids: Sequence[str]) -> None:
         """Ask the archive for ids not seen of late. While PostgreSQL is away, those count as new."""

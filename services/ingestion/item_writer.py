@@ -3,58 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from freshet.catalog.v1.item_pb2 import Item
 from services.ingestion.validation import item_violations
-from shared.adapters.catalogue import Catalogue
+from services.ingestion.versions import (
+    Draft,
+    Refused,
+    VersionOutcome,
+    VersionWriter,
+    collision,
+    unless_same,
+)
 from shared.adapters.keys import item_key
-from shared.adapters.log_writer import Appended, LogUnavailableError, LogWriter, Record
+from shared.adapters.last_messages import StoredMessage
+from shared.adapters.log_writer import Appended
 from shared.adapters.streams import Names
-from shared.domain.violation import Violation
-
-
-class ItemRejected(NamedTuple):
-    """An item that may not enter the log, and why."""
-
-    violations: list[Violation]
-
-
-ItemOutcome = Appended | ItemRejected | LogUnavailableError
 
 
 class ItemWriter:
-    """Writes items."""
+    """Writes and deletes items. A deleted item is one more version, which says when it was deleted."""
 
-    def __init__(self, log: LogWriter, catalogue: Catalogue, names: Names) -> None:
-        self._log = log
-        self._catalogue = catalogue
+    def __init__(self, versions: VersionWriter, names: Names) -> None:
+        self._versions = versions
         self._names = names
 
-    async def write(self, items: Sequence[Item]) -> list[ItemOutcome]:
+    async def write(self, items: Sequence[Item]) -> list[VersionOutcome]:
         """Check and write items, in order; one outcome each. Raises LogOverloadedError: then none was written."""
-        outcomes: list[ItemOutcome | None] = []
-        records = []
-        for item in items:
-            record = self._record(item)
-            outcomes.append(None if isinstance(record, Record) else record)
-            if isinstance(record, Record):
-                records.append(record)
-        appended = iter(await self._log.append(records) if records else ())
-        return [outcome if outcome is not None else next(appended) for outcome in outcomes]
+        return await self._versions.write([self._draft(item) for item in items])
 
-    def _record(self, item: Item) -> Record | ItemOutcome:
-        """What to append for the item, or its outcome when nothing is to be appended."""
-        key = item_key(item.item_id)
-        if violations := [*item_violations(item), *self._collision(item, key)]:
-            return ItemRejected(violations)
+    async def delete(self, item_ids: Sequence[str]) -> list[VersionOutcome]:
+        """Delete items, in order; one outcome each, a duplicate for what is not there. Raises LogOverloadedError."""
+        return await self._versions.write([self._deletion(item_id) for item_id in item_ids])
+
+    def _draft(self, item: Item) -> Draft | Refused:
+        item.ClearField("delete_time")
+        item.DiscardUnknownFields()
+        if violations := item_violations(item):
+            return Refused(violations)
         payload = item.SerializeToString(deterministic=True)
-        if self._catalogue.knows_content(key, payload):
-            return Appended(0, duplicate=True)
-        return Record(self._names.item_subject(key), "", payload)
+        judge = unless_same(
+            payload, lambda held: collision("item_id", item.item_id, Item.FromString(held).item_id)
+        )
+        return Draft(self._names.item_subject(item_key(item.item_id)), payload, judge)
 
-    def _collision(self, item: Item, key: int) -> list[Violation]:
-        other = self._catalogue.id_of(key)
-        if other is None or other == item.item_id:
-            return []
-        return [Violation("item_id", f"has the same key as {other!r}; choose another id", "KEY_COLLISION")]
+    def _deletion(self, item_id: str) -> Draft | Refused:
+        tombstone = Item(item_id=item_id)
+        if violations := item_violations(tombstone):
+            return Refused(violations)
+        tombstone.delete_time.GetCurrentTime()
+
+        def judge(held: StoredMessage | None) -> Appended | None:
+            item = Item.FromString(held.payload) if held is not None else Item()
+            there = item.item_id == item_id and not item.HasField("delete_time")
+            return None if there else Appended(held.position if held else 0, duplicate=True)
+
+        subject = self._names.item_subject(item_key(item_id))
+        return Draft(subject, tombstone.SerializeToString(deterministic=True), judge)

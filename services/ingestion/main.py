@@ -5,23 +5,34 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from functools import partial
 
-from freshet.ingestion.v1.ingestion_pb2_grpc import add_IngestionServiceServicer_to_server
+from freshet.ingestion.v1 import ingestion_pb2
 from services.ingestion.archiver import Archiver
+from services.ingestion.dead_letters import DeadLetters
 from services.ingestion.door import Door
+from services.ingestion.erasure import ErasureTools, ErasureWorker
+from services.ingestion.erasure_requests import ErasureRequests
 from services.ingestion.event_writer import EventWriter
 from services.ingestion.intake import Intake
 from services.ingestion.item_writer import ItemWriter
 from services.ingestion.log_tail import LogTail
-from services.ingestion.servicer import IngestionServicer
+from services.ingestion.servicer import CatalogueWriters, IngestionServicer
 from services.ingestion.settings import IngestionSettings
+from services.ingestion.user_writer import UserWriter
 from services.ingestion.validation import EventTimeBounds
+from services.ingestion.versions import VersionWriter
 from shared.adapters.archive import Archive
-from shared.adapters.catalogue import Catalogue, caught_up
 from shared.adapters.connection import nats_connection
 from shared.adapters.database import database_engine, ensure_tables
+from shared.adapters.erasure_store import ErasureStore
+from shared.adapters.erasures import Erasures
 from shared.adapters.log_writer import LogWriter
+from shared.adapters.model_erasures import ModelErasures
 from shared.adapters.streams import Names, ensure_streams
+from shared.adapters.user_traces import TraceFinder
 from shared.runtime.life_cycle import Service, serve
+from shared.runtime.rpc import register
+
+_SERVICE = ingestion_pb2.DESCRIPTOR.services_by_name["IngestionService"]
 
 
 async def main(settings: IngestionSettings) -> None:
@@ -32,30 +43,39 @@ async def main(settings: IngestionSettings) -> None:
         engine = await stack.enter_async_context(
             database_engine(settings.database_url, settings.namespace, "ingestion")
         )
-        await ensure_streams(nats, names, settings.duplicate_window_seconds, settings.replicas)
-        log, catalogue, archive = LogWriter(nats), Catalogue(), Archive(engine)
+        await ensure_streams(
+            nats, names, settings.duplicate_window_seconds, settings.replicas, settings.retention
+        )
+        log, letter_log, archive = LogWriter(nats), LogWriter(nats), Archive(engine)
         tail = LogTail(nats, names, archive, settings.duplicate_window_seconds)
         writer = EventWriter(log, archive, tail, names, settings.partitions)
         bounds = EventTimeBounds.since_year(settings.earliest_event_year, settings.latest_event_skew_seconds)
-        intake = Intake(writer, bounds)
-        door = Door(nats, names, intake)
-        servicer = IngestionServicer(intake, ItemWriter(log, catalogue, names))
+        intake, letters = Intake(writer, bounds), DeadLetters(nats, letter_log, names)
+        door, versions = Door(nats, names, intake, letters), VersionWriter(nats, log, names)
+        erasures = Erasures(lambda receipt: writer.forget(receipt.first_position, receipt.position))
+        finder = TraceFinder(nats, names, settings.partitions)
+        requests = ErasureRequests(nats, names, erasures, finder)
+        tools = ErasureTools(nats, names, archive, ErasureStore(engine), ModelErasures(engine), finder)
+        writers = CatalogueWriters(ItemWriter(versions, names), UserWriter(versions, names))
+        servicer = IngestionServicer(intake, writers, letters, requests)
 
         async def archive_log() -> None:
             await ensure_tables(engine, settings.namespace)
             await Archiver(nats, names, archive, settings.archive_batch_events).run()
 
-        async def ready() -> None:
-            await caught_up(catalogue, nats, names)
-            await tail.ready()
+        async def erase() -> None:
+            await ensure_tables(engine, settings.namespace)
+            await ErasureWorker(tools, erasures, requests, settings.erasure_settle_seconds).run()
 
         service = Service(
-            rpc_services=["freshet.ingestion.v1.IngestionService"],
-            register=partial(add_IngestionServiceServicer_to_server, servicer),
+            rpc_services=[_SERVICE.full_name],
+            register=partial(register, service=_SERVICE, servicer=servicer),
             workers=[
-                log.run, tail.follow, partial(catalogue.follow, nats, names), door.run, archive_log,
+                log.run, letter_log.run, tail.follow, door.run, archive_log,
+                partial(erasures.follow, nats, names), erase,
             ],
-            ready=ready,
+            ready=tail.ready,
+            notice=servicer.end_streams,
             drain=door.drain,
         )  # fmt: skip
         await serve(settings, service)

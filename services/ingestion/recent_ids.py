@@ -39,10 +39,15 @@ class RecentIds:
         if position < known:
             self._positions[event_id] = position
         if self.full:
-            self._forget()
+            self._forget_oldest()
         return position != known
 
-    def _forget(self) -> None:
+    def forget(self, first: int, last: int) -> None:
+        """Forget the ids at positions from `first` to `last`."""
+        for event_id in [each for each, position in self._positions.items() if first <= position <= last]:
+            del self._positions[event_id]
+
+    def _forget_oldest(self) -> None:
         """Two at most for each one that comes, so that what gathered goes again bit by bit."""
         for _ in range(min(2, len(self._positions) - self._recent)):
             event_id, position = next(iter(self._positions.items()))

@@ -1,104 +1,46 @@
-"""The gRPC door."""
+"""The gRPC door: one servicer, its calls by kind."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from typing import NamedTuple
 
-import grpc
-
-from freshet.ingestion.v1 import ingestion_pb2, ingestion_pb2_grpc
-from freshet.ingestion.v1.ingestion_pb2 import WriteOutcome, WriteStatus
-from services.ingestion.event_writer import Written, token_positions
-from services.ingestion.intake import Intake, Outcome, Rejected
-from services.ingestion.item_writer import ItemOutcome, ItemRejected, ItemWriter
-from shared.adapters.log_writer import Appended, LogOverloadedError
-from shared.domain.consistency import encode_token
-from shared.domain.violation import Violation
-from shared.runtime.errors import invalid_argument, overloaded, unavailable
-from shared.runtime.rpc import unary
-
-MAX_BATCH = 1000
+from services.ingestion.catalogue_calls import CatalogueCalls
+from services.ingestion.dead_letter_calls import DeadLetterCalls
+from services.ingestion.dead_letters import DeadLetters
+from services.ingestion.erasure_calls import ErasureCalls
+from services.ingestion.erasure_requests import ErasureRequests
+from services.ingestion.event_calls import EventCalls
+from services.ingestion.intake import Intake
+from services.ingestion.item_writer import ItemWriter
+from services.ingestion.redriving import Redriving
+from services.ingestion.user_writer import UserWriter
 
 
-class IngestionServicer(ingestion_pb2_grpc.IngestionServiceServicer):
-    """Translates between messages and the intake; decides nothing."""
+class CatalogueWriters(NamedTuple):
+    """Who writes items and users."""
 
-    def __init__(self, intake: Intake, item_writer: ItemWriter) -> None:
+    items: ItemWriter
+    users: UserWriter
+
+
+class IngestionServicer(EventCalls, CatalogueCalls, DeadLetterCalls, ErasureCalls):
+    """All calls; each base class holds those of one kind."""
+
+    def __init__(
+        self,
+        intake: Intake,
+        writers: CatalogueWriters,
+        letters: DeadLetters,
+        erasure_requests: ErasureRequests,
+    ) -> None:
         self._intake = intake
-        self._item_writer = item_writer
+        self._draining = asyncio.Event()
+        self._items, self._users = writers
+        self._letters = letters
+        self._redriving = Redriving(intake, letters)
+        self._erasure_requests = erasure_requests
 
-    @unary
-    async def WriteUserEvent(
-        self, request: ingestion_pb2.WriteUserEventRequest, context: grpc.aio.ServicerContext
-    ) -> ingestion_pb2.WriteUserEventResponse:
-        event = request.user_event
-        if request.validate_only:
-            _refuse_if(self._intake.check(event))
-            return ingestion_pb2.WriteUserEventResponse(event_id=event.event_id)
-        outcome = (await self._take([event]))[0]
-        if isinstance(outcome, Rejected):
-            _refuse_if(outcome.violations)
-        if not isinstance(outcome, Written):
-            raise unavailable("LOG_UNAVAILABLE", str(outcome))
-        return ingestion_pb2.WriteUserEventResponse(
-            event_id=event.event_id,
-            status=_status(outcome),
-            consistency_token=encode_token({outcome.partition: outcome.position}),
-        )
-
-    @unary
-    async def BatchWriteUserEvents(
-        self, request: ingestion_pb2.BatchWriteUserEventsRequest, context: grpc.aio.ServicerContext
-    ) -> ingestion_pb2.BatchWriteUserEventsResponse:
-        events = request.user_events
-        _check_size("user_events", len(events))
-        outcomes = await self._take(events)
-        return ingestion_pb2.BatchWriteUserEventsResponse(
-            outcomes=[_outcome(event.event_id, each) for event, each in zip(events, outcomes, strict=True)],
-            consistency_token=encode_token(token_positions(outcomes)),
-        )
-
-    @unary
-    async def UpsertItems(
-        self, request: ingestion_pb2.UpsertItemsRequest, context: grpc.aio.ServicerContext
-    ) -> ingestion_pb2.UpsertItemsResponse:
-        _check_size("items", len(request.items))
-        try:
-            outcomes = await self._item_writer.write(request.items)
-        except LogOverloadedError as error:
-            raise overloaded(str(error)) from error
-        pairs = zip(request.items, outcomes, strict=True)
-        return ingestion_pb2.UpsertItemsResponse(
-            outcomes=[_outcome(item.item_id, each) for item, each in pairs]
-        )
-
-    async def _take(self, events: Sequence) -> list[Outcome]:
-        try:
-            return await self._intake.take(events)
-        except LogOverloadedError as error:
-            raise overloaded(str(error)) from error
-
-
-def _refuse_if(violations: Sequence[Violation]) -> None:
-    if violations:
-        raise invalid_argument([each._replace(field=f"user_event.{each.field}") for each in violations])
-
-
-def _check_size(field: str, size: int) -> None:
-    if not 1 <= size <= MAX_BATCH:
-        raise invalid_argument(
-            [Violation(field, f"has {size}; must have 1 to {MAX_BATCH:,}", "OUT_OF_RANGE")]
-        )
-
-
-def _outcome(identity: str, outcome: Outcome | ItemOutcome) -> WriteOutcome:
-    if isinstance(outcome, (Written, Appended)):
-        return WriteOutcome(id=identity, status=_status(outcome), position=outcome.position)
-    if isinstance(outcome, (Rejected, ItemRejected)):
-        violations = [ingestion_pb2.Violation(**each._asdict()) for each in outcome.violations]
-        return WriteOutcome(id=identity, status=WriteStatus.WRITE_STATUS_REJECTED, violations=violations)
-    return WriteOutcome(id=identity, status=WriteStatus.WRITE_STATUS_UNAVAILABLE)
-
-
-def _status(outcome: Written | Appended) -> WriteStatus:
-    return WriteStatus.WRITE_STATUS_DUPLICATE if outcome.duplicate else WriteStatus.WRITE_STATUS_ACCEPTED
+    def end_streams(self) -> None:
+        """Have open streams end once what was read has its outcome; their senders go on elsewhere."""
+        self._draining.set()

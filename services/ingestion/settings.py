@@ -18,3 +18,6 @@ class IngestionSettings(ServiceSettings):
         3600.0, ge=0, description="how far in the future an event may lie"
     )
     archive_batch_events: int = Field(2000, ge=1, description="most events of one archive transaction")
+    erasure_settle_seconds: float = Field(
+        1.0, ge=0, description="time that exposures on their way have before an erasure looks for them"
+    )

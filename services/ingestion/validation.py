@@ -8,7 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from freshet.catalog.v1.item_pb2 import Item
+from freshet.catalog.v1.user_pb2 import User
 from freshet.event.v1.event_pb2 import Attribute, EventItem, UserEvent
 from shared.domain.event import EVENT_TYPE_BY_WORD, ITEMLESS_EVENT_TYPES, EventType
 from shared.domain.violation import Violation
@@ -21,6 +24,9 @@ MAX_ATTRIBUTES = 50
 ATTRIBUTE_KEY_CHARACTERS = 64
 ATTRIBUTE_BYTES = 16 * 1024
 _EVENT_ID = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
+_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*", re.ASCII)
+_COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
+LANGUAGE_CHARACTERS = 35
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -67,7 +73,31 @@ def item_violations(item: Item) -> list[Violation]:
         found += _length(f"categories[{index}]", category, ID_CHARACTERS)
     if item.HasField("price") and not (math.isfinite(item.price) and item.price >= 0):
         found.append(_out_of_range("price", f"is {item.price}; must be finite and not negative"))
+    return [*found, *_moment("available_time", item.available_time)]
+
+
+def user_violations(user: User) -> list[Violation]:
+    """Everything wrong with a user; empty when it may enter the log."""
+    found = [
+        *_identifier("user_id", user.user_id, required=True),
+        *_moment("sign_up_time", user.sign_up_time),
+        *_attributes(user.attributes),
+    ]
+    language = user.language
+    if language and not (len(language) <= LANGUAGE_CHARACTERS and _LANGUAGE.fullmatch(language)):
+        rule = f"must be a BCP 47 tag such as pt-BR, at most {LANGUAGE_CHARACTERS} characters"
+        found.append(Violation("language", rule, "MALFORMED"))
+    if user.country and not _COUNTRY.fullmatch(user.country):
+        found.append(
+            Violation("country", "must be an ISO 3166-1 code of two letters such as DE", "MALFORMED")
+        )
     return found
+
+
+def _moment(field: str, moment: Timestamp) -> Iterator[Violation]:
+    """A time that the calendar knows: the years 1 to 9999."""
+    if not (-62_135_596_800 <= moment.seconds <= 253_402_300_799 and 0 <= moment.nanos < 1_000_000_000):
+        yield _out_of_range(field, "must lie in the years 1 to 9999")
 
 
 def _event_id(event_id: str) -> Iterator[Violation]:

@@ -13,6 +13,7 @@ from prometheus_client import Counter
 
 from freshet.log.v1.log_pb2 import Exposure
 from freshet.ranking.v1.ranking_pb2 import RecommendRequest
+from services.ranking.erased_users import ErasedUsers
 from services.ranking.recommender import Served
 from shared.adapters.keys import partition_of, user_key
 from shared.adapters.log_writer import Appended, LogOverloadedError, LogWriter, Record
@@ -37,8 +38,9 @@ class Shown(NamedTuple):
 class ExposureLog:
     """Keeps what was shown until the stream has it. When NATS is away for long the oldest go, and are counted."""
 
-    def __init__(self, log: LogWriter, names: Names, partitions: int) -> None:
+    def __init__(self, log: LogWriter, names: Names, partitions: int, erased: ErasedUsers) -> None:
         self._log = log
+        self._erased = erased
         self._names = names
         self._partitions = partitions
         self._kept: deque[Shown] = deque()
@@ -74,14 +76,23 @@ class ExposureLog:
             some = [self._kept.popleft() for _ in range(min(len(self._kept), PUBLISH_AT_ONCE))]
             if not self._kept:
                 self._arrived.clear()
-            failed = await self._publish(some) if some else []
+            failed = await self._publish([shown for shown in some if not self._is_erased(shown)])
             self._kept.extendleft(reversed(failed))
         if failed:
             self._arrived.set()
         return not failed
 
+    def _is_erased(self, shown: Shown) -> bool:
+        """Whether its user has been erased since: what their state was may not be stored again."""
+        gone = self._erased.covers(user_key(shown.request.user_id), shown.served.state.position)
+        if gone:
+            EXPOSURES.labels("erased").inc()
+        return gone
+
     async def _publish(self, some: Sequence[Shown]) -> list[Shown]:
         """Those of `some` that the stream did not take."""
+        if not some:
+            return []
         try:
             answers = await self._log.append([self._record(shown) for shown in some])
         except LogOverloadedError:

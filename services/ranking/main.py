@@ -8,6 +8,7 @@ from functools import partial
 import grpc
 
 from freshet.ranking.v1.ranking_pb2_grpc import add_RankingServiceServicer_to_server
+from services.ranking.erased_users import ErasedUsers
 from services.ranking.exposures import ExposureLog
 from services.ranking.model_slot import ModelSlot
 from services.ranking.model_watch import ModelWatch
@@ -44,16 +45,20 @@ async def main(settings: RankingSettings) -> None:
         channel = await stack.enter_async_context(
             grpc.aio.insecure_channel(settings.feature_address, CHANNEL_OPTIONS)
         )
-        await ensure_streams(nats, names, settings.duplicate_window_seconds, settings.replicas)
+        await ensure_streams(
+            nats, names, settings.duplicate_window_seconds, settings.replicas, settings.retention
+        )
         catalogue, log = Catalogue(), LogWriter(nats)
         slot = ModelSlot(catalogue)
         store = bundle_store(settings.bundle_store, nats, names)
         watch = ModelWatch(slot, Registry(engine), store, settings.scorer_threads)
         trending = Trending(channel, settings.trending_refresh_seconds)
-        states = UserStates(channel, settings.feature_timeout_seconds)
+        erased = ErasedUsers()
+        states = UserStates(channel, settings.feature_timeout_seconds, erased)
+        erased.on_erasure = states.forget
         limits = Limits(settings.batch_size, settings.max_waiting)
         recommender = Recommender(states, trending, slot, catalogue, limits)
-        exposures = ExposureLog(log, names, settings.partitions)
+        exposures = ExposureLog(log, names, settings.partitions, erased)
         servicer = RankingServicer(recommender, exposures, slot, catalogue, settings.partitions)
         service = Service(
             rpc_services=["freshet.ranking.v1.RankingService"],
@@ -66,6 +71,7 @@ async def main(settings: RankingSettings) -> None:
                 watch.refresh_catalogue,
                 partial(catalogue.follow, nats, names),
                 partial(watch.run, nats, names),
+                partial(erased.follow, nats, names),
             ],
             ready=partial(caught_up, catalogue, nats, names),
             drain=exposures.drain,

@@ -83,7 +83,8 @@ class ModelSlot:
 
     def _view(self, scorer: Scorer, create_time: datetime, serving_time: datetime) -> ServingModel:
         version = self._catalogue.version
-        item_ids = [self._catalogue.id_of(key) for key in scorer.item_keys.tolist()]
-        known = np.fromiter((item_id is not None for item_id in item_ids), bool, len(item_ids))
-        withheld = np.where(known, np.float32(0), np.float32(-np.inf))
+        keys = scorer.item_keys.tolist()
+        item_ids = [self._catalogue.id_of(key) for key in keys]
+        allowed = np.fromiter(map(self._catalogue.may_be_recommended, keys), bool, len(keys))
+        withheld = np.where(allowed, np.float32(0), np.float32(-np.inf))
         return ServingModel(scorer, create_time, serving_time, version, item_ids, withheld)

@@ -109,7 +109,7 @@ def _trending(wish: Wish, state: UserState, fallback: Fallback) -> Answer:
         if len(items) == wish.page_size:
             return Answer(items, by_model=False)
         item_id = fallback.catalogue.id_of(key)
-        if item_id is not None and key not in hidden:
+        if item_id is not None and key not in hidden and fallback.catalogue.may_be_recommended(key):
             items.append(Ranked(item_id, key, score, TRENDING))
             hidden.add(key)
     return Answer(items + _any(wish.page_size - len(items), hidden, fallback.catalogue), by_model=False)

@@ -16,6 +16,7 @@ from freshet.feature.v1.state_pb2 import (
     ReadUserStatesResponse,
 )
 from freshet.feature.v1.state_pb2_grpc import StateServiceStub
+from services.ranking.erased_users import ErasedUsers
 from services.ranking.user_state import UNKNOWN_USER, UserState
 
 _log = structlog.get_logger("user_states")
@@ -27,8 +28,9 @@ _EMPTY = np.empty(0, np.uint64)
 class UserStates:
     """Reads states in batches."""
 
-    def __init__(self, channel: grpc.aio.Channel, timeout_seconds: float) -> None:
+    def __init__(self, channel: grpc.aio.Channel, timeout_seconds: float, erased: ErasedUsers) -> None:
         self._stub = StateServiceStub(channel)
+        self._erased = erased
         self._timeout_seconds = timeout_seconds
         self._last: OrderedDict[int, UserState] = OrderedDict()
         self.position = 0
@@ -46,14 +48,25 @@ class UserStates:
             response = await self._stub.ReadUserStates(request, timeout=timeout)
         except grpc.aio.AioRpcError as error:
             _log.warning("feature service does not answer", code=error.code().name)
-            return [self._last.get(key, UNKNOWN_USER)._replace(stale=True) for key in user_keys]
+            return [self._last_known(key)._replace(stale=True) for key in user_keys]
         states = _unpack(response, len(user_keys))
         self._remember(user_keys, states)
         return states
 
+    def _last_known(self, key: int) -> UserState:
+        """What was last read of a user; nothing of what was erased since."""
+        state = self._last.get(key, UNKNOWN_USER)
+        return UNKNOWN_USER if self._erased.covers(key, state.position) else state
+
+    def forget(self, key: int) -> None:
+        """Forget what is remembered of a user."""
+        self._last.pop(key, None)
+
     def _remember(self, user_keys: Sequence[int], states: Sequence[UserState]) -> None:
         self.position = states[-1].position
         for key, state in zip(user_keys, states, strict=True):
+            if self._erased.covers(key, state.position):
+                continue  # read before the erasure
             self._last[key] = _copy(state)  # a view would keep the whole batch in memory
             self._last.move_to_end(key)
         while len(self._last) > REMEMBERED_USERS:

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 from freshet.trainer.v1.trainer_pb2_grpc import add_TrainerServiceServicer_to_server
+from services.trainer.erasures import follow
 from services.trainer.patience import patiently
 from services.trainer.publishing import Publisher
 from services.trainer.runs import Runs
@@ -19,6 +20,7 @@ from shared.adapters.archive import Archive
 from shared.adapters.bundle_store import bundle_store
 from shared.adapters.connection import nats_connection
 from shared.adapters.database import UNAVAILABLE, database_engine, ensure_tables
+from shared.adapters.model_erasures import ModelErasures
 from shared.adapters.registry import Registry
 from shared.adapters.streams import Names, ensure_streams
 from shared.runtime.life_cycle import Service, serve
@@ -32,14 +34,20 @@ async def main(settings: TrainerSettings) -> None:
         engine = await stack.enter_async_context(
             database_engine(settings.database_url, settings.namespace, "trainer")
         )
-        await ensure_streams(nats, names, settings.duplicate_window_seconds, settings.replicas)
-        archive, registry = Archive(engine), Registry(engine)
+        await ensure_streams(
+            nats, names, settings.duplicate_window_seconds, settings.replicas, settings.retention
+        )
+        archive, registry, erasures = Archive(engine), Registry(engine), ModelErasures(engine)
         store = bundle_store(settings.bundle_store, nats, names)
         publisher = Publisher(nats, names, registry, store)
         tools = Tools(nats, names, archive, registry, store, publisher)
         runs = Runs(registry, Conductor(tools, settings))
         stack.push_async_callback(runs.stop)
         triggers = Triggers(runs, archive, registry, _policy(settings))
+
+        async def note_erasures() -> None:
+            await ensure_tables(engine, settings.namespace)
+            await follow(nats, names, erasures)
 
         async def ready() -> None:
             await ensure_tables(engine, settings.namespace)
@@ -48,8 +56,8 @@ async def main(settings: TrainerSettings) -> None:
 
         service = Service(
             rpc_services=["freshet.trainer.v1.TrainerService"],
-            register=partial(add_TrainerServiceServicer_to_server, TrainerServicer(runs, registry)),
-            workers=[partial(triggers.run, settings.train_check_seconds)],
+            register=partial(add_TrainerServiceServicer_to_server, TrainerServicer(runs, registry, erasures)),
+            workers=[partial(triggers.run, settings.train_check_seconds), note_erasures],
             ready=ready,
             drain=runs.stop,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import grpc
@@ -15,6 +15,7 @@ from freshet.trainer.v1 import trainer_pb2, trainer_pb2_grpc
 from services.trainer.patience import first_line
 from services.trainer.runs import AlreadyRunningError, NotOpenError, Runs
 from shared.adapters.database import DEFECTS, UNAVAILABLE
+from shared.adapters.model_erasures import ModelErasures
 from shared.adapters.registry import RegisteredModel, Registry
 from shared.domain.violation import Violation
 from shared.runtime.errors import Refusal, invalid_argument, not_found, unavailable
@@ -45,9 +46,10 @@ def refusing(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[
 class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
     """Translates between messages and runs; decides nothing."""
 
-    def __init__(self, runs: Runs, registry: Registry) -> None:
+    def __init__(self, runs: Runs, registry: Registry, erasures: ModelErasures) -> None:
         self._runs = runs
         self._registry = registry
+        self._erasures = erasures
 
     def check_ready(self) -> None:
         """Raises a refusal until the runs of an earlier process are in order."""
@@ -100,7 +102,10 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
         self, request: trainer_pb2.ListModelsRequest, context: grpc.aio.ServicerContext
     ) -> trainer_pb2.ListModelsResponse:
         models = await self._registry.list_models(_page(request.page_size))
-        return trainer_pb2.ListModelsResponse(models=map(_model, models))
+        marks = await self._erasures.receipts_of([model.model_version for model in models])
+        return trainer_pb2.ListModelsResponse(
+            models=[_model(model, marks.get(model.model_version, ())) for model in models]
+        )
 
     async def _run(self, run_id: str) -> trainer_pb2.TrainingRun:
         if not run_id:
@@ -150,7 +155,7 @@ def _already_running(error: AlreadyRunningError) -> Refusal:
     return Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "ALREADY_RUNNING", str(error), (resource, retry))
 
 
-def _model(model: RegisteredModel) -> trainer_pb2.Model:
+def _model(model: RegisteredModel, erasure_receipt_ids: Sequence[str]) -> trainer_pb2.Model:
     answer = trainer_pb2.Model(
         model_version=model.model_version,
         run_id=model.run_id,
@@ -159,6 +164,7 @@ def _model(model: RegisteredModel) -> trainer_pb2.Model:
         trained_to_position=model.trained_to_position,
         item_count=model.item_count,
         metrics=model.metrics,
+        erasure_receipt_ids=erasure_receipt_ids,
     )
     answer.create_time.FromDatetime(model.create_time)
     return answer

@@ -11,12 +11,13 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from freshet.catalog.v1.item_pb2 import Item
+from freshet.catalog.v1.user_pb2 import User
 from freshet.event.v1.event_pb2 import UserEvent
 from shared.adapters.bulk import as_arrays, bulk_insert, bulk_upsert
 from shared.adapters.event_codec import decode_event
-from shared.adapters.keys import item_key, signed
+from shared.adapters.keys import item_key, signed, user_key
 from shared.adapters.log_reader import LogMessage
-from shared.adapters.tables import events, items, projections
+from shared.adapters.tables import events, items, projections, user_profiles
 from shared.domain.corrections import Correction, corrections_of, without_taken_back
 from shared.domain.event import CORRECTS, Event, EventType
 from shared.domain.event_columns import EventColumns
@@ -32,6 +33,7 @@ class ArchiveBatch:
     position: int
     events: list[tuple] = field(default_factory=list)
     items: dict[int, tuple] = field(default_factory=dict)
+    users: dict[int, tuple] = field(default_factory=dict)
 
     def add_event(self, message: LogMessage) -> None:
         """Decode an event. Raises DecodeError or KeyError when it is none."""
@@ -45,6 +47,19 @@ class ArchiveBatch:
         item = Item.FromString(message.payload)
         key = signed(item_key(item.item_id))
         self.items[key] = (key, item.item_id, message.position, message.payload)
+
+    def after(self, position: int) -> ArchiveBatch:
+        """Only what lies behind `position`."""
+        later_items = {key: row for key, row in self.items.items() if row[2] > position}
+        later_users = {key: row for key, row in self.users.items() if row[2] > position}
+        later_events = [row for row in self.events if row[0] > position]
+        return ArchiveBatch(self.position, later_events, later_items, later_users)
+
+    def add_user(self, message: LogMessage) -> None:
+        """Decode a user. Raises DecodeError when it is none."""
+        user = User.FromString(message.payload)
+        key = signed(user_key(user.user_id))
+        self.users[key] = (key, user.user_id, message.position, message.payload)
 
 
 def _event_row(event: Event, message: UserEvent, partition: int, payload: bytes) -> tuple:
@@ -67,18 +82,18 @@ class Archive:
             return (await connection.execute(query)).scalar() or 0
 
     async def write(self, batch: ArchiveBatch) -> None:
-        """Store a batch and its position in one transaction. Events that are there already stay as they are."""
+        """Store a batch and its position in one transaction. Events that are there already stay as they are.
+
+        What lies before the archive's position was stored by another instance and may have been erased since: it is
+        left out.
+        """
         async with self._engine.begin() as connection:
+            batch = batch.after(await _locked_position(connection))
             if batch.events:
                 await connection.execute(_INSERT_EVENTS, as_arrays(events, batch.events))
-            await self._write_items(connection, batch)
+            await _upsert(connection, items, batch.items)
+            await _upsert(connection, user_profiles, batch.users)
             await connection.execute(_set_position(batch.position))
-
-    async def _write_items(self, connection: AsyncConnection, batch: ArchiveBatch) -> None:
-        if not batch.items:
-            return
-        statement = bulk_upsert(items)
-        await connection.execute(statement, as_arrays(items, list(batch.items.values())))
 
     async def positions_of(self, event_ids: Sequence[str]) -> dict[str, int]:
         """Positions of those events that the archive holds, by event id."""
@@ -128,6 +143,18 @@ async def _read_corrections(connection: AsyncConnection, to_position: int) -> li
     rows = await connection.execute(query)
     decoded = [decode_event(row.position, UserEvent.FromString(row.payload)) for row in rows]
     return [correction for event in decoded for correction in corrections_of(event)]
+
+
+async def _locked_position(connection: AsyncConnection) -> int:
+    """Up to where the archive holds the log; nobody else moves it before this transaction ends."""
+    await connection.execute(insert(projections).values(name=ARCHIVE, position=0).on_conflict_do_nothing())
+    query = sa.select(projections.c.position).where(projections.c.name == ARCHIVE).with_for_update()
+    return int((await connection.execute(query)).scalar_one())
+
+
+async def _upsert(connection: AsyncConnection, table: sa.Table, rows: dict[int, tuple]) -> None:
+    if rows:
+        await connection.execute(bulk_upsert(table), as_arrays(table, list(rows.values())))
 
 
 def _set_position(position: int) -> sa.Executable:

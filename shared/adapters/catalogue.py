@@ -12,7 +12,6 @@ import numpy as np
 import structlog
 from google.protobuf.message import DecodeError
 from nats.aio.client import Client
-from xxhash import xxh3_64_intdigest
 
 from freshet.catalog.v1.item_pb2 import Item
 from shared.adapters.keys import item_key
@@ -23,12 +22,12 @@ _log = structlog.get_logger("catalogue")
 
 
 class Catalogue:
-    """Item ids by key. `version` grows with each change."""
+    """Item ids by key. `version` grows with each change. A deleted item keeps its id, for histories that name it."""
 
     def __init__(self) -> None:
         self.version = 0
         self._ids: dict[int, str] = {}
-        self._contents: dict[int, int] = {}
+        self._deleted: set[int] = set()
         self._position = 0
         self._moved = asyncio.Event()
 
@@ -39,24 +38,27 @@ class Catalogue:
         """The id of an item; None when the catalogue does not know the key."""
         return self._ids.get(key)
 
-    def knows_content(self, key: int, payload: bytes) -> bool:
-        """Whether exactly this version of the item is the newest."""
-        return self._contents.get(key) == xxh3_64_intdigest(payload)
+    def may_be_recommended(self, key: int) -> bool:
+        """Whether the item is known and not deleted."""
+        return key in self._ids and key not in self._deleted
 
     def keys(self) -> np.ndarray:
         """Keys (n,) uint64 of all items, in no set order."""
         return np.fromiter(self._ids, np.uint64, len(self._ids))
 
     def entries(self) -> Iterable[tuple[int, str]]:
-        """Keys and ids of all items, the first added first."""
-        return self._ids.items()
+        """Keys and ids of all items that are not deleted, the first added first."""
+        return ((key, item_id) for key, item_id in self._ids.items() if key not in self._deleted)
 
     def put(self, payload: bytes, position: int) -> None:
         """Take in one version of an item."""
         item = Item.FromString(payload)
         key = item_key(item.item_id)
         self._ids[key] = item.item_id
-        self._contents[key] = xxh3_64_intdigest(payload)
+        if item.HasField("delete_time"):
+            self._deleted.add(key)
+        else:
+            self._deleted.discard(key)
         self._advance(position)
 
     def _advance(self, position: int) -> None:

@@ -6,11 +6,35 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from urllib.parse import unquote, urlsplit
 
-import nats
 import structlog
 from nats.aio.client import Client
 
 _log = structlog.get_logger("nats")
+
+
+class SturdyClient(Client):
+    """A client that no stored message can bring down.
+
+    Decision: publishers write headers as they like, and nats-py 2.16 loses its connection over a header block without
+    a version line, and takes a stored message with a `Status` header for word from the server, so that it would come
+    again for ever and never reach the door. Stored messages are those with a reply subject for acknowledgement.
+    """
+
+    _stored = False
+
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+        self._stored = bytes(reply or b"").startswith(b"$JS.ACK.")
+        await super()._process_msg(sid, subject, reply, data, headers)
+
+    async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
+        try:
+            read = await super()._process_headers(headers)
+        except Exception as error:
+            _log.debug("headers of a message cannot be read; they are left out", reason=repr(error))
+            return None
+        if self._stored and read:
+            read.pop("Status", None)
+        return read
 
 
 @asynccontextmanager
@@ -21,12 +45,13 @@ async def nats_connection(url: str, name: str) -> AsyncIterator[Client]:
     log's readers and writers open wires of their own, to the servers that this connection knows.
     """
     urls = [each.strip() for each in url.split(",")]
-    connection = await nats.connect(
+    connection = SturdyClient()
+    await connection.connect(
         urls,
         name=name,
-        **_credentials(urls),
+        **_credentials(urls),  # type: ignore[arg-type]
         max_reconnect_attempts=-1,
-        reconnect_time_wait=0.25,
+        reconnect_time_wait=0.25,  # type: ignore[arg-type]
         ping_interval=5,
         max_outstanding_pings=2,
         allow_reconnect=True,

@@ -10,6 +10,8 @@ from typing import Any
 from nats.aio.client import Client
 from nats.errors import NoRespondersError, TimeoutError
 
+from shared.domain.retention import Limit, Retention
+
 SECOND_NS = 1_000_000_000
 LEADER_SECONDS = 15.0
 """How long a cluster may take to elect a leader before its absence is an error."""
@@ -61,32 +63,54 @@ class Names:
         """Where the versions of one user lie in the log; the newest one counts."""
         return self.subject(f"users.v1.{user_key:016x}")
 
+    @property
+    def dead_letters(self) -> str:
+        """Where refused messages lie in REJECTED."""
+        return self.subject("rejected.v1.events")
+
+    def redrive_subject(self, dead_letter_id: str) -> str:
+        """Where the tries to send a dead letter again lie in REJECTED."""
+        return self.subject(f"rejected.v1.redrives.{dead_letter_id}")
+
     def erasure_subject(self, partition: int | str) -> str:
         """Where the erasures of a partition's users lie in the log; "*" for all."""
         return self.subject(f"erasures.v1.{partition}")
 
 
 async def ensure_streams(
-    connection: Client, names: Names, duplicate_window_seconds: float, replicas: int = 1
+    connection: Client,
+    names: Names,
+    duplicate_window_seconds: float,
+    replicas: int = 1,
+    retention: Retention | None = None,
 ) -> None:
     """Create the streams and the bucket of bundles that are missing, each on so many servers of a cluster.
 
     What is there already is brought up to date, but never loses replicas. Raises StreamError when one cannot be made,
     or is there with settings that do not fit.
     """
-    window_ns = int(duplicate_window_seconds * SECOND_NS)
+    window_ns, kept = int(duplicate_window_seconds * SECOND_NS), retention or Retention()
     log = [names.subject(f"{kind}.v1.*") for kind in ("items", "users", "erasures")]
     log.append(names.subject("events.v1.*.*"))
     streams: list[tuple[str, list[str], dict[str, Any]]] = [
         (names.events, log, {"allow_atomic": True, "duplicate_window": window_ns}),
         (names.stream("INGEST"), [names.door], {"retention": "workqueue", "duplicate_window": window_ns}),
-        (names.stream("REJECTED"), [names.subject("rejected.v1.>")], {}),
+        (names.stream("REJECTED"), [names.subject("rejected.v1.>")], _limited(kept.rejected)),
         (names.stream("MODELS"), [names.subject("models.v1.>")], {}),
-        (names.stream("EXPOSURES"), [names.subject("exposures.v1.*")], {"allow_atomic": True}),
+        (names.stream("EXPOSURES"), [names.subject("exposures.v1.*")], _limited(kept.exposures)),
         _bucket(names.bundles),
     ]
     for stream, subjects, settings in streams:
         await _ensure(connection, stream, subjects, {**settings, "num_replicas": replicas})
+
+
+def _limited(limit: Limit) -> dict[str, Any]:
+    return {
+        "allow_atomic": True,
+        "max_bytes": limit.max_bytes or -1,
+        "max_age": int(limit.max_age_seconds * SECOND_NS),
+        "discard": "old",
+    }
 
 
 def _bucket(name: str) -> tuple[str, list[str], dict[str, Any]]:
@@ -111,7 +135,8 @@ async def _ensure(connection: Client, stream: str, subjects: list[str], settings
         config["num_replicas"] = max(present, config["num_replicas"])
         answer = await _patiently(connection, f"STREAM.UPDATE.{stream}", config)
     if "error" in answer:
-        raise StreamError(f"stream {stream}: {answer['error']['description']}")
+        advice = "; lower its FRESHET_..._MAX_BYTES" if answer["error"].get("err_code") == _NO_ROOM else ""
+        raise StreamError(f"stream {stream}: {answer['error']['description']}{advice}")
 
 
 async def _patiently(connection: Client, call: str, request: dict[str, Any]) -> dict:
@@ -129,6 +154,7 @@ async def _patiently(connection: Client, call: str, request: dict[str, Any]) -> 
 
 
 _ALREADY_THERE = 10058
+_NO_ROOM = 10047
 
 
 async def api(connection: Client, call: str, request: dict[str, object] | None = None) -> dict:

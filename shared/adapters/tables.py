@@ -35,6 +35,16 @@ items = sa.Table(
     comment="The catalogue: the newest version of each item. Written by ingestion.",
 )
 
+user_profiles = sa.Table(
+    "user_profile",
+    metadata,
+    sa.Column("user_key", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("user_id", sa.Text, nullable=False),
+    sa.Column("position", sa.BigInteger, nullable=False),
+    sa.Column("payload", sa.LargeBinary, nullable=False),
+    comment="What is known of users beside their behaviour, the newest version. Written by ingestion.",
+)
+
 projections = sa.Table(
     "projection",
     metadata,
@@ -101,3 +111,30 @@ models = sa.Table(
     comment="The model registry. At most one champion. Written by trainer.",
 )
 sa.Index("one_champion", models.c.champion, unique=True, postgresql_where=models.c.champion)
+
+erasure_works = sa.Table(
+    "erasure_work",
+    metadata,
+    sa.Column("receipt_id", sa.Text, primary_key=True),
+    sa.Column("receipt", sa.LargeBinary, nullable=False),
+    comment="Erasures under way, with the counts of what was found. Written by ingestion.",
+)
+
+erasure_targets = sa.Table(
+    "erasure_target",
+    metadata,
+    sa.Column("receipt_id", sa.Text, primary_key=True),
+    sa.Column("stream", sa.Text, primary_key=True),
+    sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
+    comment="Messages that an erasure under way has to delete. Written by ingestion.",
+)
+
+erasures = sa.Table(
+    "erasure",
+    metadata,
+    sa.Column("receipt_id", sa.Text, primary_key=True),
+    sa.Column("user_key", sa.BigInteger, nullable=False),
+    sa.Column("first_position", sa.BigInteger, nullable=False),
+    sa.Column("complete_position", sa.BigInteger, nullable=False),
+    comment="Completed erasures; a model trained to a position from first to before complete is marked. By trainer.",
+)

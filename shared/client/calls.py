@@ -12,6 +12,7 @@ from typing import Generic, TypedDict, TypeVar, Unpack
 from google.protobuf.message import Message
 
 from freshet.catalog.v1.item_pb2 import Item
+from freshet.catalog.v1.user_pb2 import User
 from freshet.event.v1.event_pb2 import UserEvent
 from freshet.feature.v1 import feature_pb2 as feature
 from freshet.ingestion.v1 import ingestion_pb2 as ingestion
@@ -21,6 +22,7 @@ from shared.client.events import with_event_id
 
 DEFAULT_TIMEOUT_SECONDS = 5.0
 BATCH_TIMEOUT_SECONDS = 30.0
+ERASE_TIMEOUT_SECONDS = 60.0
 WATCH_TIMEOUT_SECONDS = 86_400.0
 
 Response = TypeVar("Response", bound=Message)
@@ -75,6 +77,45 @@ def batch_write_user_events(
 def upsert_items(items: Iterable[Item]) -> Call[ingestion.UpsertItemsResponse]:
     """Creates or replaces up to 1,000 items, each with an outcome of its own."""
     return Call("ingestion", "UpsertItems", ingestion.UpsertItemsRequest(items=items), BATCH_TIMEOUT_SECONDS)
+
+
+def erase_user(user_id: str) -> Call[ingestion.EraseUserResponse]:
+    """Removes all that is stored of a user. Without `complete_time` in the receipt the deadline came first: it goes on,
+    and the same call waits for it again."""
+    return Call("ingestion", "EraseUser", ingestion.EraseUserRequest(user_id=user_id), ERASE_TIMEOUT_SECONDS)
+
+
+def delete_items(item_ids: Iterable[str]) -> Call[ingestion.DeleteItemsResponse]:
+    """Takes up to 1,000 items out of the catalogue; the outcome is DUPLICATE for those that are not in it."""
+    request = ingestion.DeleteItemsRequest(item_ids=item_ids)
+    return Call("ingestion", "DeleteItems", request, BATCH_TIMEOUT_SECONDS)
+
+
+def upsert_users(users: Iterable[User]) -> Call[ingestion.UpsertUsersResponse]:
+    """Creates or replaces up to 1,000 users, each with an outcome of its own."""
+    return Call("ingestion", "UpsertUsers", ingestion.UpsertUsersRequest(users=users), BATCH_TIMEOUT_SECONDS)
+
+
+def list_dead_letters(
+    page_size: int = 0, page_token: str = "", reason: str = "", include_redriven: bool = False
+) -> Call[ingestion.ListDeadLettersResponse]:
+    """Refused messages, the newest first; 0 means 50. A page may be short: only an empty token is the end."""
+    request = ingestion.ListDeadLettersRequest(
+        page_size=page_size, page_token=page_token, reason=reason, include_redriven=include_redriven
+    )
+    return Call("ingestion", "ListDeadLetters", request, BATCH_TIMEOUT_SECONDS)
+
+
+def redrive_dead_letters(
+    redrives: Iterable[str | ingestion.DeadLetterRedrive],
+) -> Call[ingestion.RedriveDeadLettersResponse]:
+    """Sends up to 500 letters again: ids for messages as they came, `DeadLetterRedrive`s for corrected events."""
+    wishes = [
+        ingestion.DeadLetterRedrive(dead_letter_id=each) if isinstance(each, str) else each
+        for each in redrives
+    ]
+    request = ingestion.RedriveDeadLettersRequest(redrives=wishes)
+    return Call("ingestion", "RedriveDeadLetters", request, BATCH_TIMEOUT_SECONDS)
 
 
 def get_user_features(user_id: str, min_consistency_token: str = "") -> Call[feature.GetUserFeaturesResponse]:

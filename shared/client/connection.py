@@ -33,7 +33,9 @@ SERVICE_CONFIG = {
                 "backoffMultiplier": 2,
                 "retryableStatusCodes": ["UNAVAILABLE"],
             },
-        }
+        },
+        # A stream of events is taken up again by the SDK itself, which knows what has an outcome.
+        {"name": [{"service": "freshet.ingestion.v1.IngestionService", "method": "StreamUserEvents"}]},
     ]
 }
 
@@ -68,3 +70,10 @@ def prepare(channel: Any, call: Call[Any], origin: Origin, options: CallOptions)
     method = getattr(STUBS[call.service](channel), call.method)
     metadata = ((REQUEST_ID_KEY, origin.request_id),)
     return lambda: method(call.request, timeout=options.timeout_of(call), metadata=metadata)
+
+
+def open_stream(channel: Any, call: Call[Any], origin: Origin, options: CallOptions) -> Callable[[Any], Any]:
+    """A call that sends a stream, sync or async: hand it the requests to start it."""
+    method = getattr(STUBS[call.service](channel), call.method)
+    metadata = ((REQUEST_ID_KEY, origin.request_id),)
+    return lambda requests: method(requests, timeout=options.timeout_of(call), metadata=metadata)

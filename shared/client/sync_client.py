@@ -1,17 +1,21 @@
 """The client for threads and scripts."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 
+from freshet.event.v1.event_pb2 import UserEvent
+from freshet.ingestion.v1.ingestion_pb2 import StreamUserEventsResponse
 from shared.client import calls
 from shared.client.addresses import Addresses
 from shared.client.calls import Call, StreamCall
-from shared.client.connection import CHANNEL_OPTIONS, STUBS, CallOptions, prepare
+from shared.client.connection import CHANNEL_OPTIONS, STUBS, CallOptions, open_stream, prepare
 from shared.client.errors import Origin, decode_error
+from shared.client.resuming import Unanswered, stream_call
+from shared.client.sync_stream import SyncEventStream
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=Message)
@@ -52,6 +56,11 @@ class SyncFreshetClient:
     write_user_event = _answers(calls.write_user_event)
     batch_write_user_events = _answers(calls.batch_write_user_events)
     upsert_items = _answers(calls.upsert_items)
+    erase_user = _answers(calls.erase_user)
+    delete_items = _answers(calls.delete_items)
+    upsert_users = _answers(calls.upsert_users)
+    list_dead_letters = _answers(calls.list_dead_letters)
+    redrive_dead_letters = _answers(calls.redrive_dead_letters)
     get_user_features = _answers(calls.get_user_features)
     batch_get_item_features = _answers(calls.batch_get_item_features)
     recommend = _answers(calls.recommend)
@@ -61,6 +70,19 @@ class SyncFreshetClient:
     list_training_runs = _answers(calls.list_training_runs)
     watch_training_run = _streams(calls.watch_training_run)
     list_models = _answers(calls.list_models)
+
+    def stream_user_events(self, user_events: Iterable[UserEvent]) -> Iterator[StreamUserEventsResponse]:
+        """Writes events as they come; hands out one outcome for each, in the same order.
+
+        A broken stream is taken up again: events without an outcome are sent once more with their ids, so that each
+        takes effect once. After a minute without any outcome the error is raised. Leaving the iteration early
+        cancels the stream; events without an outcome may then have been written or not.
+        """
+        call = stream_call()
+        origin = self._options.origin_of(call, self.addresses.of(call.service))
+        decode = functools.partial(decode_error, origin=origin)
+        invoke = open_stream(self.channel(call.service), call, origin, self._options)
+        yield from SyncEventStream(invoke, decode, Unanswered()).outcomes(user_events)
 
     def with_options(self, timeout_seconds: float | None = None, request_id: str | None = None) -> Self:
         """The same client with another deadline or a given request id; it shares the connections."""

@@ -155,7 +155,8 @@ class UserStates:
         keys = np.array(user_keys, np.uint64)
         for key in keys[self.away.among(keys)].tolist():
             self.away.remove(key)
-        self.records[self.enter(keys)] = np.frombuffer(b"".join(records), self.records.dtype)
+        rows = self.enter(keys)  # which may replace self.records by a longer one
+        self.records[rows] = np.frombuffer(b"".join(records), self.records.dtype)
         for key, items in zip(user_keys, departed, strict=True):
             if items:
                 self.departed[key] = array("Q", items)

@@ -41,12 +41,14 @@ async def _nothing() -> None:
 @dataclass(frozen=True)
 class Service:
     """A service put together. rpc_services: full names for health and reflection. register: adds the servicers.
-    workers run from start to stop. ready: returns when calls can be answered. drain: finishes what was accepted."""
+    workers run from start to stop. ready: returns when calls can be answered. notice: told when a drain begins, so
+    that calls without an end of their own come to one. drain: finishes what was accepted."""
 
     rpc_services: Sequence[str]
     register: Callable[[grpc.aio.Server], None]
     workers: Sequence[Callable[[], Awaitable[None]]] = ()
     ready: Callable[[], Awaitable[None]] = _nothing
+    notice: Callable[[], None] = lambda: None
     drain: Callable[[], Awaitable[None]] = _nothing
 
 
@@ -75,6 +77,7 @@ class _Server:
     async def drain(self) -> None:
         await self.tell(health_pb2.HealthCheckResponse.NOT_SERVING)
         await asyncio.sleep(self.settings.drain_notice_seconds)
+        self.service.notice()
         await self.grpc.stop(self.settings.drain_grace_seconds)
         await self.service.drain()
 

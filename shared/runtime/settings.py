@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.domain.retention import Limit, Retention
+
 PREFIX = "FRESHET_"
 
 
@@ -37,6 +39,22 @@ class ServiceSettings(BaseSettings):
     domain: str = Field("e-commerce", description="domain preset, a shipped name or a .yaml file")
     partitions: int = Field(16, ge=1, le=65535, description="partitions of the log, fixed at its creation")
     duplicate_window_seconds: float = Field(120.0, ge=0.1, description="how long NATS itself knows event ids")
+    rejected_max_bytes: int = Field(
+        Retention().rejected.max_bytes,
+        ge=0,
+        description="bytes of dead letters kept, 0: no limit; the oldest go",
+    )
+    rejected_max_age_seconds: float = Field(
+        Retention().rejected.max_age_seconds, ge=0, description="how long dead letters are kept, 0: for ever"
+    )
+    exposures_max_bytes: int = Field(
+        Retention().exposures.max_bytes,
+        ge=0,
+        description="bytes of exposures kept, 0: no limit; the oldest go",
+    )
+    exposures_max_age_seconds: float = Field(
+        Retention().exposures.max_age_seconds, ge=0, description="how long exposures are kept, 0: for ever"
+    )
     drain_notice_seconds: float = Field(0.5, ge=0, description="from NOT_SERVING to refusing calls")
     drain_grace_seconds: float = Field(10.0, ge=0, description="time that calls in flight have to end")
 
@@ -63,6 +81,14 @@ class ServiceSettings(BaseSettings):
         if not value.startswith(("postgresql://", "postgresql+asyncpg://")):
             raise ValueError("must start with postgresql://")
         return value
+
+    @property
+    def retention(self) -> Retention:
+        """How much the streams keep."""
+        return Retention(
+            Limit(self.rejected_max_bytes, self.rejected_max_age_seconds),
+            Limit(self.exposures_max_bytes, self.exposures_max_age_seconds),
+        )
 
     @property
     def host(self) -> str:

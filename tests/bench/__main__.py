@@ -16,11 +16,12 @@ from tests.bench.ingesting import measure_ingestion
 from tests.bench.memory import measure_memory
 from tests.bench.report import show, write
 from tests.bench.result import Result, say
+from tests.bench.streaming import measure_streaming
 from tests.bench.swaps import measure_swaps
 from tests.bench.throughput import measure_latency, measure_throughput
 from tests.bench.world import World, running_world
 
-ROWS = ("memory", "throughput", "latency", "freshness", "ingestion", "swaps", "recovery")
+ROWS = ("memory", "throughput", "latency", "freshness", "ingestion", "streaming", "swaps", "recovery")
 NOT_BUILT_ROWS = [
     Result("retrieval over 1 million items", "<= 0.05 x exact, recall@100 >= 0.97"),
     Result("feedback -> learned by the served model (deltas)", "p95 <= 10 s"),
@@ -72,6 +73,7 @@ def _measures(world: World, options: argparse.Namespace) -> dict[str, Measure]:
         "latency": lambda: measure_latency(world, seconds),
         "freshness": lambda: measure_freshness(world, seconds),
         "ingestion": lambda: measure_ingestion(world, seconds),
+        "streaming": lambda: measure_streaming(world, seconds),
         "swaps": lambda: measure_swaps(world, seconds),
         "recovery": lambda: recovery.measure_recovery(world, events),
     }

@@ -21,12 +21,16 @@ NOBODY = "127.0.0.1:1"
 
 @dataclass
 class Script:
-    """What the servers were asked, and the errors they raise before they start to answer."""
+    """What the servers were asked, and the errors they raise before they start to answer.
+
+    breaks: how the next streams of events end: after so many outcomes, with this error.
+    """
 
     requests: list[Any] = field(default_factory=list)
     request_ids: list[str] = field(default_factory=list)
     errors: list[status_pb2.Status] = field(default_factory=list)
     delay_seconds: float = 0.0
+    breaks: list[tuple[int, status_pb2.Status]] = field(default_factory=list)
 
     async def record(self, request: Any, context: grpc.aio.ServicerContext) -> None:
         """Notes the request, waits, and raises the next scripted error."""
@@ -52,6 +56,17 @@ class Ingestion(ingestion_pb2_grpc.IngestionServiceServicer):
     async def BatchWriteUserEvents(self, request, context):
         await self.script.record(request, context)
         return ingestion_pb2.BatchWriteUserEventsResponse(consistency_token="8")
+
+    async def StreamUserEvents(self, requests, context):
+        good, error = self.script.breaks.pop(0) if self.script.breaks else (None, None)
+        count = 0
+        async for request in requests:
+            self.script.requests.append(request)
+            if count == good:
+                await context.abort_with_status(rpc_status.to_status(error))
+            count += 1
+            outcome = ingestion_pb2.WriteOutcome(id=request.user_event.event_id)
+            yield ingestion_pb2.StreamUserEventsResponse(outcome=outcome)
 
 
 class Ranking(ranking_pb2_grpc.RankingServiceServicer):

@@ -6,13 +6,17 @@ import asyncio
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from google.protobuf.message import DecodeError
 
+from freshet.catalog.v1.item_pb2 import Item
 from freshet.event.v1.event_pb2 import EventItem
 from shared.adapters.archive import Archive, ArchiveBatch
+from shared.adapters.erasure_store import ErasureStore
 from shared.adapters.event_codec import time_ms
 from shared.adapters.keys import item_key, user_key
 from shared.adapters.log_reader import LogMessage
+from shared.adapters.tables import items
 from shared.domain.event import EventType
 from tests.builders import catalogue_item, message
 
@@ -91,3 +95,22 @@ async def test_the_newest_version_of_an_item_counts(archive, space):
     await archive.write(made)
     await archive.write(made)
     assert len(made.items) == 1 and await archive.position() == 2
+
+
+async def test_an_instance_that_lags_brings_no_erased_event_back(archive, space):
+    stretch = batch(message(event_id="a"), message(event_id="b"))
+    await archive.write(stretch)
+    await ErasureStore(space.engine).delete_rows(user_key("u1"), 2)
+    await archive.write(stretch)
+    assert await archive.count_after(0) == 0
+
+
+async def test_an_instance_that_lags_brings_no_older_version_of_an_item_back(archive, space):
+    newer, older = ArchiveBatch(9), ArchiveBatch(5)
+    newer.add_item(LogMessage(9, "items.v1.1", catalogue_item("i", title="new").SerializeToString(), 0))
+    older.add_item(LogMessage(5, "items.v1.1", catalogue_item("i", title="old").SerializeToString(), 0))
+    await archive.write(newer)
+    await archive.write(older)
+    async with space.engine.connect() as connection:
+        payload = (await connection.execute(sa.select(items.c.payload))).scalar_one()
+    assert Item.FromString(payload).title == "new"

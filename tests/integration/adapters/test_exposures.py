@@ -11,9 +11,11 @@ import pytest
 
 from freshet.log.v1.log_pb2 import Exposure
 from freshet.ranking.v1.ranking_pb2 import RecommendRequest
+from services.ranking.erased_users import ErasedUsers
 from services.ranking.exposures import ExposureLog, Shown
 from services.ranking.policy import MODEL, Answer, Ranked
 from services.ranking.recommender import Served
+from shared.adapters.keys import user_key
 from shared.adapters.log_writer import LogWriter
 from tests.conditions import eventually
 from tests.unit.ranking.model import NOW_MS, state
@@ -28,7 +30,7 @@ def shown(number: int) -> Shown:
 
 async def test_a_drain_waits_for_what_is_on_its_way(space):
     writer = LogWriter(space.nats)
-    exposures = ExposureLog(writer, space.names, partitions=16)
+    exposures = ExposureLog(writer, space.names, 16, ErasedUsers())
     exposures.add(shown(1))
     async with at_work(exposures.run):
         await eventually(lambda: not exposures._kept)
@@ -40,7 +42,7 @@ async def test_a_drain_waits_for_what_is_on_its_way(space):
 
 
 async def test_a_drain_publishes_all_that_is_kept(space, writer):
-    exposures = ExposureLog(writer, space.names, partitions=16)
+    exposures = ExposureLog(writer, space.names, 16, ErasedUsers())
     for number in range(1200):
         exposures.add(shown(number))
     await exposures.drain()
@@ -48,6 +50,17 @@ async def test_a_drain_publishes_all_that_is_kept(space, writer):
     assert (await jetstream.stream_info(name)).state.messages == 1200
     first = Exposure.FromString((await jetstream.get_msg(name, 1)).data)
     assert (first.attribution_token, first.user_id) == ("token-0", "u1")
+
+
+async def test_what_was_shown_to_a_user_who_was_erased_since_is_not_published(space, writer):
+    erased = ErasedUsers()
+    exposures = ExposureLog(writer, space.names, 16, erased)
+    exposures.add(shown(1))
+    erased.add(user_key("u1"), shown(1).served.state.position + 1)
+    exposures.add(shown(2)._replace(request=RecommendRequest(user_id="u2")))
+    await exposures.drain()
+    stored = await space.nats.jetstream().get_msg(space.names.stream("EXPOSURES"), 1)
+    assert Exposure.FromString(stored.data).user_id == "u2"
 
 
 @contextlib.asynccontextmanager

@@ -15,7 +15,7 @@ from deploy.local.suite import Suite, SuiteSettings, local_suite
 from freshet.ingestion.v1.ingestion_pb2 import DeadLetter, WriteOutcome, WriteStatus
 from shared.adapters.streams import last_position
 from shared.client import Addresses, FreshetClient
-from tests.integration.namespaces import Namespace, new_namespace
+from tests.integration.namespaces import SMALL, Namespace, new_namespace
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
@@ -61,7 +61,11 @@ async def services(
     brokers: Brokers, directory: Path, names: tuple[str, ...], **environment: str
 ) -> AsyncIterator[Running]:
     """Services that serve; environment: FRESHET_... variables without the prefix, in lower case."""
-    told = {f"FRESHET_{name.upper()}": value for name, value in environment.items()}
+    limits = {
+        "rejected_max_bytes": str(SMALL.rejected.max_bytes),
+        "exposures_max_bytes": str(SMALL.exposures.max_bytes),
+    }
+    told = {f"FRESHET_{name.upper()}": value for name, value in {**limits, **environment}.items()}
     window = float(environment.get("duplicate_window_seconds", 120))
     async with AsyncExitStack() as stack:
         space = await stack.enter_async_context(new_namespace(brokers, window))

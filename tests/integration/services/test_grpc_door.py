@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import grpc
 import pytest
 
-from freshet.event.v1.event_pb2 import Attribute
+from freshet.event.v1.event_pb2 import Attribute, UserEvent
+from freshet.ingestion.v1.ingestion_pb2 import WriteStatus
 from shared.client import InvalidArgument
+from shared.client.errors import Origin, decode_error
 from tests.builders import catalogue_item, message
 from tests.integration.services.conftest import words
 
@@ -72,3 +75,21 @@ async def test_items_are_taken_once_for_each_version(ingestion):
     assert words(first.outcomes) == ["ACCEPTED", "REJECTED"]
     assert [each.field for each in first.outcomes[1].violations] == ["item_id"]
     assert words((await ingestion.client.upsert_items([other])).outcomes) == ["ACCEPTED"]
+
+
+@pytest.mark.parametrize("method", ["WriteUserEvent", "UpsertItems", "DeleteItems", "ListDeadLetters"])
+async def test_bytes_that_are_no_request_get_a_typed_error(ingestion, method):
+    call = ingestion.client.channel("ingestion").unary_unary(
+        f"/freshet.ingestion.v1.IngestionService/{method}"
+    )
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call(b"\xff\xff\xff")
+    error = decode_error(caught.value, Origin("ingestion", "", method, ""))
+    assert isinstance(error, InvalidArgument)
+    assert [(each.field, each.reason) for each in error.violations] == [("request", "MALFORMED")]
+
+
+async def test_unknown_fields_do_not_swell_an_event(ingestion):
+    swollen = message(event_id="swollen").SerializeToString() + b"\xfa\x3e\x80\x89\x7a" + b"x" * 2_000_000
+    response = await ingestion.client.write_user_event(UserEvent.FromString(swollen))
+    assert response.status == WriteStatus.WRITE_STATUS_ACCEPTED

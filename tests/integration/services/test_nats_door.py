@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -99,3 +100,65 @@ async def test_good_and_bad_messages_together_each_find_their_place(ingestion):
     await eventually(settled)
     assert len(await ingestion.letters()) == letters + 20
     assert await ingestion.log_length() == length + 20
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        b"junk",
+        b"X",
+        b"NATS/1.0 503 No Responders",
+        b"NATS/1.0 404\r\nStatus: 404",
+        b"NATS/1.0\r\nStatus: 408",
+    ],
+)
+async def test_no_header_block_can_hold_up_the_door(ingestion, block):
+    async def written() -> None:
+        host, port = ingestion.space.nats.connected_url.netloc.split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        headers = block + b"\r\n\r\n"
+        frame = b"HPUB %s %d %d\r\n%s\r\n" % (subject, len(headers), len(headers), headers)
+        writer.write(b'CONNECT {"headers":true,"verbose":false}\r\n' + frame + b"PING\r\n")
+        while not (await reader.readline()).startswith(b"PONG"):
+            pass
+        writer.close()
+
+    subject, before = ingestion.space.names.door.encode(), len(await ingestion.letters())
+    await written()
+
+    async def refused() -> bool:
+        return len(await ingestion.letters()) == before + 1
+
+    await eventually(refused, timeout=5)
+    await taken(ingestion, message().SerializeToString())
+
+
+async def test_many_large_messages_at_once_all_become_letters(start):
+    running = await start("ingestion")
+    await running.suite.stop("ingestion")
+    for number in range(300):
+        await running.space.nats.publish(running.space.names.door, b"\xff%d" % number + b"\xff" * 150_000)
+    await running.space.nats.flush()
+    await running.suite.start("ingestion")
+
+    async def empty() -> bool:
+        return await running.at_the_door() == 0
+
+    await eventually(empty)
+    assert len(await running.letters()) == 300
+
+
+async def test_a_door_that_dies_before_it_acknowledges_stores_no_letter_twice(start):
+    running = await start("ingestion")
+    for number in range(2000):
+        await running.space.nats.publish(running.space.names.door, b"\xff%d" % number)
+    await eventually(running.letters)
+    await running.suite.kill("ingestion")
+    await running.suite.start("ingestion")
+
+    async def empty() -> bool:
+        return await running.at_the_door() == 0
+
+    await eventually(empty, 40)
+    payloads = [letter.payload for letter in await running.letters()]
+    assert len(payloads) == len(set(payloads)) == 2000

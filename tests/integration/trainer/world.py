@@ -26,12 +26,15 @@ from shared.adapters.database import database_engine, ensure_tables
 from shared.adapters.log_reader import LogMessage
 from shared.adapters.registry import Registry
 from shared.adapters.streams import Names, ensure_streams, last_position
+from tests.integration.namespaces import SMALL
 
 ENDED = (api.TRAINING_STATE_SUCCEEDED, api.TRAINING_STATE_FAILED)
 ITEMS = 60
 WITHIN_SECONDS = 60.0
 DEFAULTS = {
     "FRESHET_DRAIN_NOTICE_SECONDS": "0",
+    "FRESHET_REJECTED_MAX_BYTES": str(SMALL.rejected.max_bytes),
+    "FRESHET_EXPOSURES_MAX_BYTES": str(SMALL.exposures.max_bytes),
     "FRESHET_TRAIN_INTERVAL_SECONDS": "0",
     "FRESHET_TRAIN_EVERY_EVENTS": "0",
     "FRESHET_TRAIN_THREADS": "1",
@@ -80,7 +83,7 @@ class World:
             nats_connection(brokers.nats_url, "test") as nats,
             database_engine(brokers.database_url, namespace, "test") as engine,
         ):
-            await ensure_streams(nats, Names(namespace), 120.0)
+            await ensure_streams(nats, Names(namespace), 120.0, retention=SMALL)
             await ensure_tables(engine, namespace)
             yield cls(brokers, directory / namespace, namespace, nats, engine)
 

@@ -40,11 +40,14 @@ class World:
     items: list[Any] = field(default_factory=list)
     event_ids: set[str] = field(default_factory=set)
     unavailable_batches: int = 0
+    erasures_under_way: int = 0
     refused_items: set[str] = field(default_factory=set)
     results: list[str] = field(default_factory=list)
     run: trainer_pb2.TrainingRun = field(default_factory=trainer_pb2.TrainingRun)
     busy: bool = False
     recommend_requests: list[Any] = field(default_factory=list)
+    letters: list[Any] = field(default_factory=list)
+    redrives: list[Any] = field(default_factory=list)
 
 
 class StandIn(
@@ -88,6 +91,46 @@ class StandIn(
             for i in request.items
         ]
         return ingestion_pb2.UpsertItemsResponse(outcomes=outcomes)
+
+    def EraseUser(self, request, context):
+        receipt = ingestion_pb2.ErasureReceipt(receipt_id="r1", user_key=10, position=12, deleted_events=3)
+        receipt.model_versions.append("abc")
+        if self.world.erasures_under_way > 0:
+            self.world.erasures_under_way -= 1
+        else:
+            receipt.complete_time.GetCurrentTime()
+        return ingestion_pb2.EraseUserResponse(receipt=receipt)
+
+    def DeleteItems(self, request, context):
+        known = {item.item_id for item in self.world.items}
+        accepted, duplicate = ingestion_pb2.WRITE_STATUS_ACCEPTED, ingestion_pb2.WRITE_STATUS_DUPLICATE
+        outcomes = [
+            ingestion_pb2.WriteOutcome(id=each, status=accepted if each in known else duplicate)
+            for each in request.item_ids
+        ]
+        return ingestion_pb2.DeleteItemsResponse(outcomes=outcomes)
+
+    def ListDeadLetters(self, request, context):
+        start = int(request.page_token or 0)
+        chosen = [
+            letter for letter in self.world.letters if request.reason in ("", letter.violations[0].reason)
+        ]
+        end = start + (request.page_size or 50)
+        token = str(end) if end < len(chosen) else ""
+        return ingestion_pb2.ListDeadLettersResponse(dead_letters=chosen[start:end], next_page_token=token)
+
+    def RedriveDeadLetters(self, request, context):
+        self.world.redrives += request.redrives
+        known = {letter.dead_letter_id for letter in self.world.letters}
+        missing = ingestion_pb2.Violation(field="dead_letter_id", description="is none", reason="NOT_FOUND")
+        accepted, rejected = ingestion_pb2.WRITE_STATUS_ACCEPTED, ingestion_pb2.WRITE_STATUS_REJECTED
+        outcomes = [
+            ingestion_pb2.WriteOutcome(id=f"redrive-{each.dead_letter_id}", status=accepted)
+            if each.dead_letter_id in known
+            else ingestion_pb2.WriteOutcome(status=rejected, violations=[missing])
+            for each in request.redrives
+        ]
+        return ingestion_pb2.RedriveDeadLettersResponse(outcomes=outcomes)
 
     def GetUserFeatures(self, request, context):
         return feature_pb2.GetUserFeaturesResponse(consistency_token=encode_token({0: 41}))

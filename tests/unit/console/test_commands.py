@@ -5,19 +5,32 @@ import pytest
 from freshet.trainer.v1 import trainer_pb2
 from tests.unit.console.conftest import document, freshet, succeeded
 
-COMMANDS = ("up", "status", "replay", "train", "recommend", "evaluate")
+COMMANDS = (
+    "up",
+    "status",
+    "replay",
+    "train",
+    "recommend",
+    "evaluate",
+    "replay-check",
+    "skew",
+    "erase",
+    "verify-erasure",
+)
+SUBCOMMANDS = ("items delete", "dead-letters list", "dead-letters redrive")
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", COMMANDS + SUBCOMMANDS)
 def test_the_help_of_every_command_has_an_example_and_offers_json(command):
-    result = freshet(command, "--help")
+    result = freshet(*command.split(), "--help")
     assert result.exit_code == 0
     assert f"freshet {command}" in result.stdout.split("Example:")[1]
     assert "--json" in result.stdout
 
 
 def test_the_list_of_commands_is_complete():
-    assert all(command in freshet("--help").stdout for command in COMMANDS)
+    commands = (*COMMANDS, "items", "dead-letters")
+    assert all(command in freshet("--help").stdout for command in commands)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ class Log:
     answers: asyncio.Event = field(default_factory=asyncio.Event)
     failure: Exception | None = None
     waiting: bool = False
+    duplicates: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.answers.set()
@@ -35,6 +36,8 @@ class Log:
             raise self.failure
         if self.failure is not None:
             return [self.failure] * len(records)
+        if self.duplicates:
+            return [Appended(self.duplicates[record.message_id], True) for record in records]
         first = len(self.records) + 1
         self.records += records
         return [Appended(first + offset, False) for offset in range(len(records))]
@@ -190,3 +193,16 @@ async def test_a_second_caller_that_gives_up_takes_nothing_from_the_first(writer
 def test_the_token_covers_the_furthest_position_of_each_partition():
     outcomes = [Written(3, 5, False), Written(3, 4, True), Written(1, 9, False), LogUnavailableError("away")]
     assert token_positions(outcomes) == {3: 5, 1: 9}
+
+
+async def test_an_erased_event_sent_again_is_a_new_fact(writer, log):
+    await write(writer, "a", "b", "c")
+    writer.forget(2, 2)
+    assert await write(writer, "a", "b", "c") == [(1, True), (4, False), (3, True)]
+
+
+async def test_what_only_the_log_knows_as_a_duplicate_is_not_remembered(writer, log):
+    log.duplicates = {"a": 3}
+    assert await write(writer, "a") == [(3, True)]
+    log.duplicates = {}
+    assert await write(writer, "a") == [(1, False)]

@@ -1,0 +1,78 @@
+"""Calls that write events."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import grpc
+
+from freshet.event.v1.event_pb2 import UserEvent
+from freshet.ingestion.v1 import ingestion_pb2, ingestion_pb2_grpc
+from services.ingestion.answers import check_size, outcome_message, refuse_if, status_of, under
+from services.ingestion.decoding import clear_what_is_not_the_senders
+from services.ingestion.event_stream import EventStream
+from services.ingestion.event_writer import Written, token_positions
+from services.ingestion.intake import Intake, Outcome, Rejected
+from shared.adapters.log_writer import LogOverloadedError
+from shared.domain.consistency import encode_token
+from shared.runtime.errors import overloaded, unavailable
+from shared.runtime.rpc import streaming, unary
+
+
+class EventCalls(ingestion_pb2_grpc.IngestionServiceServicer):
+    """Translates between messages and the intake; decides nothing."""
+
+    _intake: Intake
+    _draining: asyncio.Event
+
+    @unary
+    async def WriteUserEvent(
+        self, request: ingestion_pb2.WriteUserEventRequest, context: grpc.aio.ServicerContext
+    ) -> ingestion_pb2.WriteUserEventResponse:
+        event = request.user_event
+        clear_what_is_not_the_senders(event)
+        if request.validate_only:
+            refuse_if(under("user_event", self._intake.check(event)))
+            return ingestion_pb2.WriteUserEventResponse(event_id=event.event_id)
+        outcome = (await self._take([event]))[0]
+        if isinstance(outcome, Rejected):
+            refuse_if(under("user_event", outcome.violations))
+        if not isinstance(outcome, Written):
+            raise unavailable("LOG_UNAVAILABLE", str(outcome))
+        return ingestion_pb2.WriteUserEventResponse(
+            event_id=event.event_id,
+            status=status_of(outcome),
+            consistency_token=encode_token({outcome.partition: outcome.position}),
+        )
+
+    @unary
+    async def BatchWriteUserEvents(
+        self, request: ingestion_pb2.BatchWriteUserEventsRequest, context: grpc.aio.ServicerContext
+    ) -> ingestion_pb2.BatchWriteUserEventsResponse:
+        events = request.user_events
+        check_size("user_events", len(events))
+        for event in events:
+            clear_what_is_not_the_senders(event)
+        outcomes = await self._take(events)
+        return ingestion_pb2.BatchWriteUserEventsResponse(
+            outcomes=[
+                outcome_message(event.event_id, each) for event, each in zip(events, outcomes, strict=True)
+            ],
+            consistency_token=encode_token(token_positions(outcomes)),
+        )
+
+    @streaming
+    async def StreamUserEvents(
+        self,
+        requests: AsyncIterator[ingestion_pb2.StreamUserEventsRequest],
+        context: grpc.aio.ServicerContext,
+    ) -> AsyncIterator[ingestion_pb2.StreamUserEventsResponse]:
+        async for response in EventStream(self._intake, self._draining).responses(requests):
+            yield response
+
+    async def _take(self, events: Sequence[UserEvent]) -> list[Outcome]:
+        try:
+            return await self._intake.take(events)
+        except LogOverloadedError as error:
+            raise overloaded(str(error)) from error

@@ -1,0 +1,79 @@
+"""What both clients' event streams share: which events have no outcome yet, and what to do when a stream breaks."""
+
+import random
+import time
+from collections import deque
+
+from freshet.event.v1.event_pb2 import UserEvent
+from freshet.ingestion.v1.ingestion_pb2 import StreamUserEventsRequest, StreamUserEventsResponse
+from shared.client.calls import WATCH_TIMEOUT_SECONDS, StreamCall
+from shared.client.errors import Cancelled, FreshetError, Internal, ResourceExhausted, Unavailable
+from shared.client.events import with_event_id
+
+MAX_AHEAD = 4096
+"""Events sent and without an outcome at most; they are kept, to be sent again."""
+MAX_WAITING = 1024
+"""Events taken in from the sender's source ahead of sending."""
+WAIT_SECONDS = 60.0
+"""How long a stream is taken up again without any outcome in between."""
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 2.0
+PASSING = (Unavailable, ResourceExhausted, Cancelled)
+"""A service that goes down cancels the streams that do not end in time."""
+
+
+class Unanswered:
+    """Events that were taken from the sender and have no outcome, in order.
+
+    Outcomes come in the order sent, so the first event without one is the next to be answered. When a stream
+    breaks, everything here is sent again, with the same ids: what was written all the same answers DUPLICATE.
+    """
+
+    def __init__(self, wait_seconds: float = WAIT_SECONDS) -> None:
+        self._events: deque[UserEvent] = deque()
+        self._wait_seconds, self._failing_since = wait_seconds, 0.0
+        self._pause_seconds = FIRST_PAUSE_SECONDS
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    @property
+    def full(self) -> bool:
+        """Whether no more may be sent for now."""
+        return len(self._events) >= MAX_AHEAD
+
+    def add(self, event: UserEvent) -> StreamUserEventsRequest:
+        """Note an event that is about to be sent; one without an id gets one, in place."""
+        self._events.append(with_event_id(event))
+        return StreamUserEventsRequest(user_event=event)
+
+    def again(self) -> list[StreamUserEventsRequest]:
+        """Everything without an outcome, to be sent on a new stream."""
+        return [StreamUserEventsRequest(user_event=event) for event in self._events]
+
+    def answered(self, response: StreamUserEventsResponse) -> StreamUserEventsResponse:
+        """Note that the first event has its outcome."""
+        self._events.popleft()
+        self._failing_since, self._pause_seconds = 0.0, FIRST_PAUSE_SECONDS
+        return response
+
+    def pause_seconds(self, error: FreshetError) -> float:
+        """How long to wait before the stream is taken up again. Raises `error` if that is of no use (any more)."""
+        now = time.monotonic()
+        self._failing_since = self._failing_since or now
+        passing = isinstance(error, PASSING) or _lost_its_status(error)
+        if not passing or now - self._failing_since >= self._wait_seconds:
+            raise error
+        pause = error.retry_delay_seconds or self._pause_seconds
+        self._pause_seconds = min(2 * self._pause_seconds, LONGEST_PAUSE_SECONDS)
+        return pause * random.uniform(0.8, 1.2)
+
+
+def _lost_its_status(error: FreshetError) -> bool:
+    """Whether grpc.aio hides the real status: it does so when the service ends a call while a write is under way.
+    The next try, which sends the same, tells."""
+    return isinstance(error, Internal) and "error from Core" in error.text
+
+
+def stream_call() -> StreamCall[StreamUserEventsResponse]:
+    """The call that writes a stream of events."""
+    return StreamCall("ingestion", "StreamUserEvents", StreamUserEventsRequest(), WATCH_TIMEOUT_SECONDS)

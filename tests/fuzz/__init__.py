@@ -1,0 +1,1 @@
+"""Fuzzing of both doors of the ingestion service: `make fuzz`."""

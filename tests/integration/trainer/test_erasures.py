@@ -1,0 +1,96 @@
+"""Models that may have learned from a user who was erased are marked; those that cannot have are not."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+import pytest_asyncio
+
+from freshet.ingestion.v1.ingestion_pb2 import ErasureReceipt
+from freshet.log.v1.log_pb2 import Erasure
+from freshet.trainer.v1 import trainer_pb2 as api
+from shared.adapters.registry import RegisteredModel
+from tests.conditions import eventually
+from tests.integration.trainer.world import Trainer, walks
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+DAY = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def world(new_world):
+    """A log of ten events."""
+    made = await new_world()
+    await made.happen(walks(range(2), length=5))
+    return made
+
+
+async def register(world, version: str, trained_to: int) -> None:
+    model = RegisteredModel(version, f"digest {version}", "run", DAY, False, False, "", trained_to, 1, {})
+    await world.registry.register(model)
+
+
+async def erased(world, receipt_id: str, first_position: int, complete: bool = True) -> int:
+    """A step of an erasure in the log; its position."""
+    receipt = ErasureReceipt(receipt_id=receipt_id, user_key=7, first_position=first_position)
+    if complete:
+        receipt.complete_time.GetCurrentTime()
+    subject, payload = world.names.erasure_subject(0), Erasure(receipt=receipt).SerializeToString()
+    return (await world.nats.jetstream().publish(subject, payload)).seq
+
+
+async def marks(trainer: Trainer) -> dict[str, list[str]]:
+    """Receipt ids by model version, of the models that have any."""
+    models = (await trainer.stub.ListModels(api.ListModelsRequest(), wait_for_ready=True)).models
+    return {
+        model.model_version: list(model.erasure_receipt_ids) for model in models if model.erasure_receipt_ids
+    }
+
+
+async def become(trainer: Trainer, expected: dict[str, list[str]]) -> None:
+    async def as_expected() -> bool:
+        return await marks(trainer) == expected
+
+    await eventually(as_expected)
+
+
+async def test_models_trained_to_the_users_first_event_or_further_are_marked(world):
+    for version, trained_to in (("earlier", 3), ("there", 4), ("later", 9)):
+        await register(world, version, trained_to)
+    await erased(world, "r1", first_position=4)
+    async with world.trainer() as trainer:
+        await become(trainer, {"there": ["r1"], "later": ["r1"]})
+
+
+async def test_a_model_that_was_in_training_during_the_erasure_is_marked_when_it_is_registered(world):
+    complete = await erased(world, "r1", first_position=4)
+    async with world.trainer() as trainer:
+        await register(world, "during", complete - 1)
+        await become(trainer, {"during": ["r1"]})
+
+
+async def test_a_model_trained_after_the_erasure_is_not_marked(world):
+    complete = await erased(world, "r1", first_position=4)
+    await register(world, "before", complete - 1)
+    await register(world, "after", complete)
+    async with world.trainer() as trainer:
+        await become(trainer, {"before": ["r1"]})
+
+
+async def test_an_erasure_that_is_only_asked_for_marks_nothing_yet(world):
+    await register(world, "model", 9)
+    await erased(world, "r1", first_position=4, complete=False)
+    await erased(world, "r2", first_position=5)
+    async with world.trainer() as trainer:
+        await become(trainer, {"model": ["r2"]})
+
+
+async def test_erasures_while_the_trainer_is_away_are_taken_in_later(world):
+    await register(world, "model", 9)
+    async with world.trainer() as trainer:
+        await erased(world, "r1", first_position=4)
+        await become(trainer, {"model": ["r1"]})
+    await erased(world, "r2", first_position=5)
+    async with world.trainer() as trainer:
+        await become(trainer, {"model": ["r1", "r2"]})

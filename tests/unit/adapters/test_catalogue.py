@@ -1,0 +1,35 @@
+"""The catalogue in memory: ids outlive deletion, recommendations do not name what is deleted."""
+
+from __future__ import annotations
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from shared.adapters.catalogue import Catalogue
+from shared.adapters.keys import item_key
+from tests.builders import catalogue_item
+
+DELETED = Timestamp(seconds=1)
+
+
+def catalogue(*items) -> Catalogue:
+    made = Catalogue()
+    for position, item in enumerate(items, 1):
+        made.put(item.SerializeToString(), position)
+    return made
+
+
+def test_a_deleted_item_keeps_its_id_and_is_not_recommended():
+    made = catalogue(catalogue_item("a"), catalogue_item("b"), catalogue_item("a", delete_time=DELETED))
+    assert made.id_of(item_key("a")) == "a"
+    assert not made.may_be_recommended(item_key("a"))
+    assert [item_id for _, item_id in made.entries()] == ["b"]
+
+
+def test_an_item_that_is_written_again_is_recommended_again():
+    made = catalogue(catalogue_item("a"), catalogue_item("a", delete_time=DELETED), catalogue_item("a"))
+    assert made.may_be_recommended(item_key("a"))
+    assert [item_id for _, item_id in made.entries()] == ["a"]
+
+
+def test_what_was_never_written_is_not_recommended():
+    assert not catalogue().may_be_recommended(item_key("a"))

@@ -1,0 +1,26 @@
+"""`freshet erase` against a stand-in of ingestion."""
+
+from tests.unit.console.conftest import document, freshet
+
+
+def test_the_receipt_is_shown_as_numbers_and_the_key_in_hexadecimal(services):
+    receipt = document(freshet("erase", "u", "--yes", "--json"))
+    assert (receipt["receipt_id"], receipt["user_key"]) == ("r1", "000000000000000a")
+    assert (receipt["position"], receipt["deleted_events"], receipt["model_versions"]) == (12, 3, ["abc"])
+
+
+def test_it_waits_until_the_erasure_is_complete(services):
+    services.erasures_under_way = 2
+    result = freshet("erase", "u", "--yes")
+    assert result.exit_code == 0
+    assert result.stderr.count("erasure r1 is under way") == 2
+
+
+def test_it_advises_to_train_when_models_learned_from_the_user(services):
+    assert "freshet train" in freshet("erase", "u", "--yes").stdout
+
+
+def test_a_no_sends_nothing(services):
+    services.erasures_under_way = 1
+    assert freshet("erase", "u").exit_code != 0
+    assert services.erasures_under_way == 1
