@@ -60,9 +60,8 @@ class Ledger:
         self.by_grpc.add(event.event_id)
         self.told["accepted" if accepted else "duplicate"] += 1
         if position:
-            self.tokens.append(
-                Token(event.user_id, partition_of(user_key(event.user_id), PARTITIONS), position)
-            )
+            self.positions[event.event_id].add(position)
+            self.tokens.append(_token(event.user_id, position))
         self._note(event)
 
     def note_at_door(self, event: UserEvent) -> None:
