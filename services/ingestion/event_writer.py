@@ -69,6 +69,8 @@ class EventWriter:
 
     async def write(self, events: Sequence[ReadyEvent]) -> list[Answer]:
         """Write events, in order; one answer each. Raises LogOverloadedError: then none was written."""
+        if not events:
+            return []
         archived = await self._archived.positions_of([each.event_id for each in events if self._is_new(each)])
         try:
             await self._tail.up_to_date()
