@@ -9,7 +9,7 @@ SEED ?= 1
 SERVICES := ingestion feature ranking trainer
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test fuzz lint bench evaluate proto replay images lock clean
+.PHONY: help setup run test fuzz lint bench chaos evaluate proto replay images lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ lint: $(STAMP) ## style, types, imports, protos, deployment files
 
 bench: $(STAMP) ## measure the budgets and write .freshet/bench.json
 	@$(BIN)/python -m tests.bench
+
+chaos: $(STAMP) ## kill every process at random under load, 50 times, and prove that nothing is lost or doubled
+	@$(BIN)/python -m tests.chaos
 
 evaluate: $(STAMP) ## leave-one-out through the live Recommend on DATA
 	@$(BIN)/freshet evaluate --data $(DATA) --protocol leave-one-out

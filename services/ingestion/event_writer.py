@@ -70,6 +70,8 @@ class EventWriter:
 
     async def write(self, events: Sequence[ReadyEvent]) -> list[Answer]:
         """Write events, in order; one answer each. Raises LogOverloadedError: then none was written."""
+        if not events:
+            return []
         try:
             archived = await self.look_up([each.event_id for each in events])
         except LogUnavailableError as error:

@@ -57,7 +57,7 @@ class LogTail:
         self._ask_archive_from = 0.0
 
     async def follow(self) -> None:
-        """Read until cancelled, from the newest RECENT_EVENTS on and from what is not archived yet."""
+        """Read until cancelled, from the newest RECENT_EVENTS on and from what may not be archived yet."""
         source = LogSource(
             self._names.events, [self._names.event_subject("*", "*")], await self._start(), headers_only=True
         )
@@ -74,8 +74,8 @@ class LogTail:
     async def _start(self) -> int:
         last = await self._last_position()
         await self._ask_archive()
-        archived = self.ids.archived_position or last
-        return max(1, min(last - RECENT_EVENTS, archived) + 1, last - MOST_EVENTS + 1)
+        wanted = min(last - RECENT_EVENTS, self.ids.archived_position) + 1
+        return max(1, wanted, last - MOST_EVENTS + 1)
 
     async def _last_position(self) -> int:
         """Of the newest event, waiting for NATS as long as it takes."""

@@ -39,16 +39,18 @@ class RecentIds:
         if position < known:
             self._positions[event_id] = position
         if self.full:
-            self._forget()
+            self._forget_oldest()
         return position != known
 
     def forget(self, first: int, last: int) -> None:
-        """Forget what lies at positions from `first` to `last`."""
-        gone = [event_id for event_id, position in self._positions.items() if first <= position <= last]
-        for event_id in gone:
+        """Forget the ids at positions from `first` to `last`."""
+        for event_id in [each for each, position in self._positions.items() if first <= position <= last]:
             del self._positions[event_id]
 
-    def _forget(self) -> None:
-        oldest = next(iter(self._positions.items()))
-        if oldest[1] <= self.archived_position or len(self._positions) > self._most:
-            del self._positions[oldest[0]]
+    def _forget_oldest(self) -> None:
+        """Two at most for each one that comes, so that what gathered goes again bit by bit."""
+        for _ in range(min(2, len(self._positions) - self._recent)):
+            event_id, position = next(iter(self._positions.items()))
+            if position > self.archived_position and len(self._positions) <= self._most:
+                return
+            del self._positions[event_id]

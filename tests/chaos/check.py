@@ -12,12 +12,14 @@ SHOWN = 50
 
 @dataclass(frozen=True)
 class Check:
-    """number: of the guarantee it belongs to. figures: in words, with numbers. evidence: what speaks against it."""
+    """number: of the guarantee it belongs to. figures: in words, with numbers. evidence: what speaks against it. notes:
+    what is worth a look all the same."""
 
     number: int
     name: str
     figures: str
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def holds(self) -> bool:

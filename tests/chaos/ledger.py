@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 from random import Random
 from typing import NamedTuple
@@ -31,13 +31,15 @@ class Token(NamedTuple):
 
 @dataclass
 class Ledger:
-    """sent: events by id. acknowledged: ids that a door has said yes to, in that order; by_grpc: those that the log
-    itself has acknowledged. accepted_again: ids that gRPC accepted after it had acknowledged them already."""
+    """sent: events by id. acknowledged: ids that a door has said yes to, in that order, and when; by_grpc: those that
+    the log itself has acknowledged. accepted_again: ids that gRPC accepted after it had acknowledged them already.
+    positions: what gRPC said where an id lies. doubtful: events to send again much later."""
 
     sent: dict[str, UserEvent] = field(default_factory=dict)
     acknowledged: dict[str, float] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
     by_grpc: set[str] = field(default_factory=set)
+    positions: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     accepted_again: list[str] = field(default_factory=list)
     doubtful: list[UserEvent] = field(default_factory=list)
     tokens: deque[Token] = field(default_factory=lambda: deque(maxlen=TOKENS))
@@ -58,9 +60,8 @@ class Ledger:
         self.by_grpc.add(event.event_id)
         self.told["accepted" if accepted else "duplicate"] += 1
         if position:
-            self.tokens.append(
-                Token(event.user_id, partition_of(user_key(event.user_id), PARTITIONS), position)
-            )
+            self.positions[event.event_id].add(position)
+            self.tokens.append(_token(event.user_id, position))
         self._note(event)
 
     def note_at_door(self, event: UserEvent) -> None:
@@ -85,3 +86,7 @@ class Ledger:
     def a_token(self, random: Random) -> Token | None:
         """One of the newest tokens."""
         return random.choice(self.tokens) if self.tokens else None
+
+
+def _token(user_id: str, position: int) -> Token:
+    return Token(user_id, partition_of(user_key(user_id), PARTITIONS), position)

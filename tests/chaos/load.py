@@ -16,10 +16,12 @@ from freshet.ingestion.v1.ingestion_pb2 import (
     WRITE_STATUS_ACCEPTED,
     WRITE_STATUS_REJECTED,
     WRITE_STATUS_UNAVAILABLE,
+    WriteOutcome,
 )
 from shared.adapters.streams import Names
 from shared.client import FreshetClient, FreshetError
 from shared.client.patience import PASSING
+from shared.domain.consistency import decode_token
 from tests.chaos.ledger import Ledger
 from tests.chaos.shoppers import Shoppers
 
@@ -27,6 +29,8 @@ CALL_SECONDS, PUBLISH_SECONDS = 4.0, 3.0
 MAX_BATCH = 40
 GIVE_UP = 0.15
 """The share of failed tries after which a sender leaves its events for much later."""
+STREAMED = 0.25
+"""The share of gRPC writes that are streams."""
 LATER_SECONDS = 1.5
 """Longer than the log's own memory of ids."""
 NATS_ERRORS = (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError)
@@ -88,35 +92,52 @@ class Load:
     async def _by_grpc(self, random: Random, events: Sequence[UserEvent]) -> None:
         left = list(events)
         while left:
-            left = await self._try_grpc(left)
+            left = await self._try_grpc(random, left)
             if left and (self._stopping.is_set() or random.random() < GIVE_UP):
                 self._ledger.doubtful += left
                 return
             if left:
                 await asyncio.sleep(random.uniform(0.05, 2 * LATER_SECONDS))
 
-    async def _try_grpc(self, events: list[UserEvent]) -> list[UserEvent]:
+    async def _try_grpc(self, random: Random, events: list[UserEvent]) -> list[UserEvent]:
         """Those that must be sent again."""
+        if len(events) > 1 and random.random() < STREAMED:
+            return await self._try_stream(events)
         try:
             if len(events) == 1:
                 return await self._try_one(events[0])
             answer = await self._client.batch_write_user_events(_copies(events))
         except FreshetError as error:
             return self._failed(error, events)
-        left = []
-        for event, outcome in zip(events, answer.outcomes, strict=True):
-            if outcome.status == WRITE_STATUS_UNAVAILABLE:
-                left.append(event)
-            elif outcome.status == WRITE_STATUS_REJECTED:
-                self._ledger.violations.append(f"a valid event was rejected: {outcome}")
-            else:
-                self._ledger.note_written(event, outcome.status == WRITE_STATUS_ACCEPTED, outcome.position)
-        self._ledger.told["unavailable"] += len(left)
+        pairs = zip(events, answer.outcomes, strict=True)
+        return [event for event, outcome in pairs if not self._noted(event, outcome)]
+
+    async def _try_stream(self, events: list[UserEvent]) -> list[UserEvent]:
+        left, waiting = [], list(events)
+        try:
+            async for response in self._client.stream_user_events(_copies(events)):
+                event = waiting.pop(0)
+                if not self._noted(event, response.outcome):
+                    left.append(event)
+        except FreshetError as error:
+            return self._failed(error, [*left, *waiting])
         return left
+
+    def _noted(self, event: UserEvent, outcome: WriteOutcome) -> bool:
+        """Whether the event has its final outcome."""
+        if outcome.status == WRITE_STATUS_UNAVAILABLE:
+            self._ledger.told["unavailable"] += 1
+            return False
+        if outcome.status == WRITE_STATUS_REJECTED:
+            self._ledger.violations.append(f"a valid event was rejected: {outcome}")
+        else:
+            self._ledger.note_written(event, outcome.status == WRITE_STATUS_ACCEPTED, outcome.position)
+        return True
 
     async def _try_one(self, event: UserEvent) -> list[UserEvent]:
         answer = await self._client.write_user_event(*_copies([event]))
-        self._ledger.note_written(event, answer.status == WRITE_STATUS_ACCEPTED, 0)
+        position = max(decode_token(answer.consistency_token).values())
+        self._ledger.note_written(event, answer.status == WRITE_STATUS_ACCEPTED, position)
         return []
 
     def _failed(self, error: FreshetError, events: list[UserEvent]) -> list[UserEvent]:

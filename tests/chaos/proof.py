@@ -55,7 +55,8 @@ class Proof:
         once = fold_once(self.facts, fold_settings(served.fold, None))
         return [
             self._acknowledged_is_in_the_log(),
-            self._log_is_as_it_should_be(),
+            await self._log_is_as_it_should_be(),
+            self._told_positions(),
             *await self._once(once),
             await self._archived(),
             *await self._same_digests(served, once),
@@ -72,7 +73,7 @@ class Proof:
         wrong = {"lost": lost[:SHOWN], "never sent": strangers[:SHOWN]} if lost or strangers else {}
         return Check(1, "acknowledged = in the log", figures, wrong)
 
-    def _log_is_as_it_should_be(self) -> Check:
+    async def _log_is_as_it_should_be(self) -> Check:
         """Ids that the log holds twice are no violation by themselves: nothing may count them twice."""
         between = self.facts.events_between_repeats()
         figures = (
@@ -81,7 +82,21 @@ class Proof:
             f"events of the same user between; gRPC accepted {len(self.ledger.accepted_again)} ids again"
         )
         wrong = {"misnamed": self.facts.misnamed[:SHOWN]} if self.facts.misnamed else {}
-        return Check(2, "the log's ids", figures, wrong)
+        repeated = list(self.facts.repeated.items())[:SHOWN]
+        notes = {event_id: [await self._place(position) for position in at] for event_id, at in repeated}
+        return Check(2, "the log's ids", figures, wrong, notes)
+
+    async def _place(self, position: int) -> str:
+        """A position with the time at which it was stored."""
+        stored = await self.log.connection.jetstream().get_msg(self.log.names.events, position)
+        return f"{position} at {stored.time}"
+
+    def _told_positions(self) -> Check:
+        """Who writes again hears where the event lies, and that is one place unless the log holds it twice."""
+        told = self.ledger.positions
+        wrong = {each: at for each, at in told.items() if not at <= set(self.facts.positions.get(each, ()))}
+        figures = f"{len(told):,} ids told of with their position, {len(wrong)} wrongly"
+        return Check(2, "told positions = positions in the log", figures, dict(list(wrong.items())[:SHOWN]))
 
     async def _once(self, once: State) -> list[Check]:
         users, items = user_ids(), [item.item_id for item in catalogue()]

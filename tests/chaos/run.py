@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -66,7 +67,7 @@ async def run_chaos(run: Run, minutes: float, directory: Path, tell: Callable[[s
         async with _in_background(memory.run), _in_background(lambda: _told(run, tell)):
             await _storm(run, suite, client, injector, minutes * 60)
             tell("everything runs again; proving")
-            run.checks += await _prove(run, suite, client, injector)
+            run.checks += await _prove_if_possible(run, suite, client, injector)
         run.checks += [memory.check(), _faults_check(run), _answers_check(run)]
     run.checks.append(no_process_left(injector.pids, directory))
 
@@ -92,6 +93,16 @@ async def _storm(run: Run, suite: Suite, client: FreshetClient, injector: Inject
             await injector.run(make_plan(run.seed, run.asked_kills, seconds), started + seconds)
             load.stop()
         run.seconds = time.monotonic() - started
+
+
+async def _prove_if_possible(
+    run: Run, suite: Suite, client: FreshetClient, injector: Injector
+) -> list[Check]:
+    """The proof, or what came in its way: the rest of the report is of use all the same."""
+    try:
+        return await _prove(run, suite, client, injector)
+    except Exception as error:
+        return [Check(1, "the proof can be made", repr(error)[:200], {"error": traceback.format_exc()})]
 
 
 async def _prove(run: Run, suite: Suite, client: FreshetClient, injector: Injector) -> list[Check]:

@@ -24,7 +24,7 @@ MIB = 1024 * 1024
 
 
 def events(number: int, prefix: str) -> list[UserEvent]:
-    return [message(event_id=f"{prefix}-{index}", user_id=f"u{index % 7}") for index in range(number)]
+    return [message(event_id=f"{prefix}-{index}", user_id=f"u{index % 700}") for index in range(number)]
 
 
 def resident_bytes(running: Running) -> int:

@@ -34,3 +34,11 @@ def test_ids_that_are_not_archived_are_kept_beyond_the_recent_ones():
 
 def test_memory_is_bounded_however_long_nothing_is_archived():
     assert remembered(filled(recent=2, most=3, events=5), 1, 2, 3, 4, 5) == [3, 4, 5]
+
+
+def test_what_gathered_while_nothing_was_archived_goes_again_once_it_is():
+    ids = filled(recent=2, most=9, events=6)
+    ids.archived_position = 20
+    for position in range(7, 12):
+        ids.remember(f"{position}", position)
+    assert remembered(ids, *range(1, 12)) == [10, 11]
