@@ -51,14 +51,17 @@ class ArchivedIds:
         if event_ids:
             self._filter.add(hashes_of(event_ids))
 
-    async def positions_of(self, event_ids: Sequence[str]) -> dict[str, int | LogUnavailableError]:
-        """Positions of those that are archived; an error for one that may be, when that cannot be found out."""
+    async def positions_of(
+        self, event_ids: Sequence[str], strict: bool = False
+    ) -> dict[str, int | LogUnavailableError]:
+        """Positions of those that are archived; an error for one that may be, when that cannot be found out. strict:
+        an error also where an id would count as new because nothing can be found out yet."""
         if self._loaded and event_ids:
             perhaps = self._filter.perhaps(hashes_of(event_ids)).tolist()
             event_ids = [each for each, passed in zip(event_ids, perhaps, strict=True) if passed]
-        return await self._look_up(event_ids) if event_ids else {}
+        return await self._look_up(event_ids, strict) if event_ids else {}
 
-    async def _look_up(self, event_ids: Sequence[str]) -> dict[str, int | LogUnavailableError]:
+    async def _look_up(self, event_ids: Sequence[str], strict: bool) -> dict[str, int | LogUnavailableError]:
         try:
             if time.monotonic() < self._ask_from:
                 raise TimeoutError("PostgreSQL was away a moment ago")
@@ -68,7 +71,7 @@ class ArchivedIds:
             raise
         except UNAVAILABLE as error:
             self._pause(error)
-        if not self._loaded:
+        if not self._loaded and not strict:
             return {}
         unknown = LogUnavailableError("PostgreSQL is away, and this id may be that of an archived event")
         return dict.fromkeys(event_ids, unknown)

@@ -152,7 +152,7 @@ class EventWriter:
         if (position := self._recent.get(event_id)) is not None:
             return position
         await self._tail.up_to_date()
-        found = (await self._archived.positions_of([event_id])).get(event_id)
+        found = (await self._archived.positions_of([event_id], strict=True)).get(event_id)
         if isinstance(found, LogUnavailableError):
             raise found
         return found

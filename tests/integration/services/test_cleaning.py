@@ -134,17 +134,6 @@ async def test_an_event_accepted_a_moment_ago_is_reversed_while_the_archive_is_a
     assert list(stored.items) == list(original.items)
 
 
-async def test_a_reversal_of_what_only_the_archive_can_know_is_to_be_sent_again_while_it_is_away(
-    start, brokers
-):
-    running = await start("ingestion")
-    brokers.postgres.pause()
-    try:
-        assert await write(running, reversal("old")) == ["UNAVAILABLE"]
-    finally:
-        brokers.postgres.resume()
-
-
 async def test_an_event_past_the_window_of_nats_is_reversed_once_whatever_id_is_sent(start):
     running = await start("ingestion", duplicate_window_seconds="1")
     written = time.monotonic()

@@ -242,3 +242,19 @@ async def test_what_only_the_log_knows_as_a_duplicate_is_not_remembered(writer, 
     assert await write(writer, "a") == [(3, True)]
     log.duplicates = {}
     assert await write(writer, "a") == [(1, False)]
+
+
+async def test_where_an_event_lies_is_not_told_as_long_as_nothing_is_known_of_the_archive(writer, archive):
+    archive.away = True
+    with pytest.raises(LogUnavailableError):
+        await writer.position_of("old")
+
+
+async def test_an_event_whose_write_is_under_way_is_waited_for(writer, log):
+    log.answers.clear()
+    call = asyncio.create_task(write(writer, "a"))
+    await eventually(lambda: log.waiting)
+    position = asyncio.create_task(writer.position_of("a"))
+    log.answers.set()
+    await call
+    assert await position == 1
