@@ -151,7 +151,10 @@ class EventWriter:
             await _settled([place.group])
         if (position := self._recent.get(event_id)) is not None:
             return position
-        await self._tail.up_to_date()
+        # Another instance may have written it a moment ago: then the tail tells, the window of NATS does not.
+        await self._tail.complete()
+        if (position := self._recent.get(event_id)) is not None:
+            return position
         found = (await self._archived.positions_of([event_id], strict=True)).get(event_id)
         if isinstance(found, LogUnavailableError):
             raise found

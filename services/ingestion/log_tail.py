@@ -117,6 +117,15 @@ class LogTail:
         # Others may wait for it too: a call that is cancelled must not take it along.
         await asyncio.shield(self._checking)
 
+    async def complete(self) -> None:
+        """Return once all is read that the log holds now. Raises LogUnavailableError when that takes too long."""
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                while not await self._reach(await self._last_position()):
+                    pass
+        except TimeoutError as error:
+            raise LogUnavailableError("the log's tail was not read in time") from error
+
     async def _catch_up(self, timeout_seconds: float) -> None:
         try:
             async with asyncio.timeout(timeout_seconds):
