@@ -45,9 +45,6 @@ from shared.domain.cleaning_steps import (
 from shared.domain.violation import Violation
 
 _DEFAULTS_FILLED = (FillDefaults.word, FILLED)
-_OUTPUT_ONLY = (
-    "ingest_time", "cleaning", "corrected_event_type", "corrected_event_time", "previous_dwell_seconds",
-)  # fmt: skip
 
 
 class OwnReversal(NamedTuple):
@@ -99,9 +96,7 @@ class Cleaner:
         return self._floods is not None and self._floods.limits_sources
 
     def draft(self, event: UserEvent, receipt: Receipt, tally: Tally) -> Draft:
-        """Clean an event by itself, in place, and check it."""
-        for name in _OUTPUT_ONLY:
-            event.ClearField(name)
+        """Clean an event by itself, in place, and check it. The doors have emptied what is not the sender's."""
         has_time = event.HasField("event_time")
         draft = Draft(event, has_time)
         if not is_plain(event) or (has_time and not self._time_is_plain(event, receipt)):

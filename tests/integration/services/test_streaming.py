@@ -109,7 +109,7 @@ async def test_a_sender_that_never_reads_is_held_back_and_memory_stays_bounded(s
         # What is under way: 2,000 events in the service, and what gRPC's windows on both sides hold, some MiB.
         assert 1000 < sent < 60_000
         assert resident_bytes(running) - before < 64 * MIB
-        assert await running.client.write_user_event(message())
+        assert await running.client.write_user_event(message(user_id="another"))
 
 
 async def test_a_hundred_thousand_events_pass_in_bounded_memory(start):

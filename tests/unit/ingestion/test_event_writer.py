@@ -70,10 +70,16 @@ class Tail:
 
     ids: RecentIds = field(default_factory=RecentIds)
     lost: bool = False
+    unread: dict[str, int] = field(default_factory=dict)
 
     async def up_to_date(self) -> None:
         if self.lost:
             raise LogUnavailableError("cut off")
+
+    async def complete(self) -> None:
+        await self.up_to_date()
+        for event_id, position in self.unread.items():
+            self.ids.remember(event_id, position)
 
 
 @pytest.fixture
@@ -258,3 +264,8 @@ async def test_an_event_whose_write_is_under_way_is_waited_for(writer, log):
     log.answers.set()
     await call
     assert await position == 1
+
+
+async def test_an_event_that_another_instance_wrote_a_moment_ago_is_found_at_the_logs_tail(writer, tail):
+    tail.unread["theirs"] = 7
+    assert await writer.position_of("theirs") == 7
