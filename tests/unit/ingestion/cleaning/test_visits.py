@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.builders import message
 from tests.unit.ingestion.cleaning.conftest import notes, receipt
-from tests.unit.ingestion.cleaning.moments import at, untimed
+from tests.unit.ingestion.cleaning.moments import NOW_MS, at, moment, untimed
 
 SESSION, DWELL = "fill-session", "fill-dwell"
 
@@ -109,3 +110,11 @@ def test_an_event_that_is_known_moves_no_visit(cleaning):
     subject.clean(at(10))
     subject.clean(event)
     assert subject.clean(at(15)).previous_dwell_seconds == pytest.approx(5)
+
+
+def test_a_clamped_time_tells_no_dwell(cleaning):
+    subject = cleaning(DWELL, "clamp-clock-skew")
+    subject.clean(message(event_id="before", event_time=moment(NOW_MS - 10_000)))
+    clamped = subject.clean(message(event_id="ahead", event_time=moment(NOW_MS + 5_000)))
+    assert clamped.event_time == moment(NOW_MS)
+    assert not clamped.HasField("previous_dwell_seconds")
