@@ -69,8 +69,7 @@ async def fold_log(log: Log, state: State, limits: Mapping[int, int], told: Call
 
 def decoded(messages: Sequence[LogMessage]) -> EventBatch:
     """The events in messages; what is none is left out, as it is by the feature service."""
-    batch, _ = decode_batch([(message.position, message.payload) for message in messages])
-    return batch
+    return decode_batch([(message.position, message.payload) for message in messages]).batch
 
 
 def _within(state: State, batch: EventBatch, limits: Mapping[int, int]) -> EventBatch:

@@ -121,7 +121,7 @@ class Erasures:
         async for messages in read_range(self._connection, self._names, subjects, refold.to_position):
             for start in range(0, len(messages), FOLD_AT_ONCE):
                 some = messages[start : start + FOLD_AT_ONCE]
-                batch, _ = decode_batch([(each.position, each.payload) for each in some])
+                batch = decode_batch([(each.position, each.payload) for each in some]).batch
                 fold(refold.state, refold.state.not_folded(batch))
                 await asyncio.sleep(0)
         self._finish(refold)

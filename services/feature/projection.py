@@ -62,7 +62,7 @@ class Projection:
             self._advance(run[-1].position)
 
     async def _fold(self, messages: Sequence[LogMessage]) -> None:
-        batch, unreadable = decode_batch([(each.position, each.payload) for each in messages])
+        batch, _, unreadable = decode_batch([(each.position, each.payload) for each in messages])
         for each in unreadable:
             _log.error("event cannot be folded", position=each.position, reason=each.reason)
         batch = self.state.not_folded(batch)

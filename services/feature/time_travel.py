@@ -27,6 +27,6 @@ async def user_as_of(
         rule = f"is {position}; the archive reaches to {archived}"
         raise invalid_argument([Violation("as_of_position", rule, "OUT_OF_RANGE")])
     state = State(settings, [user_key % settings.partitions])
-    batch, _ = decode_batch(payloads)
+    batch = decode_batch(payloads).batch
     fold(state, batch)
     return state.users.read(user_key)

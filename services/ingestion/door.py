@@ -41,6 +41,8 @@ RETRY_SECONDS = 1.0
 ACK_WAIT_SECONDS = 10.0
 """After a crash, what was fetched and not acknowledged comes again this much later."""
 DRAIN_SECONDS = 8.0
+SOURCE = "Freshet-Source"
+"""Header in which a publisher names itself, for the limits of sources."""
 
 DOOR_MESSAGES = Counter("freshet_door_messages_total", "Messages at the NATS door by outcome.", ["outcome"])
 
@@ -110,7 +112,7 @@ class Door:
         if not decoded:
             return
         try:
-            outcomes = await self._intake.take([event for _, event in decoded])
+            outcomes = await self._intake.take([event for _, event in decoded], self._sources(decoded))
         except LogOverloadedError as error:
             outcomes = [error] * len(decoded)  # type: ignore[list-item]
         refused: list[tuple[Msg, Sequence[Violation]]] = []
@@ -122,6 +124,12 @@ class Door:
             else:
                 await _keep(message)
         await self._refuse(refused)
+
+    def _sources(self, decoded: Sequence[tuple[Msg, UserEvent]]) -> list[str]:
+        """What publishers call themselves, where that matters."""
+        if not self._intake.limits_sources:
+            return []
+        return [(message.headers or {}).get(SOURCE, "") for message, _ in decoded]
 
     async def _refuse(self, refused: Sequence[tuple[Msg, Sequence[Violation]]]) -> None:
         """Store dead letters, then let the messages go. A letter's id makes a second try store nothing twice."""

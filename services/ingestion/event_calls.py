@@ -19,6 +19,9 @@ from shared.domain.consistency import encode_token
 from shared.runtime.errors import overloaded, unavailable
 from shared.runtime.rpc import streaming, unary
 
+SOURCE = "x-freshet-source"
+"""Metadata in which a caller names itself, for the limits of sources."""
+
 
 class EventCalls(ingestion_pb2_grpc.IngestionServiceServicer):
     """Translates between messages and the intake; decides nothing."""
@@ -35,7 +38,7 @@ class EventCalls(ingestion_pb2_grpc.IngestionServiceServicer):
         if request.validate_only:
             refuse_if(under("user_event", self._intake.check(event)))
             return ingestion_pb2.WriteUserEventResponse(event_id=event.event_id)
-        outcome = (await self._take([event]))[0]
+        outcome = (await self._take([event], context))[0]
         if isinstance(outcome, Rejected):
             refuse_if(under("user_event", outcome.violations))
         if not isinstance(outcome, Written):
@@ -54,7 +57,7 @@ class EventCalls(ingestion_pb2_grpc.IngestionServiceServicer):
         check_size("user_events", len(events))
         for event in events:
             clear_what_is_not_the_senders(event)
-        outcomes = await self._take(events)
+        outcomes = await self._take(events, context)
         return ingestion_pb2.BatchWriteUserEventsResponse(
             outcomes=[
                 outcome_message(event.event_id, each) for event, each in zip(events, outcomes, strict=True)
@@ -68,11 +71,19 @@ class EventCalls(ingestion_pb2_grpc.IngestionServiceServicer):
         requests: AsyncIterator[ingestion_pb2.StreamUserEventsRequest],
         context: grpc.aio.ServicerContext,
     ) -> AsyncIterator[ingestion_pb2.StreamUserEventsResponse]:
-        async for response in EventStream(self._intake, self._draining).responses(requests):
+        source = next(iter(self._sources(context, 1)), "")
+        async for response in EventStream(self._intake, self._draining, source).responses(requests):
             yield response
 
-    async def _take(self, events: Sequence[UserEvent]) -> list[Outcome]:
+    async def _take(self, events: Sequence[UserEvent], context: grpc.aio.ServicerContext) -> list[Outcome]:
         try:
-            return await self._intake.take(events)
+            return await self._intake.take(events, self._sources(context, len(events)))
         except LogOverloadedError as error:
             raise overloaded(str(error)) from error
+
+    def _sources(self, context: grpc.aio.ServicerContext, count: int) -> list[str]:
+        """The caller's name for itself, for each of `count` events; nothing where it does not matter."""
+        if not self._intake.limits_sources:
+            return []
+        metadata = dict(context.invocation_metadata() or ())
+        return [str(metadata.get(SOURCE, ""))] * count

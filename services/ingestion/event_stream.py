@@ -37,10 +37,12 @@ Requests = AsyncIterator[StreamUserEventsRequest | MalformedRequest]
 
 
 class EventStream:
-    """The life of one call. draining: set when the service is about to go down."""
+    """The life of one call. draining: set when the service is about to go down. source: the caller's name for itself,
+    empty where it does not matter."""
 
-    def __init__(self, intake: Intake, draining: asyncio.Event) -> None:
+    def __init__(self, intake: Intake, draining: asyncio.Event, source: str = "") -> None:
         self._intake = intake
+        self._source = source
         self._draining = draining
         self._arrived: deque[Entry] = deque()
         self._answers: deque[StreamUserEventsResponse] = deque()
@@ -84,6 +86,9 @@ class EventStream:
             self._read_all = True
             self._arrival.set()
 
+    def _sources(self, count: int) -> list[str]:
+        return [self._source] * count if self._source else []
+
     def _admit(self, request: StreamUserEventsRequest | MalformedRequest) -> None:
         size = 0 if isinstance(request, MalformedRequest) else request.ByteSize()
         self._unanswered.append(size)
@@ -111,7 +116,7 @@ class EventStream:
     async def _write_group(self, group: Sequence[Entry]) -> None:
         events = [entry for entry in group if isinstance(entry, UserEvent)]
         try:
-            taken = iter(await self._intake.take(events) if events else ())
+            taken = iter(await self._intake.take(events, self._sources(len(events))) if events else ())
         except LogOverloadedError as error:
             raise overloaded(str(error)) from error
         for entry in group:

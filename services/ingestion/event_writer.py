@@ -7,29 +7,28 @@ ids at the log's tail, which the archive may not hold yet. JetStream's duplicate
 from __future__ import annotations
 
 import asyncio
-import time
+from collections import Counter as Tally
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import structlog
 from prometheus_client import Counter
 
-from freshet.event.v1.event_pb2 import UserEvent
+from services.ingestion.archived_ids import ArchivedIds
 from services.ingestion.log_tail import LogTail
-from shared.adapters.archive import Archive
-from shared.adapters.database import UNAVAILABLE
-from shared.adapters.keys import partition_of, user_key
 from shared.adapters.log_writer import Appended, LogUnavailableError, LogWriter, Record
 from shared.adapters.streams import Names
 
-_log = structlog.get_logger("event_writer")
-ARCHIVE_TIMEOUT_SECONDS = 0.25
-ARCHIVE_PAUSE_SECONDS = 2.0
-
 EVENTS_WRITTEN = Counter("freshet_events_written_total", "Events by outcome.", ["outcome"])
-ARCHIVE_LOOKUPS_MISSED = Counter(
-    "freshet_archive_lookups_missed_total", "Writes that could not ask the archive for duplicates."
-)
+_WRITTEN = {outcome: EVENTS_WRITTEN.labels(outcome) for outcome in ("accepted", "duplicate", "unavailable")}
+
+
+class ReadyEvent(NamedTuple):
+    """An event as the log takes it."""
+
+    event_id: str
+    partition: int
+    event_type: str
+    payload: bytes
 
 
 class Written(NamedTuple):
@@ -40,122 +39,133 @@ class Written(NamedTuple):
     duplicate: bool
 
 
-class _Claim(NamedTuple):
-    """One event of a call and the write that decides its fate. mine: this call makes that write."""
+Answer = Written | LogUnavailableError
 
-    event: UserEvent
-    fate: asyncio.Future[Appended | LogUnavailableError]
-    mine: bool
+
+class _Group(NamedTuple):
+    """The events that one call writes; `answers` comes true with one answer each."""
+
+    events: list[ReadyEvent]
+    answers: asyncio.Future[Sequence[Appended | LogUnavailableError]]
+
+
+class _Place(NamedTuple):
+    """Of an event in a group."""
+
+    group: _Group
+    number: int
 
 
 class EventWriter:
     """Writes events. Safe for many callers at once."""
 
-    def __init__(
-        self, log: LogWriter, archive: Archive, tail: LogTail, names: Names, partitions: int
-    ) -> None:
+    def __init__(self, log: LogWriter, archived: ArchivedIds, tail: LogTail, names: Names) -> None:
         self._log = log
+        self._archived = archived
         self._tail = tail
         self._recent = tail.ids
-        self._archive = archive
-        self._names = names
-        self._partitions = partitions
-        self._under_way: dict[str, asyncio.Future[Appended | LogUnavailableError]] = {}
-        self._ask_archive_from = 0.0
+        self._prefix = names.subject("events.v1.")
+        self._under_way: dict[str, _Place] = {}
 
-    async def write(self, events: Sequence[UserEvent]) -> list[Written | LogUnavailableError]:
-        """Write valid events with ids, in order; one answer each. Raises LogOverloadedError: then none was written."""
+    async def write(self, events: Sequence[ReadyEvent]) -> list[Answer]:
+        """Write events, in order; one answer each. Raises LogOverloadedError: then none was written."""
         if not events:
             return []
-        await self._recall([event.event_id for event in events])
+        archived = await self._archived.positions_of([each.event_id for each in events if self._is_new(each)])
         try:
             await self._tail.up_to_date()
         except LogUnavailableError as error:
             return [error] * len(events)
-        claims = [self._claim(event) for event in events]
-        await self._append([claim for claim in claims if claim.mine])
-        # Others may wait for the same fate: a call that is cancelled must not take it along.
-        outcomes = [self._outcome(claim, await asyncio.shield(claim.fate)) for claim in claims]
-        _count(outcomes)
-        return outcomes
+        group = _Group([], asyncio.get_running_loop().create_future())
+        fates = [self._fate(event, group, archived) for event in events]
+        await self._append(group)
+        await _settled([each.group for each in fates if isinstance(each, _Place) and each.group is not group])
+        answers = [
+            _answer(event, fate, group) if isinstance(fate, _Place) else fate
+            for event, fate in zip(events, fates, strict=True)
+        ]
+        _count(answers)
+        return answers
 
-    def _claim(self, event: UserEvent) -> _Claim:
+    def _is_new(self, event: ReadyEvent) -> bool:
+        return event.event_id not in self._recent and event.event_id not in self._under_way
+
+    def _fate(
+        self, event: ReadyEvent, group: _Group, archived: Mapping[str, int | LogUnavailableError]
+    ) -> Answer | _Place:
+        """What is known of the event, or the group and place in it that will tell."""
         event_id = event.event_id
-        if (fate := self._under_way.get(event_id)) is not None:
-            return _Claim(event, fate, mine=False)
-        fate = asyncio.get_running_loop().create_future()
-        if (position := self._recent.get(event_id)) is not None:
-            fate.set_result(Appended(position, duplicate=True))
-            return _Claim(event, fate, mine=False)
-        self._under_way[event_id] = fate
-        return _Claim(event, fate, mine=True)
+        if (under_way := self._under_way.get(event_id)) is not None:
+            return under_way
+        known = archived.get(event_id, None) if archived else None
+        if known is None:
+            known = self._recent.get(event_id)
+        if known is not None:
+            return known if isinstance(known, LogUnavailableError) else Written(event.partition, known, True)
+        place = self._under_way[event_id] = _Place(group, len(group.events))
+        group.events.append(event)
+        return place
 
-    async def _append(self, claims: Sequence[_Claim]) -> None:
-        records = [self._record(claim.event) for claim in claims]
+    async def _append(self, group: _Group) -> None:
         answers: Sequence[Appended | LogUnavailableError] = ()
+        records = [self._record(event) for event in group.events]
         try:
             answers = await self._log.append(records) if records else ()
         finally:
+            missing = len(group.events) - len(answers)
             unknown = LogUnavailableError("the write was given up before the log acknowledged")
-            answers = [*answers, *[unknown] * (len(claims) - len(answers))]
-            for claim, answer in zip(claims, answers, strict=True):
-                self._settle(claim, answer)
+            self._settle(group, [*answers, *[unknown] * missing])
 
-    def _settle(self, claim: _Claim, answer: Appended | LogUnavailableError) -> None:
-        del self._under_way[claim.event.event_id]
-        claim.fate.set_result(answer)
-        # What NATS knows as a duplicate may have been erased: to remember it would outlast NATS's window.
-        if isinstance(answer, Appended) and not answer.duplicate:
-            self._recent.remember(claim.event.event_id, answer.position)
+    def _settle(self, group: _Group, answers: Sequence[Appended | LogUnavailableError]) -> None:
+        group.answers.set_result(answers)
+        for event, answer in zip(group.events, answers, strict=True):
+            del self._under_way[event.event_id]
+            # What NATS knows as a duplicate may have been erased: to remember it would outlast NATS's window.
+            if type(answer) is Appended and not answer.duplicate:
+                self._recent.remember(event.event_id, answer.position)
 
-    def _record(self, event: UserEvent) -> Record:
-        subject = self._names.event_subject(self._partition(event), event.event_type)
-        return Record(subject, event.event_id, event.SerializeToString())
-
-    def _partition(self, event: UserEvent) -> int:
-        return partition_of(user_key(event.user_id), self._partitions)
-
-    def _outcome(
-        self, claim: _Claim, answer: Appended | LogUnavailableError
-    ) -> Written | LogUnavailableError:
-        if isinstance(answer, LogUnavailableError):
-            return answer
-        return Written(self._partition(claim.event), answer.position, answer.duplicate or not claim.mine)
+    def _record(self, event: ReadyEvent) -> Record:
+        return Record(f"{self._prefix}{event.partition}.{event.event_type}", event.event_id, event.payload)
 
     def forget(self, first: int, last: int) -> None:
         """Forget the ids of events at positions from `first` to `last`: some were erased, and sent again they are new
         facts. The archive knows the others."""
         self._recent.forget(first, last)
 
-    async def _recall(self, event_ids: Sequence[str]) -> None:
-        """Ask the archive for ids not seen of late. While PostgreSQL is away, those count as new."""
-        unknown = [each for each in event_ids if each not in self._recent and each not in self._under_way]
-        if not unknown:
-            return
-        if time.monotonic() < self._ask_archive_from:
-            ARCHIVE_LOOKUPS_MISSED.inc()
-            return
-        try:
-            async with asyncio.timeout(ARCHIVE_TIMEOUT_SECONDS):
-                found = await self._archive.positions_of(unknown)
-        except UNAVAILABLE as error:
-            self._pause_archive(error)
-            return
-        for event_id, position in found.items():
-            self._recent.remember(event_id, position)
-
-    def _pause_archive(self, error: BaseException) -> None:
-        ARCHIVE_LOOKUPS_MISSED.inc()
-        self._ask_archive_from = time.monotonic() + ARCHIVE_PAUSE_SECONDS
-        _log.warning("archive not asked for duplicates", reason=repr(error)[:200])
+    async def position_of(self, event_id: str) -> int | None:
+        """Where the event of that id lies; None when there is none. Raises LogUnavailableError when that cannot be
+        found out now."""
+        if (position := self._recent.get(event_id)) is not None:
+            return position
+        await self._tail.up_to_date()
+        found = (await self._archived.positions_of([event_id])).get(event_id)
+        if isinstance(found, LogUnavailableError):
+            raise found
+        return found
 
 
-def _count(outcomes: Sequence[Written | LogUnavailableError]) -> None:
-    for outcome in outcomes:
-        if isinstance(outcome, LogUnavailableError):
-            EVENTS_WRITTEN.labels("unavailable").inc()
-        else:
-            EVENTS_WRITTEN.labels("duplicate" if outcome.duplicate else "accepted").inc()
+async def _settled(groups: Sequence[_Group]) -> None:
+    """Wait for groups of other calls. A call that is cancelled must not take them along."""
+    for group in groups:
+        await asyncio.shield(group.answers)
+
+
+def _answer(event: ReadyEvent, fate: _Place, own: _Group) -> Answer:
+    group, place = fate
+    answer = group.answers.result()[place]
+    if isinstance(answer, LogUnavailableError):
+        return answer
+    is_first = group is own and group.events[place] is event
+    return Written(event.partition, answer.position, answer.duplicate or not is_first)
+
+
+def _count(answers: Sequence[Answer]) -> None:
+    tally = Tally(
+        "unavailable" if isinstance(each, LogUnavailableError) else ("accepted", "duplicate")[each.duplicate]
+        for each in answers
+    )
+    for outcome, number in tally.items():
+        _WRITTEN[outcome].inc(number)
 
 
 def token_positions(outcomes: Sequence[object]) -> Mapping[int, int]:

@@ -1,19 +1,22 @@
-"""From an event as it came to its outcome: fill, check, write. Both doors use it."""
+"""From an event as it came to its outcome: clean, check, write. Both doors use it."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from nats.nuid import NUID
-
 from freshet.event.v1.event_pb2 import UserEvent
-from services.ingestion.event_writer import EVENTS_WRITTEN, EventWriter, Written
-from services.ingestion.validation import EventTimeBounds, event_violations
+from services.ingestion.cleaning.annotations import EFFECTS
+from services.ingestion.cleaning.cleaner import Cleaner, Receipt
+from services.ingestion.event_writer import EVENTS_WRITTEN, EventWriter, ReadyEvent, Written
+from services.ingestion.originals import Originals
+from services.ingestion.past_visits import PastVisits
 from shared.adapters.log_writer import LogUnavailableError
 from shared.domain.violation import Violation
+
+_REJECTED = EVENTS_WRITTEN.labels("rejected")
 
 
 class Rejected(NamedTuple):
@@ -25,39 +28,70 @@ class Rejected(NamedTuple):
 Outcome = Written | Rejected | LogUnavailableError
 
 
-@dataclass
 class Intake:
-    """The way of an event into the log."""
+    """The way of events into the log."""
 
-    writer: EventWriter
-    bounds: EventTimeBounds
-    _ids: NUID = field(default_factory=NUID)
+    def __init__(
+        self, writer: EventWriter, cleaner: Cleaner, past_visits: PastVisits, originals: Originals
+    ) -> None:
+        self._writer = writer
+        self._cleaner = cleaner
+        self._past_visits = past_visits
+        self._originals = originals
 
     def check(self, event: UserEvent) -> list[Violation]:
-        """What is wrong with the event; changes nothing."""
-        return event_violations(event, self.bounds, time.time())
+        """What is wrong with an event; writes nothing."""
+        copy = UserEvent()
+        copy.CopyFrom(event)
+        return self._cleaner.check(copy, Receipt.at(time.time_ns()))
 
-    async def take(self, events: Sequence[UserEvent]) -> list[Outcome]:
-        """Fill what is missing, refuse what is wrong, write the rest. One outcome per event, in order."""
-        now_ns = time.time_ns()
-        outcomes: list[Outcome | None] = [self._rejection(event, now_ns / 1e9) for event in events]
-        valid = [event for event, outcome in zip(events, outcomes, strict=True) if outcome is None]
-        for event in valid:
-            self._fill(event, now_ns)
-        written = iter(await self.writer.write(valid))
-        return [outcome if outcome is not None else next(written) for outcome in outcomes]
+    @property
+    def limits_sources(self) -> bool:
+        """Whether it matters to `take` where events come from."""
+        return self._cleaner.limits_sources
 
-    def _rejection(self, event: UserEvent, now: float) -> Rejected | None:
-        violations = event_violations(event, self.bounds, now)
+    async def take(self, events: Sequence[UserEvent], sources: Sequence[str] = ()) -> list[Outcome]:
+        """Clean the events, refuse what is wrong, write the rest, and behind it what takes back earlier ones. One
+        outcome per event, in order. sources: who sent each, where that matters. Raises LogOverloadedError: then none
+        was written."""
+        receipt = Receipt.at(time.time_ns())
+        outcomes: list[Outcome | None] = [self._checked(event, receipt) for event in events]
+        await self._prepare(events, outcomes)
+        receipts = [receipt._replace(source=each) for each in sources] or [receipt] * len(events)
+        ready, reversals = self._clean(events, outcomes, receipts)
+        answers = iter(await self._writer.write([*ready, *reversals]))
+        return [outcome if outcome is not None else next(answers) for outcome in outcomes]
+
+    def _checked(self, event: UserEvent, receipt: Receipt) -> Rejected | None:
+        violations = self._cleaner.check(event, receipt)
         if not violations:
             return None
-        EVENTS_WRITTEN.labels("rejected").inc()
+        _REJECTED.inc()
         return Rejected(violations)
 
-    def _fill(self, event: UserEvent, now_ns: int) -> None:
-        """An id and an event time where the sender gave none; always the ingest time."""
-        if not event.event_id:
-            event.event_id = self._ids.next().decode()
-        if not event.HasField("event_time"):
-            event.event_time.FromNanoseconds(now_ns)
-        event.ingest_time.FromNanoseconds(now_ns)
+    async def _prepare(self, events: Sequence[UserEvent], outcomes: list[Outcome | None]) -> None:
+        """Look up what cleaning needs to know, for all events that are still good."""
+        good = [place for place, outcome in enumerate(outcomes) if outcome is None]
+        await self._past_visits.recall([events[place].user_id for place in good])
+        reversals = [place for place in good if events[place].corrects_event_id]
+        found = await asyncio.gather(*[self._originals.complete(events[place]) for place in reversals])
+        for place, answer in zip(reversals, found, strict=True):
+            outcomes[place] = Rejected([answer]) if isinstance(answer, Violation) else answer
+
+    def _clean(
+        self, events: Sequence[UserEvent], outcomes: list[Outcome | None], receipts: Sequence[Receipt]
+    ) -> tuple[list[ReadyEvent], list[ReadyEvent]]:
+        ready: list[ReadyEvent] = []
+        reversals: list[ReadyEvent] = []
+        clean = self._cleaner.clean
+        for place, (event, receipt) in enumerate(zip(events, receipts, strict=True)):
+            if outcomes[place] is not None:
+                continue
+            cleaned = clean(event, receipt, reversals)
+            if isinstance(cleaned, ReadyEvent):
+                ready.append(cleaned)
+            else:
+                _REJECTED.inc()
+                outcomes[place] = Rejected([cleaned])
+        EFFECTS.publish()
+        return ready, reversals

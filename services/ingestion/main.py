@@ -6,7 +6,10 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 from freshet.ingestion.v1 import ingestion_pb2
+from freshet.ingestion.v1.ingestion_pb2 import ErasureReceipt
+from services.ingestion.archived_ids import ArchivedIds
 from services.ingestion.archiver import Archiver
+from services.ingestion.cleaning.cleaner import Cleaner
 from services.ingestion.dead_letters import DeadLetters
 from services.ingestion.door import Door
 from services.ingestion.erasure import ErasureTools, ErasureWorker
@@ -15,6 +18,8 @@ from services.ingestion.event_writer import EventWriter
 from services.ingestion.intake import Intake
 from services.ingestion.item_writer import ItemWriter
 from services.ingestion.log_tail import LogTail
+from services.ingestion.originals import Originals
+from services.ingestion.past_visits import PastVisits
 from services.ingestion.servicer import CatalogueWriters, IngestionServicer
 from services.ingestion.settings import IngestionSettings
 from services.ingestion.user_writer import UserWriter
@@ -27,6 +32,7 @@ from shared.adapters.erasure_store import ErasureStore
 from shared.adapters.erasures import Erasures
 from shared.adapters.log_writer import LogWriter
 from shared.adapters.model_erasures import ModelErasures
+from shared.adapters.presets import load_preset
 from shared.adapters.streams import Names, ensure_streams
 from shared.adapters.user_traces import TraceFinder
 from shared.runtime.life_cycle import Service, serve
@@ -48,11 +54,19 @@ async def main(settings: IngestionSettings) -> None:
         )
         log, letter_log, archive = LogWriter(nats), LogWriter(nats), Archive(engine)
         tail = LogTail(nats, names, archive, settings.duplicate_window_seconds)
-        writer = EventWriter(log, archive, tail, names, settings.partitions)
+        archived = ArchivedIds(archive)
+        writer = EventWriter(log, archived, tail, names)
         bounds = EventTimeBounds.since_year(settings.earliest_event_year, settings.latest_event_skew_seconds)
-        intake, letters = Intake(writer, bounds), DeadLetters(nats, letter_log, names)
+        cleaner = Cleaner(load_preset(settings.domain).cleaning, bounds, settings.partitions)
+        intake = Intake(writer, cleaner, PastVisits(archive, cleaner), Originals(nats, names, writer))
+        letters = DeadLetters(nats, letter_log, names)
         door, versions = Door(nats, names, intake, letters), VersionWriter(nats, log, names)
-        erasures = Erasures(lambda receipt: writer.forget(receipt.first_position, receipt.position))
+
+        def forget(receipt: ErasureReceipt) -> None:
+            writer.forget(receipt.first_position, receipt.position)
+            cleaner.visitors.forget(receipt.user_key)
+
+        erasures = Erasures(forget)
         finder = TraceFinder(nats, names, settings.partitions)
         requests = ErasureRequests(nats, names, erasures, finder)
         tools = ErasureTools(nats, names, archive, ErasureStore(engine), ModelErasures(engine), finder)
@@ -61,7 +75,7 @@ async def main(settings: IngestionSettings) -> None:
 
         async def archive_log() -> None:
             await ensure_tables(engine, settings.namespace)
-            await Archiver(nats, names, archive, settings.archive_batch_events).run()
+            await Archiver(nats, names, archive, archived, settings.archive_batch_events).run()
 
         async def erase() -> None:
             await ensure_tables(engine, settings.namespace)
@@ -71,11 +85,11 @@ async def main(settings: IngestionSettings) -> None:
             rpc_services=[_SERVICE.full_name],
             register=partial(register, service=_SERVICE, servicer=servicer),
             workers=[
-                log.run, letter_log.run, tail.follow, door.run, archive_log,
-                partial(erasures.follow, nats, names), erase,
+                log.run, letter_log.run, tail.follow, door.run, archive_log, erase,
+                partial(erasures.follow, nats, names),
             ],
-            ready=tail.ready,
             notice=servicer.end_streams,
+            ready=tail.ready,
             drain=door.drain,
         )  # fmt: skip
         await serve(settings, service)

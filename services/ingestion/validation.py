@@ -53,6 +53,7 @@ def event_violations(event: UserEvent, bounds: EventTimeBounds, now: float) -> l
         *_identifier("placement", event.placement),
         *_identifier("attribution_token", event.attribution_token),
         *_length("query", event.query, TEXT_CHARACTERS),
+        *_corrects(event),
         *_event_time(event, bounds, now),
         *_items(event),
         *_attributes(event.attributes),
@@ -116,6 +117,17 @@ def _event_type(event: UserEvent) -> Iterator[Violation]:
         )
     elif event.event_type == EventType.SEARCH.word and not event.query:
         yield Violation("query", "is required for search", "REQUIRED")
+
+
+def _corrects(event: UserEvent) -> Iterator[Violation]:
+    if event.event_type == EventType.REVERSAL.word:
+        if not event.corrects_event_id:
+            yield Violation("corrects_event_id", "is required for reversal", "REQUIRED")
+        elif not _EVENT_ID.fullmatch(event.corrects_event_id):
+            rule = f"must have 1 to {ID_CHARACTERS} visible ASCII characters without spaces"
+            yield Violation("corrects_event_id", rule, "INVALID_CHARACTERS")
+    elif event.corrects_event_id:
+        yield Violation("corrects_event_id", "is only for reversal; leave it empty", "OUT_OF_RANGE")
 
 
 def _identifier(field: str, value: str, required: bool = False) -> Iterator[Violation]:

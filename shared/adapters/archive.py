@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import sqlalchemy as sa
@@ -14,12 +15,13 @@ from freshet.catalog.v1.item_pb2 import Item
 from freshet.catalog.v1.user_pb2 import User
 from freshet.event.v1.event_pb2 import UserEvent
 from shared.adapters.bulk import as_arrays, bulk_insert, bulk_upsert
-from shared.adapters.event_codec import decode_event
-from shared.adapters.keys import item_key, signed, user_key
+from shared.adapters.event_codec import Decoded, Unreadable, decode_batch, decode_event
+from shared.adapters.keys import item_key, signed, unsigned, user_key
 from shared.adapters.log_reader import LogMessage
 from shared.adapters.tables import events, items, projections, user_profiles
 from shared.domain.corrections import Correction, corrections_of, without_taken_back
-from shared.domain.event import CORRECTS, Event, EventType
+from shared.domain.event import CORRECTS, EventType
+from shared.domain.event_batch import EventBatch
 from shared.domain.event_columns import EventColumns
 
 ARCHIVE = "archive"
@@ -35,12 +37,13 @@ class ArchiveBatch:
     items: dict[int, tuple] = field(default_factory=dict)
     users: dict[int, tuple] = field(default_factory=dict)
 
-    def add_event(self, message: LogMessage) -> None:
-        """Decode an event. Raises DecodeError or KeyError when it is none."""
-        user_event = UserEvent.FromString(message.payload)
-        event = decode_event(message.position, user_event)
-        partition = int(message.subject.rsplit(".", 2)[1])
-        self.events.append(_event_row(event, user_event, partition, message.payload))
+    def add_events(self, messages: Sequence[LogMessage]) -> list[Unreadable]:
+        """Decode events. Those that are none are left out and returned."""
+        decoded = decode_batch((message.position, message.payload) for message in messages)
+        bad = {each.position for each in decoded.unreadable}
+        readable = [message for message in messages if message.position not in bad]
+        self.events += _event_rows(decoded, readable)
+        return decoded.unreadable
 
     def add_item(self, message: LogMessage) -> None:
         """Decode an item. Raises DecodeError when it is none."""
@@ -62,11 +65,24 @@ class ArchiveBatch:
         self.users[key] = (key, user.user_id, message.position, message.payload)
 
 
-def _event_row(event: Event, message: UserEvent, partition: int, payload: bytes) -> tuple:
-    keys = np.array([item.item_key for item in event.items], np.uint64).tobytes()
-    values = np.array([item.value for item in event.items], np.float32).tobytes()
-    head = (event.position, message.event_id, partition, signed(event.user_key))
-    return (*head, int(event.event_type), event.time_ms, keys, values, payload)
+def _event_rows(decoded: Decoded, messages: Sequence[LogMessage]) -> Iterable[tuple]:
+    """Rows of the events in `messages`, in the order of the table's columns."""
+    batch = decoded.batch
+    partitions = [int(message.subject.rsplit(".", 2)[1]) for message in messages]
+    users = batch.user_key.view(np.int64).tolist()  # the same 64 bits, signed
+    types, times = batch.event_type.tolist(), batch.time_ms.tolist()
+    keys, values = _runs(batch.item_key, batch), _runs(batch.value, batch)
+    payloads = [message.payload for message in messages]
+    positions = batch.position.tolist()
+    columns = (positions, decoded.event_ids, partitions, users, types, times, keys, values, payloads)
+    return zip(*columns, strict=True)
+
+
+def _runs(column: np.ndarray, batch: EventBatch) -> list[bytes]:
+    """The bytes of each event's items in a column (R,)."""
+    raw, size = column.tobytes(), column.itemsize
+    ends = (batch.item_start * size).tolist()
+    return [raw[start:end] for start, end in pairwise(ends)]
 
 
 class Archive:
@@ -102,6 +118,28 @@ class Archive:
         )
         async with self._engine.connect() as connection:
             return {row.event_id: row.position for row in await connection.execute(query)}
+
+    async def event_ids(self) -> AsyncIterator[list[str]]:
+        """All event ids, in groups."""
+        async with self._engine.connect() as connection:
+            stream = await connection.stream(
+                sa.select(events.c.event_id), execution_options={"yield_per": _READ_ROWS}
+            )
+            async for rows in stream.partitions(_READ_ROWS):
+                yield [row.event_id for row in rows]
+
+    async def newest_payloads(self, user_keys: Sequence[int]) -> dict[int, bytes]:
+        """The newest event of each of those users that have one, by user key."""
+        wanted = sa.bindparam("keys", [signed(key) for key in user_keys], ARRAY(sa.BigInteger))
+        query = (
+            sa.select(events.c.user_key, events.c.payload)
+            .distinct(events.c.user_key)
+            .where(events.c.user_key == sa.any_(wanted))
+            .order_by(events.c.user_key, events.c.position.desc())
+        )
+        async with self._engine.connect() as connection:
+            rows = await connection.execute(query)
+            return {unsigned(row.user_key): row.payload for row in rows}
 
     async def payloads_of(self, user_key: int, to_position: int) -> list[tuple[int, bytes]]:
         """Positions and payloads of a user's events up to `to_position`, in log order."""

@@ -27,8 +27,17 @@ class Unreadable(NamedTuple):
     reason: str
 
 
-def decode_batch(messages: Sequence[tuple[int, bytes]]) -> tuple[EventBatch, list[Unreadable]]:
-    """The events in messages (position, payload) as columns, and the messages that are none."""
+class Decoded(NamedTuple):
+    """The events in messages as columns, their ids, and the messages that are none."""
+
+    batch: EventBatch
+    event_ids: list[str]
+    unreadable: list[Unreadable]
+
+
+def decode_batch(messages: Iterable[tuple[int, bytes]]) -> Decoded:
+    """The events in messages (position, payload)."""
+    event_ids: list[str] = []
     events: list[tuple] = []
     item_keys: list[int] = []
     values: list[float] = []
@@ -40,6 +49,7 @@ def decode_batch(messages: Sequence[tuple[int, bytes]]) -> tuple[EventBatch, lis
         except (DecodeError, KeyError) as error:
             unreadable.append(Unreadable(position, repr(error)))
             continue
+        event_ids.append(message.event_id)
         for item in message.items:
             item_keys.append(xxh3_64_intdigest(item.item_id.encode()))
             values.append(item.value if item.HasField("value") else _NAN)
@@ -51,7 +61,7 @@ def decode_batch(messages: Sequence[tuple[int, bytes]]) -> tuple[EventBatch, lis
         np.array(corrected, np.uint8), np.array(corrected_time, np.int64),
         starts(counts), np.array(item_keys, np.uint64), np.array(values, np.float32),
     )  # fmt: skip
-    return batch, unreadable
+    return Decoded(batch, event_ids, unreadable)
 
 
 def _event_row(position: int, message: UserEvent) -> tuple:

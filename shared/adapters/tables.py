@@ -16,12 +16,13 @@ events = sa.Table(
     sa.Column("position", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("event_id", sa.Text, nullable=False, unique=True),
     sa.Column("partition", sa.Integer, nullable=False),
-    sa.Column("user_key", sa.BigInteger, nullable=False, index=True),
+    sa.Column("user_key", sa.BigInteger, nullable=False),
     sa.Column("event_type", sa.SmallInteger, nullable=False),
     sa.Column("time_ms", sa.BigInteger, nullable=False),
     sa.Column("item_keys", sa.LargeBinary, nullable=False),
     sa.Column("item_values", sa.LargeBinary, nullable=False),
     sa.Column("payload", sa.LargeBinary, nullable=False),
+    sa.Index("events_of_user", "user_key", "position"),
     comment="The archive: every event of the log once. Written by ingestion.",
 )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from shared.domain.cleaning import CleaningRules, cleaning_rules
 from shared.domain.event import EVENT_TYPE_BY_WORD, EVENT_TYPE_CODES, EventType
 
 DAY_SECONDS = 86_400.0
@@ -40,11 +41,12 @@ class EventMeaning:
 
 @dataclass(frozen=True)
 class DomainPreset:
-    """The meanings of one domain, also as arrays indexed by event type code (22,)."""
+    """The meanings of one domain, also as arrays indexed by event type code (24,)."""
 
     name: str
     placements: tuple[str, ...]
     meanings: Mapping[EventType, EventMeaning]
+    cleaning: CleaningRules = field(default_factory=CleaningRules)
     weight: np.ndarray = field(init=False, repr=False, compare=False)
     half_life_ms: np.ndarray = field(init=False, repr=False, compare=False)
     in_history: np.ndarray = field(init=False, repr=False, compare=False)
@@ -65,9 +67,10 @@ class DomainPreset:
     @classmethod
     def from_mapping(cls, name: str, content: Mapping[str, Any]) -> DomainPreset:
         """Build a preset from parsed YAML. Raises PresetError naming what is wrong and where."""
-        unknown = set(content) - {"placements", "events"}
+        unknown = set(content) - {"placements", "events", "cleaning"}
         if unknown:
-            raise PresetError(f"preset {name}: unknown keys {sorted(unknown)}; known are placements, events")
+            known = "placements, events, cleaning"
+            raise PresetError(f"preset {name}: unknown keys {sorted(unknown)}; known are {known}")
         meanings = {
             _event_type(name, word): _meaning(name, word, values or {})
             for word, values in content.get("events", {}).items()
@@ -75,7 +78,14 @@ class DomainPreset:
         missing = [event_type.word for event_type in EventType if event_type not in meanings]
         if missing:
             raise PresetError(f"preset {name}: events without a meaning: {', '.join(missing)}")
-        return cls(name, tuple(content.get("placements", ())), meanings)
+        return cls(name, tuple(content.get("placements", ())), meanings, _cleaning(name, content))
+
+
+def _cleaning(name: str, content: Mapping[str, Any]) -> CleaningRules:
+    try:
+        return cleaning_rules(content.get("cleaning") or {})
+    except ValueError as error:
+        raise PresetError(f"preset {name}, {error}") from error
 
 
 def _event_type(name: str, word: str) -> EventType:

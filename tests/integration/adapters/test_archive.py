@@ -7,7 +7,6 @@ import asyncio
 import numpy as np
 import pytest
 import sqlalchemy as sa
-from google.protobuf.message import DecodeError
 
 from freshet.catalog.v1.item_pb2 import Item
 from freshet.event.v1.event_pb2 import EventItem
@@ -30,8 +29,12 @@ def archive(space) -> Archive:
 
 def batch(*events, first: int = 1, position: int | None = None) -> ArchiveBatch:
     made = ArchiveBatch(position or first + len(events) - 1)
-    for offset, event in enumerate(events):
-        made.add_event(LogMessage(first + offset, "events.v1.3.click", event.SerializeToString(), 0))
+    made.add_events(
+        [
+            LogMessage(first + offset, "events.v1.3.click", event.SerializeToString(), 0)
+            for offset, event in enumerate(events)
+        ]
+    )
     return made
 
 
@@ -82,9 +85,12 @@ async def test_columns_end_where_they_are_told_to(archive):
     assert (await archive.read_columns(4)).position.tolist() == [1, 2, 3, 4]
 
 
-async def test_what_is_no_event_is_refused():
-    with pytest.raises(DecodeError):
-        ArchiveBatch(1).add_event(LogMessage(1, "events.v1.0.click", b"\xff\xff", 0))
+async def test_what_is_no_event_is_left_out_and_named():
+    made = ArchiveBatch(2)
+    good = LogMessage(2, "events.v1.0.click", message(event_id="e1").SerializeToString(), 0)
+    unreadable = made.add_events([LogMessage(1, "events.v1.0.click", b"\xff\xff", 0), good])
+    assert [each.position for each in unreadable] == [1]
+    assert [row[:2] for row in made.events] == [(2, "e1")]
 
 
 async def test_the_newest_version_of_an_item_counts(archive, space):

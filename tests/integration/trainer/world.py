@@ -112,8 +112,7 @@ class World:
         await eventually(lambda: self._log_holds(messages[-1].position))
         if archived:
             batch = ArchiveBatch(messages[-1].position)
-            for message in messages:
-                batch.add_event(message)
+            batch.add_events(messages)
             await self.archive.write(batch)
         return messages[-1].position
 

@@ -11,19 +11,15 @@ import pytest
 from freshet.event.v1.event_pb2 import UserEvent
 from freshet.ingestion.v1.ingestion_pb2 import StreamUserEventsRequest
 from services.ingestion.event_stream import EventStream
-from services.ingestion.event_writer import EventWriter
-from services.ingestion.intake import Intake
-from services.ingestion.validation import EventTimeBounds
 from shared.adapters.log_writer import LogOverloadedError, LogUnavailableError
-from shared.adapters.streams import Names
 from shared.runtime.errors import Refusal
 from tests.builders import message
-from tests.unit.ingestion.test_event_writer import Archive, Log, Tail
+from tests.unit.ingestion.intakes import intake
+from tests.unit.ingestion.test_event_writer import Log
 
 
 def stream(log: Log) -> EventStream:
-    writer = EventWriter(log, Archive(), Tail(), Names(), 4)
-    return EventStream(Intake(writer, EventTimeBounds(0, 3600)), asyncio.Event())
+    return EventStream(intake(log), asyncio.Event())
 
 
 async def requests(

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
 
-from services.ingestion.event_writer import EventWriter, Written, token_positions
+from services.ingestion.archived_ids import ArchivedIds
+from services.ingestion.event_writer import EventWriter, ReadyEvent, Written, token_positions
 from services.ingestion.recent_ids import RecentIds
 from shared.adapters.log_writer import Appended, LogOverloadedError, LogUnavailableError, Record
 from shared.adapters.streams import Names
-from tests.builders import message
 from tests.conditions import eventually
 
 
@@ -57,6 +57,12 @@ class Archive:
             raise OSError("connection refused")
         return {each: self.positions[each] for each in event_ids if each in self.positions}
 
+    async def newest_payloads(self, user_keys: Sequence[int]) -> dict[int, bytes]:
+        return {}
+
+    async def event_ids(self) -> AsyncIterator[list[str]]:
+        yield list(self.positions)
+
 
 @dataclass
 class Tail:
@@ -87,12 +93,16 @@ def tail() -> Tail:
 
 @pytest.fixture
 def writer(log, archive, tail) -> EventWriter:
-    return EventWriter(log, archive, tail, Names("test"), partitions=16)
+    return EventWriter(log, ArchivedIds(archive), tail, Names("test"))
+
+
+def ready(event_id: str, event_type: str = "click") -> ReadyEvent:
+    return ReadyEvent(event_id, 3, event_type, b"")
 
 
 async def write(writer: EventWriter, *event_ids: str) -> list[tuple[int, bool]]:
     """Positions and whether they are duplicates."""
-    outcomes = await writer.write([message(event_id=each) for each in event_ids])
+    outcomes = await writer.write([ready(each) for each in event_ids])
     return [(each.position, each.duplicate) for each in outcomes]
 
 
@@ -102,9 +112,8 @@ async def test_events_are_appended_in_order_under_their_ids(writer, log):
 
 
 async def test_the_subject_holds_partition_and_type(writer, log):
-    await writer.write([message("like", event_id="a")])
-    assert log.records[0].subject.startswith("test.events.v1.")
-    assert log.records[0].subject.endswith(".like")
+    await writer.write([ready("a", "like")])
+    assert log.records[0].subject == "test.events.v1.3.like"
 
 
 async def test_a_second_write_is_a_duplicate_of_the_first(writer, log):
@@ -139,7 +148,7 @@ async def test_what_the_tail_of_the_log_holds_is_a_duplicate_even_while_the_arch
 
 async def test_while_the_tail_of_the_log_cannot_be_read_nothing_is_written(writer, log, tail):
     tail.lost = True
-    outcomes = await writer.write([message(event_id="a"), message(event_id="b")])
+    outcomes = await writer.write([ready("a"), ready("b")])
     assert [type(each) for each in outcomes] == [LogUnavailableError] * 2
     assert log.records == []
 
@@ -150,9 +159,36 @@ async def test_while_the_archive_is_away_writes_go_on_and_it_is_left_in_peace(wr
     assert archive.asked == 1
 
 
+async def test_an_archive_whose_ids_are_known_is_asked_for_those_alone(log, archive, tail):
+    archive.positions["old"] = 77
+    archived = ArchivedIds(archive)
+    await archived.load()
+    writer = EventWriter(log, archived, tail, Names("test"))
+    assert await write(writer, "new") + await write(writer, "old") == [(1, False), (77, True)]
+    assert archive.asked == 1
+
+
+async def test_while_the_archive_is_away_an_id_that_it_may_hold_is_not_written_again(log, archive, tail):
+    archive.positions["old"] = 77
+    archived = ArchivedIds(archive)
+    await archived.load()
+    archive.away = True
+    outcomes = await EventWriter(log, archived, tail, Names("test")).write([ready("old"), ready("new")])
+    assert isinstance(outcomes[0], LogUnavailableError)
+    assert outcomes[1] == Written(3, 1, False)
+
+
+async def test_an_id_on_its_way_to_the_archive_is_known_to_it(log, archive, tail):
+    archived = ArchivedIds(archive)
+    await archived.load()
+    archived.note(["noted"])
+    archive.positions["noted"] = 5
+    assert await write(EventWriter(log, archived, tail, Names("test")), "noted") == [(5, True)]
+
+
 async def test_what_the_log_did_not_take_can_be_sent_again(writer, log):
     log.failure = LogUnavailableError("away")
-    assert isinstance((await writer.write([message(event_id="a")]))[0], LogUnavailableError)
+    assert isinstance((await writer.write([ready("a")]))[0], LogUnavailableError)
     log.failure = None
     assert await write(writer, "a") == [(1, False)]
 
@@ -170,7 +206,7 @@ async def two_calls_under_way(writer, log) -> tuple[asyncio.Task, asyncio.Task]:
     log.answers.clear()
     first = asyncio.create_task(write(writer, "a", "b"))
     await eventually(lambda: log.waiting)
-    second = asyncio.create_task(writer.write([message(event_id="a")]))
+    second = asyncio.create_task(writer.write([ready("a")]))
     await asyncio.sleep(0)
     return first, second
 

@@ -26,14 +26,25 @@ def with_items(*items: EventItem) -> UserEvent:
     return UserEvent(event_type="click", user_id="u1", items=items)
 
 
+def corrected(word: str) -> str:
+    """What a reversal has to name."""
+    return "e1" if word == "reversal" else ""
+
+
+def test_only_a_reversal_names_what_it_corrects():
+    assert found(message("reversal", items=())) == [("corrects_event_id", "REQUIRED")]
+    assert found(message("click", corrects_event_id="e1")) == [("corrects_event_id", "OUT_OF_RANGE")]
+
+
 @pytest.mark.parametrize("word", EVENT_TYPE_BY_WORD)
 def test_every_type_of_the_vocabulary_is_accepted(word):
-    assert found(message(word, query="shoes")) == []
+    assert found(message(word, query="shoes", corrects_event_id=corrected(word))) == []
 
 
 @pytest.mark.parametrize("event_type", sorted(ITEMLESS_EVENT_TYPES))
 def test_some_types_need_no_items(event_type):
-    assert found(message(event_type.word, items=(), query="shoes")) == []
+    event = message(event_type.word, items=(), query="shoes", corrects_event_id=corrected(event_type.word))
+    assert found(event) == []
 
 
 def test_what_a_sender_may_leave_out_is_no_fault():
