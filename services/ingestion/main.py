@@ -89,6 +89,7 @@ async def main(settings: IngestionSettings) -> None:
                 log.run, letter_log.run, tail.follow, door.run, archive_log, erase,
                 partial(erasures.follow, nats, names),
             ],
+            ready=tail.ready,
             notice=servicer.end_streams,
             drain=door.drain,
         )  # fmt: skip
