@@ -9,9 +9,8 @@ the user has never been. Until then no checkpoint is written, so that a crash on
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 
 import nats.errors
 import structlog
@@ -69,12 +68,6 @@ class Erasures:
     async def settled(self) -> None:
         """Wait until none is under way."""
         await self._settled.wait()
-
-    def runs(self, messages: Sequence[LogMessage]) -> Iterator[tuple[list[LogMessage], bool]]:
-        """Runs of messages of one kind, in log order, and whether they are erasures."""
-        prefix = self._names.subject("erasures.")
-        for is_erasure, run in groupby(messages, lambda message: message.subject.startswith(prefix)):
-            yield list(run), is_erasure
 
     def take(self, messages: Sequence[LogMessage]) -> None:
         """React to erasure messages."""

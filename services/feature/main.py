@@ -46,7 +46,7 @@ async def main(settings: FeatureSettings) -> None:
             nats, names, settings.duplicate_window_seconds, settings.replicas, settings.retention
         )
         store, erasures = StateStore(engine, fold.name), Erasures(state, nats, names)
-        projection = Projection(state, AbsentUsers(state.users, store), erasures)
+        projection = Projection(state, AbsentUsers(state.users, store), erasures, names)
         pace = Pace(settings.checkpoint_seconds, settings.users_in_memory)
         checkpoints = Checkpoints(projection, erasures, store, pace)
         catalogue, loaded = Catalogue(), asyncio.Event()
@@ -88,13 +88,13 @@ async def main(settings: FeatureSettings) -> None:
 
 
 async def _last_position(nats: Client, names: Names, subjects: list[str]) -> int:
-    return max([await last_position_of(nats, names, subject) for subject in subjects])
+    return max([await last_position_of(nats, names, subject) for subject in subjects or [names.subject(">")]])
 
 
 def _subjects(settings: FeatureSettings, names: Names) -> list[str]:
-    """What of the log this instance reads: wildcards for all partitions, else two subjects for each."""
+    """What of the log this instance reads: all of it for all partitions, else two subjects for each."""
     if settings.owned_partitions == "all":
-        return [names.event_subject("*", "*"), names.erasure_subject("*")]
+        return []
     partitions = settings.partition_list()
     events = [names.event_subject(partition, "*") for partition in partitions]
     return events + [names.erasure_subject(partition) for partition in partitions]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Sequence
-from itertools import count
+from itertools import count, groupby
 
 import numpy as np
 import structlog
@@ -16,6 +16,7 @@ from services.feature.erasures import Erasures
 from services.feature.watchers import Watchers
 from shared.adapters.event_codec import decode_batch
 from shared.adapters.log_reader import LogMessage, LogReader
+from shared.adapters.streams import Names
 from shared.domain.state import State, fold
 from shared.runtime.errors import unavailable
 
@@ -31,13 +32,14 @@ FOLDED_POSITION = Gauge("freshet_folded_position", "Position of the log that the
 class Projection:
     """The state of the partitions that this instance owns. `position`: of the log, that all of it reflects."""
 
-    def __init__(self, state: State, absent: AbsentUsers, erasures: Erasures) -> None:
+    def __init__(self, state: State, absent: AbsentUsers, erasures: Erasures, names: Names) -> None:
         self.state = state
         self._absent = absent
         self.watchers = Watchers()
         self.position = 0
         self.recovered = False
         self._erasures = erasures
+        self._kind_at = len(names.subject(""))
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = count()
 
@@ -54,12 +56,17 @@ class Projection:
                 await asyncio.sleep(0)
 
     async def _take(self, messages: Sequence[LogMessage]) -> None:
-        for run, is_erasure in self._erasures.runs(messages):
-            if is_erasure:
-                self._erasures.take(run)
-            else:
+        for kind, each in groupby(messages, self._kind):
+            run = list(each)
+            if kind == "events":
                 await self._fold(run)
+            elif kind == "erasures":
+                self._erasures.take(run)
             self._advance(run[-1].position)
+
+    def _kind(self, message: LogMessage) -> str:
+        """The first word of a message's subject."""
+        return message.subject[self._kind_at :].partition(".")[0]
 
     async def _fold(self, messages: Sequence[LogMessage]) -> None:
         batch, _, unreadable = decode_batch([(each.position, each.payload) for each in messages])

@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import structlog
 from google.protobuf.message import DecodeError
 from nats.aio.client import Client
 from prometheus_client import Counter, Gauge
 
+from services.ingestion.archive_feed import ArchiveFeed
 from services.ingestion.archived_ids import ArchivedIds
 from shared.adapters.archive import Archive, ArchiveBatch
 from shared.adapters.database import DEFECTS, UNAVAILABLE
-from shared.adapters.log_reader import LogMessage, LogReader, LogSource
+from shared.adapters.log_range import read_range
+from shared.adapters.log_reader import LogMessage
 from shared.adapters.streams import Names
 
 _log = structlog.get_logger("archiver")
+GATHER_SECONDS = 0.1
+"""What arrives meanwhile is archived together: a transaction costs as much as some hundred rows."""
 _FIRST_RETRY_SECONDS = 0.2
 _LONGEST_RETRY_SECONDS = 5.0
 
@@ -27,14 +32,23 @@ ARCHIVED_POSITION = Gauge(
 UNREADABLE = Counter("freshet_unreadable_messages_total", "Log messages that no projection could read.")
 
 
+class ArchiveSource(NamedTuple):
+    """Where the archiver reads: the feed, and for what that does not hold the log."""
+
+    connection: Client
+    names: Names
+    feed: ArchiveFeed
+
+
 class Archiver:
-    """One projection: log to archive."""
+    """One projection: log to archive. Erasures count for their position alone, which tells that all events before them
+    are archived."""
 
     def __init__(
-        self, connection: Client, names: Names, archive: Archive, archived: ArchivedIds, batch_events: int
+        self, source: ArchiveSource, archive: Archive, archived: ArchivedIds, batch_events: int
     ) -> None:
-        self._connection = connection
-        self._names = names
+        self._source = source
+        self._names = source.names
         self._archive = archive
         self._archived = archived
         self._batch_events = batch_events
@@ -47,13 +61,32 @@ class Archiver:
             await self._follow(position)
 
     async def _follow(self, position: int) -> None:
-        # Erasures are read for their position alone: it tells that all events before one are archived.
-        kinds = ("events.v1.*.*", "items.v1.*", "users.v1.*", "erasures.v1.*")
-        subjects = [self._names.subject(kind) for kind in kinds]
-        source = LogSource(self._names.events, subjects, start=position + 1)
-        async for messages in LogReader(self._connection, source).batches():
-            for start in range(0, len(messages), self._batch_events):
-                await self._store(messages[start : start + self._batch_events])
+        feed = self._source.feed
+        await feed.begun()
+        while True:
+            if not feed.covers(position):
+                position = await self._catch_up(position)
+            messages = await feed.take(position)
+            position = await self._store_all(messages, position)
+            if len(messages) < self._batch_events:
+                await asyncio.sleep(GATHER_SECONDS)
+
+    async def _catch_up(self, position: int) -> int:
+        """Read the log itself up to where the feed has come; the position of that."""
+        connection, everything, end = (
+            self._source.connection,
+            [self._names.subject(">")],
+            self._source.feed.position,
+        )
+        async for messages in read_range(connection, self._names, everything, end, position + 1):
+            position = await self._store_all(messages, position)
+        return max(position, end)
+
+    async def _store_all(self, messages: Sequence[LogMessage], position: int) -> int:
+        """Store messages; the position of the last one."""
+        for start in range(0, len(messages), self._batch_events):
+            await self._store(messages[start : start + self._batch_events])
+        return messages[-1].position if messages else position
 
     async def _store(self, messages: Sequence[LogMessage]) -> None:
         self._archived.note([event_id for each in messages if (event_id := each.message_id)])

@@ -13,16 +13,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 
 import nats.errors
 import structlog
 from nats.aio.client import Client
 from prometheus_client import Counter
 
+from services.ingestion.archive_feed import ArchiveFeed
 from services.ingestion.recent_ids import MOST_EVENTS, RECENT_EVENTS, RecentIds
 from shared.adapters.archive import Archive
 from shared.adapters.database import UNAVAILABLE
-from shared.adapters.log_reader import LogReader, LogSource
+from shared.adapters.log_reader import LogMessage, LogReader, LogSource
 from shared.adapters.log_writer import LogUnavailableError
 from shared.adapters.streams import Names, StreamError, last_position_of
 
@@ -41,11 +43,12 @@ LOG_DUPLICATES = Counter(
 
 
 class LogTail:
-    """Follows the events of the log. `ids` holds what it has read, and what writers add. window_seconds: JetStream's
-    duplicate window."""
+    """Follows the log. `ids` holds those of the events it has read, and what writers add; `feed` hands all it reads on
+    to the archiver. window_seconds: JetStream's duplicate window."""
 
     def __init__(self, connection: Client, names: Names, archive: Archive, window_seconds: float) -> None:
         self.ids = RecentIds()
+        self.feed = ArchiveFeed()
         self._connection = connection
         self._names = names
         self._archive = archive
@@ -58,18 +61,23 @@ class LogTail:
 
     async def follow(self) -> None:
         """Read until cancelled, from the newest RECENT_EVENTS on and from what may not be archived yet."""
-        source = LogSource(
-            self._names.events, [self._names.event_subject("*", "*")], await self._start(), headers_only=True
-        )
+        source = LogSource(self._names.events, (), await self._start())
         reader = LogReader(self._connection, source)
         self._move(source.start - 1)
+        self.feed.begin(source.start - 1)
         async for messages in reader.batches():
-            for message in messages:
-                if (event_id := message.message_id) and self.ids.remember(event_id, message.position):
-                    LOG_DUPLICATES.inc()
+            self._note(messages)
+            self.feed.offer(messages)
             self._move(reader.position)
             if self.ids.full:
                 await self._ask_archive()
+
+    def _note(self, messages: Sequence[LogMessage]) -> None:
+        events = self._names.subject("events.")
+        for message in messages:
+            is_event = message.subject.startswith(events) and message.message_id
+            if is_event and self.ids.remember(message.message_id, message.position):
+                LOG_DUPLICATES.inc()
 
     async def _start(self) -> int:
         last = await self._last_position()

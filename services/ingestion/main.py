@@ -8,7 +8,7 @@ from functools import partial
 from freshet.ingestion.v1 import ingestion_pb2
 from freshet.ingestion.v1.ingestion_pb2 import ErasureReceipt
 from services.ingestion.archived_ids import ArchivedIds
-from services.ingestion.archiver import Archiver
+from services.ingestion.archiver import Archiver, ArchiveSource
 from services.ingestion.cleaning.cleaner import Cleaner, CleanerSize
 from services.ingestion.cleaning.originals import Originals
 from services.ingestion.dead_letters import DeadLetters
@@ -77,7 +77,8 @@ async def main(settings: IngestionSettings) -> None:
 
         async def archive_log() -> None:
             await ensure_tables(engine, settings.namespace)
-            await Archiver(nats, names, archive, archived, settings.archive_batch_events).run()
+            source = ArchiveSource(nats, names, tail.feed)
+            await Archiver(source, archive, archived, settings.archive_batch_events).run()
 
         async def erase() -> None:
             await ensure_tables(engine, settings.namespace)

@@ -54,8 +54,8 @@ class ConsumerLostError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class LogSource:
-    """What to read. start: the first position wanted. last_per_subject: only the newest message of each subject
-    up to now, then all new ones. headers_only: messages come without their payloads."""
+    """What to read. subjects: none means all. start: the first position wanted. last_per_subject: only the newest
+    message of each subject up to now, then all new ones. headers_only: messages come without their payloads."""
 
     stream: str
     subjects: Sequence[str]
@@ -131,7 +131,7 @@ class LogReader:
             "mem_storage": True,
             "num_replicas": 1,
             "inactive_threshold": 30 * SECOND_NS,
-            "filter_subjects": list(self._source.subjects),
+            **({"filter_subjects": list(self._source.subjects)} if self._source.subjects else {}),
             "headers_only": self._source.headers_only,
         }
         if self._source.last_per_subject and not self._started:

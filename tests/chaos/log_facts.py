@@ -91,13 +91,14 @@ def item_counts(state: State, items: Sequence[str]) -> Counts:
 
 
 def plain_counts(events: Sequence[UserEvent]) -> Counts:
-    """Events by type of each user without any fold: only of types that nothing takes back."""
-    taken_back = {each.word for each in CORRECTS.values()}
+    """Events by type of each user without any fold, less those that reversals name: only of types that nothing else
+    takes back."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for event in events:
-        if event.event_type not in taken_back:
-            counts[event.user_id][event.event_type] += 1
-    return {user: dict(of_user) for user, of_user in counts.items()}
+        counts[event.user_id][event.event_type] += 1
+        if event.corrected_event_type:
+            counts[event.user_id][event.corrected_event_type] -= 1
+    return only_plain({user: dict(+of_user) for user, of_user in counts.items()})
 
 
 def only_plain(counts: Counts) -> Counts:
