@@ -42,7 +42,7 @@ def decode_user_event(payload: bytes, headers: Mapping[str, str]) -> UserEvent:
 
 _OUTPUT_ONLY = (
     "ingest_time", "cleaning", "corrected_event_type", "corrected_event_time", "dead_letter_id",
-    "previous_dwell_seconds",
+    "previous_dwell_seconds", "filled_fields",
 )  # fmt: skip
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 import sqlalchemy as sa
+from asyncpg import UniqueViolationError
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -65,6 +66,24 @@ class ArchiveBatch:
         self.users[key] = (key, user.user_id, message.position, message.payload)
 
 
+PutEvents = Callable[[AsyncConnection, list[tuple]], Awaitable[None]]
+
+
+async def _copy_events(connection: AsyncConnection, rows: list[tuple]) -> None:
+    """Raises UniqueViolationError when one of them is there."""
+    translated = connection.sync_connection.get_execution_options()["schema_translate_map"]  # type: ignore[union-attr]
+    raw = (await connection.get_raw_connection()).driver_connection
+    columns = [column.name for column in events.columns]
+    await raw.copy_records_to_table(  # type: ignore[union-attr]
+        events.name, records=rows, columns=columns, schema_name=translated[None]
+    )
+
+
+async def _insert_events(connection: AsyncConnection, rows: list[tuple]) -> None:
+    """Those that are there stay as they are."""
+    await connection.execute(_INSERT_EVENTS, as_arrays(events, rows))
+
+
 def _event_rows(decoded: Decoded, messages: Sequence[LogMessage]) -> Iterable[tuple]:
     """Rows of the events in `messages`, in the order of the table's columns."""
     batch = decoded.batch
@@ -101,12 +120,18 @@ class Archive:
         """Store a batch and its position in one transaction. Events that are there already stay as they are.
 
         What lies before the archive's position was stored by another instance and may have been erased since: it is
-        left out.
+        left out. COPY is the quick way in; should an event be there already, the batch takes the other.
         """
+        try:
+            await self._write(batch, _copy_events)
+        except UniqueViolationError:
+            await self._write(batch, _insert_events)
+
+    async def _write(self, batch: ArchiveBatch, put: PutEvents) -> None:
         async with self._engine.begin() as connection:
             batch = batch.after(await _locked_position(connection))
             if batch.events:
-                await connection.execute(_INSERT_EVENTS, as_arrays(events, batch.events))
+                await put(connection, batch.events)
             await _upsert(connection, items, batch.items)
             await _upsert(connection, user_profiles, batch.users)
             await connection.execute(_set_position(batch.position))

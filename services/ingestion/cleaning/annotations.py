@@ -1,8 +1,8 @@
 """What cleaning did to an event, written on the event itself and counted.
 
 Fills that are the same for many events are appended to an event's serialised form: protobuf parses the concatenation of
-two serialised messages as the second merged into the first, so that scalar fields are set and `cleaning` grows. That
-spares a Python object per annotation; tests prove that the parsed result equals setting the fields one by one.
+two serialised messages as the second merged into the first, so that scalar fields are set and `filled_fields` grows.
+That spares a Python object per annotation; tests prove that the parsed result equals setting the fields one by one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import defaultdict
 
 from prometheus_client import Counter
 
-from freshet.event.v1.event_pb2 import UserEvent
+from freshet.event.v1.event_pb2 import FilledField, UserEvent
 
 CLEANED = Counter("freshet_cleaning_total", "What cleaning did to events.", ["step", "effect"])
 RECEIVE = "receive"
@@ -19,16 +19,15 @@ RECEIVE = "receive"
 CHANGED, FILLED, REFUSED, REVERSED = "changed", "filled", "refused", "reversed"
 
 
-def annotate(event: UserEvent, step: str, field: str, original: str = "") -> None:
-    """Note on the event that `step` set `field`, where the sender had put `original`."""
+def annotate(event: UserEvent, step: str, field: str, original: str) -> None:
+    """Note on the event that `step` changed `field`, where the sender had put `original`."""
     event.cleaning.add(step=step, field=field, original=original)
 
 
-def encoded(step: str, field: str) -> bytes:
-    """The note that `step` filled `field`, to be appended to a serialised event."""
-    event = UserEvent()
-    annotate(event, step, field)
-    return event.SerializeToString()
+def encoded(field: FilledField) -> bytes:
+    """The note that `field` was filled in, to be appended to a serialised event: three bytes and a length, since most
+    events bear some, and all who read the log have to parse them."""
+    return UserEvent(filled_fields=[field]).SerializeToString()
 
 
 class Tally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from freshet.event.v1.event_pb2 import Attribute, UserEvent
+from freshet.event.v1.event_pb2 import FILLED_FIELD_DEVICE, FILLED_FIELD_PLACEMENT, Attribute, UserEvent
 from services.ingestion.cleaning.annotations import encoded
 from services.ingestion.validation import MAX_ATTRIBUTES
 from shared.domain.cleaning_steps import FillDefaults
@@ -17,10 +17,10 @@ class Defaults:
         self._placement, self._device = b"", b""
         if step.placement:
             filled = UserEvent(placement=step.placement).SerializeToString()
-            self._placement = filled + encoded(step.word, "placement")
+            self._placement = filled + encoded(FILLED_FIELD_PLACEMENT)
         if step.device:
             filled = UserEvent(attributes={DEVICE: Attribute(text=[step.device])}).SerializeToString()
-            self._device = filled + encoded(step.word, f'attributes["{DEVICE}"]')
+            self._device = filled + encoded(FILLED_FIELD_DEVICE)
 
     def tail(self, event: UserEvent) -> bytes:
         """What to append to the event; empty when it lacks nothing."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from freshet.event.v1.event_pb2 import UserEvent
-from services.ingestion.cleaning.annotations import RECEIVE, encoded
+from freshet.event.v1.event_pb2 import FILLED_FIELD_EVENT_ID, FILLED_FIELD_EVENT_TIME, UserEvent
+from services.ingestion.cleaning.annotations import encoded
 
-_ID_NOTE = encoded(RECEIVE, "event_id")
-_TIME_NOTE = encoded(RECEIVE, "event_time")
+_ID_NOTE = encoded(FILLED_FIELD_EVENT_ID)
+_TIME_NOTE = encoded(FILLED_FIELD_EVENT_TIME)
 
 
 class Receipt:

@@ -67,5 +67,5 @@ def own_reversal(original: UserEvent, step: str, receipt: Receipt, cause: UserEv
         event_time=cause.event_time if cause.HasField("event_time") else receipt.time,
     )
     complete_reversal(event, original)
-    annotate(event, step, FIELD)
+    annotate(event, step, FIELD, "")
     return event

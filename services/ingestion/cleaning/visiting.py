@@ -5,7 +5,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Mapping
 
-from freshet.event.v1.event_pb2 import UserEvent
+from freshet.event.v1.event_pb2 import (
+    FILLED_FIELD_EVENT_TIME,
+    FILLED_FIELD_PREVIOUS_DWELL,
+    FILLED_FIELD_SESSION_ID,
+    UserEvent,
+)
 from services.ingestion.cleaning.accidental_clicks import AccidentalClicks
 from services.ingestion.cleaning.annotations import FILLED, Tally, encoded
 from services.ingestion.cleaning.draft import Draft
@@ -13,11 +18,11 @@ from shared.adapters.event_codec import time_ms
 from shared.domain.cleaning_steps import CleaningSteps, DropAccidentalClicks, FillDwell, FillSession
 from shared.domain.visits import Visit, VisitTracker, derived_session_id
 
-_SESSION_NOTE = encoded(FillSession.word, "session_id")
+_SESSION_NOTE = encoded(FILLED_FIELD_SESSION_ID)
 _DWELL = struct.Struct("<2sf")
 _DWELL_TAG = b"\x8d\x01"  # field 17, a float
 _SESSION_FILLED, _DWELL_FILLED = (FillSession.word, FILLED), (FillDwell.word, FILLED)
-_DWELL_NOTE = encoded(FillDwell.word, "previous_dwell_seconds")
+_DWELL_NOTE = encoded(FILLED_FIELD_PREVIOUS_DWELL)
 
 
 class Visiting:
@@ -79,4 +84,6 @@ def _session_tail(session_id: str) -> bytes:
 
 
 def _time_is_the_senders(event: UserEvent) -> bool:
-    return all(each.field != "event_time" for each in event.cleaning)
+    """Neither filled in nor clamped."""
+    filled = FILLED_FIELD_EVENT_TIME in event.filled_fields
+    return not filled and all(each.field != "event_time" for each in event.cleaning)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from freshet.event.v1 import event_pb2
 from freshet.event.v1.event_pb2 import UserEvent
 from services.ingestion.cleaning.annotations import Tally
 from services.ingestion.cleaning.cleaner import Batch, Cleaner
@@ -56,9 +57,20 @@ class Cleaning:
         return [each.corrects_event_id for each in self.log if each.event_type == "reversal"]
 
 
+FILLS = {
+    event_pb2.FILLED_FIELD_EVENT_ID: ("receive", "event_id", ""),
+    event_pb2.FILLED_FIELD_EVENT_TIME: ("receive", "event_time", ""),
+    event_pb2.FILLED_FIELD_SESSION_ID: ("fill-session", "session_id", ""),
+    event_pb2.FILLED_FIELD_PLACEMENT: ("fill-defaults", "placement", ""),
+    event_pb2.FILLED_FIELD_DEVICE: ("fill-defaults", 'attributes["device"]', ""),
+    event_pb2.FILLED_FIELD_PREVIOUS_DWELL: ("fill-dwell", "previous_dwell_seconds", ""),
+}
+
+
 def notes(event: UserEvent) -> list[tuple[str, str, str]]:
-    """Step, field and original of each annotation."""
-    return [(each.step, each.field, each.original) for each in event.cleaning]
+    """Step, field and original of each change, and the step and field of each fill."""
+    changes = [(each.step, each.field, each.original) for each in event.cleaning]
+    return changes + [FILLS[each] for each in event.filled_fields]
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from freshet.event.v1 import event_pb2
 from freshet.event.v1.event_pb2 import Attribute, EventItem, UserEvent
 from services.ingestion.cleaning.normalise import normalise
 from services.ingestion.cleaning.plain import is_plain
@@ -115,19 +116,19 @@ def set_plainly(event: UserEvent, session_id: str, dwell_seconds: float | None) 
     event.ingest_time.CopyFrom(moment(NOW_MS))
     if not event.HasField("event_time"):
         event.event_time.CopyFrom(moment(NOW_MS))
-        event.cleaning.add(step="receive", field="event_time")
+        event.filled_fields.append(event_pb2.FILLED_FIELD_EVENT_TIME)
     if not event.session_id:
         event.session_id = session_id
-        event.cleaning.add(step="fill-session", field="session_id")
+        event.filled_fields.append(event_pb2.FILLED_FIELD_SESSION_ID)
     if dwell_seconds is not None:
         event.previous_dwell_seconds = dwell_seconds
-        event.cleaning.add(step="fill-dwell", field="previous_dwell_seconds")
+        event.filled_fields.append(event_pb2.FILLED_FIELD_PREVIOUS_DWELL)
     if not event.placement:
         event.placement = "unknown"
-        event.cleaning.add(step="fill-defaults", field="placement")
+        event.filled_fields.append(event_pb2.FILLED_FIELD_PLACEMENT)
     if "device" not in event.attributes:
         event.attributes["device"].text.append("unknown")
-        event.cleaning.add(step="fill-defaults", field='attributes["device"]')
+        event.filled_fields.append(event_pb2.FILLED_FIELD_DEVICE)
 
 
 @given(
