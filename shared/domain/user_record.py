@@ -16,8 +16,12 @@ HISTORY_ENTRY = np.dtype([("item_key", "<u8"), ("time_ms", "<i8"), ("value", "<f
 
 
 def user_record(history_length: int) -> np.dtype:
-    """The record of one user with room for `history_length` history entries, which lie in a ring."""
-    return np.dtype(
+    """The record of one user with room for `history_length` history entries, which lie in a ring.
+
+    It is a multiple of 8 bytes without gaps between or behind the fields: numpy does not copy what lies in gaps, and
+    digests are taken of all bytes.
+    """
+    fields = np.dtype(
         [
             ("user_key", "<u8"),
             ("first_time_ms", "<i8"),
@@ -35,9 +39,10 @@ def user_record(history_length: int) -> np.dtype:
             ("history_end", "<u2"),  # the place that the next entry takes
             ("history_held", "<u2"),
             ("event_type", "u1", (history_length,)),
-        ],
-        align=True,
+        ]
     )
+    unused = -fields.itemsize % 8
+    return np.dtype([*fields.descr, *([("unused", "u1", (unused,))] if unused else [])], align=True)
 
 
 class UserView(NamedTuple):

@@ -3,39 +3,107 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 import pytest
+import pytest_asyncio
 import sqlalchemy as sa
 
+from services.feature.absent_users import AbsentUsers
+from services.feature.checkpoints import Checkpoints, Pace
+from services.feature.erasures import Erasures
 from services.feature.projection import Projection
 from shared.adapters.database import schema_name
 from shared.adapters.state_store import StateStore
-from shared.domain.partition_state import digest, fold
-from tests.builders import event, partition
+from shared.domain.state import State, fold_events
+from shared.domain.state_digest import digest
+from tests.builders import event, state
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+IN_MEMORY = 3
 
 
-@pytest.fixture
-def projection(space) -> Projection:
-    return Projection({0: partition()}, StateStore(space.engine, "fold 1"), checkpoint_seconds=60.0)
+@dataclass
+class Feature:
+    """The parts of the feature service that hold state, without the log."""
+
+    store: StateStore
+    projection: Projection
+    checkpoints: Checkpoints
+
+    @property
+    def state(self) -> State:
+        return self.projection.state
+
+    def fold(self, position: int, user_key: int) -> None:
+        fold_events(self.state, [event(position, user_key=user_key, items=(position,))])
+        self.projection.position = position
 
 
-async def begin_checkpoint(projection: Projection, position: int) -> asyncio.Task[None]:
-    fold(projection.states[0], [event(position, user_key=16)])
-    projection.position = position
-    task = asyncio.create_task(projection.checkpoint())
-    await asyncio.sleep(0)
-    return task
+@pytest_asyncio.fixture(loop_scope="session")
+async def feature(space) -> Feature:
+    folded, store = state(), StateStore(space.engine, "fold 1")
+    await store.load(folded, IN_MEMORY)
+    erasures = Erasures(folded, space.nats, space.names)
+    projection = Projection(folded, AbsentUsers(folded.users, store), erasures, space.names)
+    return Feature(store, projection, Checkpoints(projection, erasures, store, Pace(60.0, IN_MEMORY)))
 
 
-async def test_a_checkpoint_waits_for_the_one_before_it(space, projection):
+async def stored(space) -> State:
+    again = state()
+    await StateStore(space.engine, "fold 1").load(again, 10**6)
+    return again
+
+
+async def test_a_checkpoint_waits_for_the_one_before_it(space, feature):
     async with space.engine.begin() as connection:
         await connection.execute(sa.text(f'LOCK TABLE "{schema_name(space.name)}".user_state'))
-        first = await begin_checkpoint(projection, 1)
-        second = await begin_checkpoint(projection, 2)
-        assert projection.states[0].changed_users == {16}
+        feature.fold(1, 16)
+        first = asyncio.create_task(feature.checkpoints.write())
+        await asyncio.sleep(0)
+        feature.fold(2, 16)
+        second = asyncio.create_task(feature.checkpoints.write())
+        await asyncio.sleep(0)
+        assert feature.state.users.changed.sum() == 1
     await asyncio.gather(first, second)
-    loaded = {0: partition()}
-    assert await StateStore(space.engine, "fold 1").load(loaded) == 2
-    assert digest(loaded.values()) == digest(projection.states.values())
+    again = await stored(space)
+    assert set(again.positions.values()) == {2}
+    assert digest(again) == digest(feature.state)
+
+
+async def test_what_could_not_be_stored_is_stored_with_the_next(space, feature, monkeypatch):
+    feature.fold(1, 16)
+    with monkeypatch.context() as broken:
+        broken.setattr(feature.store, "save", _power_cut)
+        await feature.checkpoints.write_if_possible()
+    feature.fold(2, 17)
+    await feature.checkpoints.write_if_possible()
+    assert digest(await stored(space)) == digest(feature.state)
+
+
+async def _power_cut(*_) -> None:
+    raise ConnectionError("power cut")
+
+
+async def test_the_least_recently_used_leave_memory_and_come_back_on_demand(feature):
+    for position in range(1, 11):
+        feature.fold(position, position)
+    whole = digest(feature.state)
+    await feature.checkpoints.write()
+    assert (len(feature.state.users), len(feature.state.users.away)) == (IN_MEMORY, 7)
+    assert sorted(feature.state.users.keys().tolist()) == [8, 9, 10]
+    await feature.projection.bring_back([1, 2, 99])
+    assert feature.state.users.read(1).history["item_key"].tolist() == [1]
+    assert digest(feature.state) == whole
+
+
+async def test_an_older_row_never_takes_the_place_of_a_newer_state(feature):
+    for position in range(1, 6):
+        feature.fold(position, position)
+    await feature.checkpoints.write()
+    [old] = await feature.store.read_users([1])
+    await feature.projection.bring_back([1])
+    feature.fold(6, 1)
+    newer = digest(feature.state)
+    feature.projection._absent._restore(old)
+    assert digest(feature.state) == newer
