@@ -6,14 +6,14 @@ import grpc
 
 from freshet.feature.v1.feature_pb2_grpc import FeatureServiceStub
 from services.console.failures import CommandFailed
-from shared.client import Addresses
+from shared.client.addresses import addresses_of
 
 TIMEOUT_SECONDS = 120.0
 
 
 def instance_addresses() -> list[str]:
     """Addresses of the instances, each once."""
-    return [Addresses().feature]
+    return addresses_of("feature")
 
 
 async def ask_all_instances(method: str, request: Any) -> list[Any]:

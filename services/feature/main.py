@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 import grpc
+import structlog
 from nats.aio.client import Client
 
 from freshet.feature.v1.feature_pb2_grpc import add_FeatureServiceServicer_to_server
@@ -15,9 +16,10 @@ from services.feature.absent_users import AbsentUsers
 from services.feature.checkpoints import Checkpoints, Pace
 from services.feature.digesting import StateDigests
 from services.feature.erasures import Erasures
+from services.feature.peers import Peers
 from services.feature.projection import Projection
 from services.feature.reading import Reading
-from services.feature.servicer import FeatureServicer
+from services.feature.servicer import FeatureServicer, Sources
 from services.feature.settings import FeatureSettings
 from services.feature.state_servicer import StateServicer
 from shared.adapters.archive import Archive
@@ -26,13 +28,29 @@ from shared.adapters.connection import nats_connection
 from shared.adapters.database import database_engine, ensure_tables
 from shared.adapters.log_reader import LogReader, LogSource
 from shared.adapters.presets import load_preset
-from shared.adapters.state_store import StateStore
+from shared.adapters.state_store import OwnershipLostError, StateStore
 from shared.adapters.streams import Names, ensure_streams, last_position_of
 from shared.domain.state import FoldSettings, State
 from shared.runtime.life_cycle import Service, serve
 
+_log = structlog.get_logger("feature")
+TAKEN_OVER = 3
+"""Exit code of an instance whose partitions another one has taken over."""
+
 
 async def main(settings: FeatureSettings) -> None:
+    """Run the service; end with TAKEN_OVER when its partitions have moved to another instance."""
+    moved = False
+    try:
+        await serve_features(settings)
+    except* OwnershipLostError as lost:
+        moved = True
+        _log.error("this instance ends", reason=str(lost.exceptions[0]), owned=settings.owned_partitions)
+    if moved:
+        raise SystemExit(TAKEN_OVER)
+
+
+async def serve_features(settings: FeatureSettings) -> None:
     """Open what the service needs, run it, close it."""
     names = Names(settings.namespace)
     fold = FoldSettings(load_preset(settings.domain), settings.history_length, settings.partitions)
@@ -49,6 +67,8 @@ async def main(settings: FeatureSettings) -> None:
         projection = Projection(state, AbsentUsers(state.users, store), erasures, names)
         pace = Pace(settings.checkpoint_seconds, settings.users_in_memory)
         checkpoints = Checkpoints(projection, erasures, store, pace)
+        peers = Peers(settings.owners(), settings.partition_list())
+        await peers.connect(stack)
         catalogue, loaded = Catalogue(), asyncio.Event()
         subjects = _subjects(settings, names)
 
@@ -73,8 +93,8 @@ async def main(settings: FeatureSettings) -> None:
 
         def register(server: grpc.aio.Server) -> None:
             reading, digests = Reading(fold.preset, catalogue, engine), StateDigests(projection, erasures)
-            features = FeatureServicer(projection, reading, Archive(engine), digests)
-            add_FeatureServiceServicer_to_server(features, server)
+            sources = Sources(reading, Archive(engine), digests, peers)
+            add_FeatureServiceServicer_to_server(FeatureServicer(projection, sources), server)
             add_StateServiceServicer_to_server(StateServicer(projection), server)
 
         service = Service(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import NamedTuple
 
 import grpc
 
 from freshet.feature.v1 import feature_pb2, feature_pb2_grpc
 from services.feature.digesting import StateDigests
+from services.feature.peers import Peers, forward, forward_stream, merged_counters
 from services.feature.projection import Projection
 from services.feature.reading import Reading
 from services.feature.time_travel import user_as_of
@@ -23,22 +25,29 @@ LONGEST_WAIT_SECONDS = 5.0
 DIGEST_WAIT_SECONDS = 60.0
 
 
+class Sources(NamedTuple):
+    """What answers are made of, beside the projection."""
+
+    reading: Reading
+    archive: Archive
+    digests: StateDigests
+    peers: Peers
+
+
 class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
     """Reads the projection."""
 
-    def __init__(
-        self, projection: Projection, reading: Reading, archive: Archive, digests: StateDigests
-    ) -> None:
+    def __init__(self, projection: Projection, sources: Sources) -> None:
         self._projection = projection
-        self._reading = reading
-        self._archive = archive
-        self._digests = digests
+        self._sources = sources
 
     @unary
     async def GetUserFeatures(
         self, request: feature_pb2.GetUserFeaturesRequest, context: grpc.aio.ServicerContext
     ) -> feature_pb2.GetUserFeaturesResponse:
         partition = self._partition_of(request.user_id)
+        if (owner := self._sources.peers.owner_of(partition)) is not None:
+            return await forward(owner.GetUserFeatures, request, context)
         await self._reach(request.min_consistency_token, context, partition)
         if request.as_of_position:
             return await self._as_of(request)
@@ -52,16 +61,16 @@ class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
         response = feature_pb2.GetUserFeaturesResponse(
             user_id=user_id, consistency_token=token, position=position
         )
-        await self._reading.describe_user(response, user)
+        await self._sources.reading.describe_user(response, user)
         return response
 
     async def _as_of(
         self, request: feature_pb2.GetUserFeaturesRequest
     ) -> feature_pb2.GetUserFeaturesResponse:
         key, position = user_key(request.user_id), request.as_of_position
-        user = await user_as_of(self._archive, self._projection.state.settings, key, position)
+        user = await user_as_of(self._sources.archive, self._projection.state.settings, key, position)
         response = feature_pb2.GetUserFeaturesResponse(user_id=request.user_id, position=position)
-        await self._reading.describe_user(response, user)
+        await self._sources.reading.describe_user(response, user)
         return response
 
     @streaming
@@ -69,6 +78,10 @@ class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
         self, request: feature_pb2.WatchUserFeaturesRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[feature_pb2.WatchUserFeaturesResponse]:
         partition = self._partition_of(request.user_id)
+        if (owner := self._sources.peers.owner_of(partition)) is not None:
+            async for response in forward_stream(owner.WatchUserFeatures, request, context):
+                yield response
+            return
         self._projection.check_recovered()
         with self._projection.watchers.watch(user_key(request.user_id)) as changed:
             while True:
@@ -85,11 +98,15 @@ class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
             size = f"has {len(request.item_ids)}; must have 1 to {MAX_ITEMS:,}"
             raise invalid_argument([Violation("item_ids", size, "OUT_OF_RANGE")])
         await self._reach(request.min_consistency_token, context)
+        keys = [item_key(item_id) for item_id in request.item_ids]
+        wait_seconds = remaining_seconds(context, LONGEST_WAIT_SECONDS)
+        positions = decode_token(request.min_consistency_token)
+        others = await self._sources.peers.item_counters(keys, positions, wait_seconds)
         state, position = self._projection.state, self._projection.position
-        records = state.items.of_items([item_key(item_id) for item_id in request.item_ids])
+        records = merged_counters([state.items.of_items(keys), *others], keys)
         return feature_pb2.BatchGetItemFeaturesResponse(
-            item_features=await self._reading.describe_items(request.item_ids, records),
-            consistency_token=encode_token(dict.fromkeys(state.positions, position)),
+            item_features=await self._sources.reading.describe_items(request.item_ids, records),
+            consistency_token=encode_token(positions | dict.fromkeys(state.positions, position)),
         )
 
     @unary
@@ -98,17 +115,13 @@ class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
     ) -> feature_pb2.GetStateDigestResponse:
         await self._reach(request.min_consistency_token, context)
         timeout_seconds = remaining_seconds(context, DIGEST_WAIT_SECONDS)
-        return await self._digests.of(list(request.partitions), timeout_seconds)
+        return await self._sources.digests.of(list(request.partitions), timeout_seconds)
 
     def _partition_of(self, user_id: str) -> int:
-        """The user's partition. Raises INVALID_ARGUMENT unless this instance owns it."""
+        """The user's partition."""
         if not user_id:
             raise invalid_argument([Violation("user_id", "is required", "REQUIRED")])
-        partition = user_key(user_id) % self._projection.state.settings.partitions
-        if partition not in self._projection.state.positions:
-            owned = f"belongs to partition {partition}, which another instance owns"
-            raise invalid_argument([Violation("user_id", owned, "OTHER_INSTANCE")])
-        return partition
+        return user_key(user_id) % self._projection.state.settings.partitions
 
     async def _reach(
         self, token: str, context: grpc.aio.ServicerContext, partition: int | None = None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator
+from typing import Self
 
+from pydantic import Field, field_validator, model_validator
+
+from shared.domain.owners import Owners, parse_owners
 from shared.runtime.settings import ServiceSettings
 
 
@@ -14,6 +17,9 @@ class FeatureSettings(ServiceSettings):
     history_length: int = Field(50, ge=1, le=1000, description="events kept in a user's history")
     owned_partitions: str = Field(
         "all", description='partitions of this instance: "all", or for example "0-7"'
+    )
+    feature_address: str = Field(
+        "", description='all instances, "0-7=host:port,8-15=host:port"; with it, each answers for all'
     )
     users_in_memory: int = Field(
         2_000_000,
@@ -31,6 +37,20 @@ class FeatureSettings(ServiceSettings):
         ):
             raise ValueError('must be "all", one partition such as "3", or a range such as "0-7"')
         return value
+
+    @model_validator(mode="after")
+    def _readable_owners(self) -> Self:
+        self.owners()
+        return self
+
+    def owners(self) -> Owners | None:
+        """Who owns which partitions; None when this instance is not told. Raises ValueError."""
+        if not self.feature_address:
+            return None
+        try:
+            return parse_owners(self.feature_address, self.partitions)
+        except ValueError as error:
+            raise ValueError(f"FRESHET_FEATURE_ADDRESS: {error}") from error
 
     def partition_list(self) -> list[int]:
         """The partitions of this instance, ascending."""

@@ -69,7 +69,7 @@ class StateServicer(state_pb2_grpc.StateServiceServicer):
     ) -> state_pb2.ListTrendingItemsResponse:
         self._projection.check_recovered()
         limit = min(request.limit or DEFAULT_TRENDING, MAX_TRENDING)
-        trend = trending(self._state.items, self._state.settings.preset, limit)
+        trend = trending(self._state.items, self._state.settings.preset, limit, request.time_ms)
         return state_pb2.ListTrendingItemsResponse(
             item_key=trend.item_keys.tobytes(),
             score=trend.scores.astype(np.float32).tobytes(),

@@ -10,12 +10,14 @@ import grpc
 from freshet.ranking.v1.ranking_pb2_grpc import add_RankingServiceServicer_to_server
 from services.ranking.erased_users import ErasedUsers
 from services.ranking.exposures import ExposureLog
+from services.ranking.feature_instances import FeatureInstances
 from services.ranking.model_slot import ModelSlot
 from services.ranking.model_watch import ModelWatch
 from services.ranking.recommender import Limits, Recommender
 from services.ranking.servicer import RankingServicer
 from services.ranking.settings import RankingSettings
-from services.ranking.user_states import Trending, UserStates
+from services.ranking.trending import Trending
+from services.ranking.user_states import UserStates
 from shared.adapters.bundle_store import bundle_store
 from shared.adapters.catalogue import Catalogue, caught_up
 from shared.adapters.connection import nats_connection
@@ -23,6 +25,7 @@ from shared.adapters.database import database_engine
 from shared.adapters.log_writer import LogWriter
 from shared.adapters.registry import Registry
 from shared.adapters.streams import Names, ensure_streams
+from shared.domain.owners import parse_owners
 from shared.runtime.life_cycle import MAX_MESSAGE_BYTES, Service, serve
 
 CHANNEL_OPTIONS = [
@@ -42,9 +45,12 @@ async def main(settings: RankingSettings) -> None:
         engine = await stack.enter_async_context(
             database_engine(settings.database_url, settings.namespace, "ranking")
         )
-        channel = await stack.enter_async_context(
-            grpc.aio.insecure_channel(settings.feature_address, CHANNEL_OPTIONS)
-        )
+        owners = parse_owners(settings.feature_address, settings.partitions)
+        channels = {
+            address: await stack.enter_async_context(grpc.aio.insecure_channel(address, CHANNEL_OPTIONS))
+            for address in owners.instances
+        }
+        instances = FeatureInstances(owners, channels)
         await ensure_streams(
             nats, names, settings.duplicate_window_seconds, settings.replicas, settings.retention
         )
@@ -52,9 +58,9 @@ async def main(settings: RankingSettings) -> None:
         slot = ModelSlot(catalogue)
         store = bundle_store(settings.bundle_store, nats, names)
         watch = ModelWatch(slot, Registry(engine), store, settings.scorer_threads)
-        trending = Trending(channel, settings.trending_refresh_seconds)
+        trending = Trending(instances, settings.trending_refresh_seconds)
         erased = ErasedUsers()
-        states = UserStates(channel, settings.feature_timeout_seconds, erased)
+        states = UserStates(instances, settings.feature_timeout_seconds, erased)
         erased.on_erasure = states.forget
         limits = Limits(settings.batch_size, settings.max_waiting)
         recommender = Recommender(states, trending, slot, catalogue, limits)

@@ -18,8 +18,9 @@ from prometheus_client import Histogram
 
 from services.ranking.model_slot import ModelSlot, ServingModel
 from services.ranking.policy import Answer, Fallback, Wish, rank
+from services.ranking.trending import Trending
 from services.ranking.user_state import UserState
-from services.ranking.user_states import Trending, UserStates
+from services.ranking.user_states import UserStates
 from shared.adapters.catalogue import Catalogue
 from shared.runtime.errors import overloaded
 
@@ -111,12 +112,15 @@ class Recommender:
 
     def _start(self, batches: asyncio.TaskGroup) -> None:
         batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._limits.batch_calls))]
-        at_once = [each for each in batch if each.call.min_position <= self._states.position]
+        at_once = [each for each in batch if self._reflected(each.call)]
         if len(at_once) < len(batch):
-            self._answer_apart([each for each in batch if each.call.min_position > self._states.position])
+            self._answer_apart([each for each in batch if not self._reflected(each.call)])
         if at_once:
             self._under_way += 1
             batches.create_task(self._answer(at_once, 0.0)).add_done_callback(self._ended)
+
+    def _reflected(self, call: Call) -> bool:
+        return self._states.reflects(call.user_key, call.min_position)
 
     def _ended(self, _: asyncio.Task[None]) -> None:
         self._under_way -= 1

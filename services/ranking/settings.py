@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Self
 
+from pydantic import Field, model_validator
+
+from shared.domain.owners import parse_owners
 from shared.runtime.settings import ServiceSettings
 
 
@@ -11,10 +14,21 @@ class RankingSettings(ServiceSettings):
     """FRESHET_... variables that only ranking reads."""
 
     grpc_address: str = Field("127.0.0.1:50053", description="where the service listens, host:port")
-    feature_address: str = Field("127.0.0.1:50052", description="the feature service, host:port")
+    feature_address: str = Field(
+        "127.0.0.1:50052",
+        description='the feature service, host:port, or its instances, "0-7=host:port,8-15=host:port"',
+    )
     bundle_store: str = Field("nats", description='where bundles are: "nats" or a directory')
     max_waiting: int = Field(1024, ge=1, description="calls that may wait; more are refused")
     batch_size: int = Field(32, ge=1, le=512, description="most calls that are scored together")
     feature_timeout_seconds: float = Field(0.5, gt=0, description="then the last known state is used")
     trending_refresh_seconds: float = Field(1.0, gt=0, description="time between reads of what is trending")
     scorer_threads: int = Field(1, ge=1, description="threads of one onnxruntime call")
+
+    @model_validator(mode="after")
+    def _owners(self) -> Self:
+        try:
+            parse_owners(self.feature_address, self.partitions)
+        except ValueError as error:
+            raise ValueError(f"FRESHET_FEATURE_ADDRESS: {error}") from error
+        return self

@@ -3,53 +3,79 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
+from itertools import chain
 
 import grpc
 import numpy as np
 import structlog
 
-from freshet.feature.v1.state_pb2 import (
-    ListTrendingItemsRequest,
-    ReadUserStatesRequest,
-    ReadUserStatesResponse,
-)
-from freshet.feature.v1.state_pb2_grpc import StateServiceStub
+from freshet.feature.v1.state_pb2 import ReadUserStatesRequest, ReadUserStatesResponse
 from services.ranking.erased_users import ErasedUsers
+from services.ranking.feature_instances import FeatureInstance, FeatureInstances
 from services.ranking.user_state import UNKNOWN_USER, UserState
 
 _log = structlog.get_logger("user_states")
 REMEMBERED_USERS = 20_000
 MARGIN_SECONDS = 0.5
-_EMPTY = np.empty(0, np.uint64)
 
 
 class UserStates:
     """Reads states in batches."""
 
-    def __init__(self, channel: grpc.aio.Channel, timeout_seconds: float, erased: ErasedUsers) -> None:
-        self._stub = StateServiceStub(channel)
+    def __init__(self, instances: FeatureInstances, timeout_seconds: float, erased: ErasedUsers) -> None:
+        self._instances = instances
         self._erased = erased
         self._timeout_seconds = timeout_seconds
         self._last: OrderedDict[int, UserState] = OrderedDict()
-        self.position = 0
+
+    def reflects(self, user_key: int, position: int) -> bool:
+        """Whether the instance that owns the user has been seen at `position` or further."""
+        return position <= self._instances.of(user_key).position
 
     async def read(
         self, user_keys: Sequence[int], min_positions: Sequence[int], wait_seconds: float
     ) -> list[UserState]:
         """States of users, each reflecting its min position if that is reached within `wait_seconds`.
-        While the feature service is away: what was last known, marked stale."""
+        While the instance that owns a user is away: what was last known, marked stale."""
+        if len(self._instances.all) == 1:
+            return await self._ask(self._instances.all[0], user_keys, min_positions, wait_seconds)
+        shares: defaultdict[FeatureInstance, list[int]] = defaultdict(list)
+        for place, key in enumerate(user_keys):
+            shares[self._instances.of(key)].append(place)
+        answers = await asyncio.gather(
+            *[
+                self._ask(
+                    instance,
+                    [user_keys[place] for place in places],
+                    [min_positions[place] for place in places],
+                    wait_seconds,
+                )
+                for instance, places in shares.items()
+            ]
+        )
+        found = zip(chain.from_iterable(shares.values()), chain.from_iterable(answers), strict=True)
+        return [state for _, state in sorted(found, key=lambda each: each[0])]
+
+    async def _ask(
+        self,
+        instance: FeatureInstance,
+        user_keys: Sequence[int],
+        min_positions: Sequence[int],
+        wait_seconds: float,
+    ) -> list[UserState]:
         request = ReadUserStatesRequest(
             user_keys=user_keys, min_positions=min_positions, wait_seconds=wait_seconds
         )
         timeout = wait_seconds + MARGIN_SECONDS if wait_seconds else self._timeout_seconds
         try:
-            response = await self._stub.ReadUserStates(request, timeout=timeout)
+            response = await instance.stub.ReadUserStates(request, timeout=timeout)
         except grpc.aio.AioRpcError as error:
-            _log.warning("feature service does not answer", code=error.code().name)
+            _log.warning("feature service does not answer", address=instance.address, code=error.code().name)
             return [self._last_known(key)._replace(stale=True) for key in user_keys]
         states = _unpack(response, len(user_keys))
+        instance.position = states[-1].position
         self._remember(user_keys, states)
         return states
 
@@ -63,7 +89,6 @@ class UserStates:
         self._last.pop(key, None)
 
     def _remember(self, user_keys: Sequence[int], states: Sequence[UserState]) -> None:
-        self.position = states[-1].position
         for key, state in zip(user_keys, states, strict=True):
             if self._erased.covers(key, state.position):
                 continue  # read before the erasure
@@ -71,27 +96,6 @@ class UserStates:
             self._last.move_to_end(key)
         while len(self._last) > REMEMBERED_USERS:
             self._last.popitem(last=False)
-
-
-class Trending:
-    """What is trending, read every so often; the last answer stays while the feature service is away."""
-
-    def __init__(self, channel: grpc.aio.Channel, refresh_seconds: float) -> None:
-        self.item_keys = _EMPTY
-        self.scores = np.empty(0, np.float32)
-        self._stub = StateServiceStub(channel)
-        self._refresh_seconds = refresh_seconds
-
-    async def follow(self) -> None:
-        """Refresh until cancelled."""
-        while True:
-            try:
-                answer = await self._stub.ListTrendingItems(ListTrendingItemsRequest(), timeout=5)
-                self.item_keys = np.frombuffer(answer.item_key, np.uint64)
-                self.scores = np.frombuffer(answer.score, np.float32)
-            except grpc.aio.AioRpcError as error:
-                _log.debug("trending items not refreshed", code=error.code().name)
-            await asyncio.sleep(self._refresh_seconds)
 
 
 def _copy(state: UserState) -> UserState:

@@ -23,8 +23,15 @@ def address_from(environ: Mapping[str, str], service: str) -> str:
     return environ.get(address_variable(service)) or DEFAULTS[service]
 
 
+def addresses_of(service: str, environ: Mapping[str, str] = os.environ) -> list[str]:
+    """The addresses of all instances of a service: FRESHET_FEATURE_ADDRESS may name several, "0-7=host:port,..."."""
+    parts = address_from(environ, service).split(",")
+    return list(dict.fromkeys(part.rpartition("=")[2].strip() for part in parts))
+
+
 def _default(service: str) -> Callable[[], str]:
-    return lambda: address_from(os.environ, service)
+    """The first instance: any of them answers for all."""
+    return lambda: addresses_of(service, os.environ)[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

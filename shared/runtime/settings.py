@@ -114,5 +114,7 @@ def read_settings(kind: type[Settings]) -> Settings:
     except ValidationError as error:
         for problem in error.errors():
             variable = PREFIX + ".".join(str(part) for part in problem["loc"]).upper()
-            print(f"{variable}={problem['input']!r}: {problem['msg']}", file=sys.stderr)
+            # A rule about several variables has no place, and names them itself.
+            place = f"{variable}={problem['input']!r}: " if problem["loc"] else ""
+            print(f"{place}{problem['msg']}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from services.ranking.erased_users import ErasedUsers
+from services.ranking.feature_instances import FeatureInstances
 from services.ranking.user_state import UserState
 from services.ranking.user_states import UserStates
+from shared.domain.owners import parse_owners
 from tests.unit.ranking.model import state
 
 
@@ -49,7 +51,8 @@ def at(position: int) -> UserState:
 
 def remembering(erased: ErasedUsers) -> UserStates:
     """Ranking's memory, told of erasures."""
-    states = UserStates(_Channel(), 1.0, erased)
+    instances = FeatureInstances(parse_owners("127.0.0.1:1", 4), {"127.0.0.1:1": _Channel()})
+    states = UserStates(instances, 1.0, erased)
     erased.on_erasure = states.forget
     return states
 

@@ -1,0 +1,219 @@
+"""Several feature instances share the partitions, answer as one would, and a partition moves without loss."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import grpc
+import pytest
+import pytest_asyncio
+
+from deploy.local.ports import free_ports
+from deploy.local.suite import Suite, SuiteSettings, local_suite
+from freshet.feature.v1 import feature_pb2
+from freshet.feature.v1.feature_pb2_grpc import FeatureServiceStub
+from freshet.ingestion.v1.ingestion_pb2 import WriteStatus
+from freshet.ranking.v1.ranking_pb2 import DegradedReason
+from services.console.log_fold import Log, fold_log
+from services.feature.main import TAKEN_OVER
+from shared.client import Addresses, FreshetClient
+from shared.client.errors import InvalidArgument
+from shared.domain.state import FoldSettings, State
+from shared.domain.state_digest import digests
+from tests.builders import VIDEO, catalogue_item, message
+from tests.conditions import eventually
+from tests.integration.namespaces import SMALL, Namespace, new_namespace
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+PARTITIONS = 4
+USERS = [f"u{number}" for number in range(12)]
+
+
+@dataclass
+class Instances:
+    """A namespace with feature instances, each a suite of its own."""
+
+    space: Namespace
+    directory: Path
+    stack: AsyncExitStack
+    ports: list[int] = field(default_factory=lambda: free_ports(2))
+
+    @property
+    def owners(self) -> str:
+        first, second = self.ports
+        return f"0-1=127.0.0.1:{first},2-3=127.0.0.1:{second}"
+
+    async def start(self, *names: str, port: int = 0, **environment: str) -> Suite:
+        told = {
+            "partitions": str(PARTITIONS),
+            "drain_notice_seconds": "0",
+            "checkpoint_seconds": "0.2",
+            "feature_address": self.owners,
+            "rejected_max_bytes": str(SMALL.rejected.max_bytes),
+            "exposures_max_bytes": str(SMALL.exposures.max_bytes),
+            **environment,
+        }
+        variables = {f"FRESHET_{name.upper()}": value for name, value in told.items()}
+        settings = SuiteSettings.on_free_ports(
+            directory=self.directory / f"{len(list(self.directory.iterdir()))}",
+            nats_url=self.space.brokers.nats_url,
+            database_url=self.space.brokers.database_url,
+            namespace=self.space.name,
+            domain="video",
+            services=names,
+            environment={name: variables for name in names},
+        )
+        if port:
+            settings = replace(settings, grpc_ports={**settings.grpc_ports, "feature": port})
+        return await self.stack.enter_async_context(local_suite(settings))
+
+    async def both(self) -> tuple[Suite, Suite]:
+        """The owner of 0 and 1, and that of 2 and 3."""
+        first = await self.start("feature", port=self.ports[0], owned_partitions="0-1")
+        return first, await self.start("feature", port=self.ports[1], owned_partitions="2-3")
+
+    async def client(self, **addresses: str) -> FreshetClient:
+        return await self.stack.enter_async_context(FreshetClient(Addresses(**addresses)))
+
+    async def folded_anew(self, limits: dict[int, int]) -> dict[int, str]:
+        """Digests of a clean fold of the log, by partition."""
+        log = Log(self.space.nats, self.space.names)
+        empty = State(FoldSettings(VIDEO, 50, PARTITIONS))
+        state = await fold_log(log, empty, limits, lambda position: None)
+        return {each.partition: each.digest for each in digests(state, limits)}
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def instances(brokers, tmp_path) -> AsyncIterator[Instances]:
+    async with AsyncExitStack() as stack:
+        yield Instances(await stack.enter_async_context(new_namespace(brokers)), tmp_path, stack)
+
+
+async def written(client: FreshetClient, rounds: int, prefix: str = "e") -> str:
+    """Events of all users about some items; the token that covers them."""
+    events = [
+        message("rate", event_id=f"{prefix}-{user}-{n}", user_id=user, items=[f"i{n % 3}"])
+        for n in range(rounds)
+        for user in USERS
+    ]
+    answer = await client.batch_write_user_events(events)
+    assert {each.status for each in answer.outcomes} == {WriteStatus.WRITE_STATUS_ACCEPTED}
+    return answer.consistency_token
+
+
+async def served(addresses: list[str], token: str) -> dict[int, feature_pb2.PartitionDigest]:
+    """The digests that instances answer, by partition."""
+    found = {}
+    for address in addresses:
+        async with grpc.aio.insecure_channel(address) as channel:
+            request = feature_pb2.GetStateDigestRequest(min_consistency_token=token)
+            answer = await FeatureServiceStub(channel).GetStateDigest(request, timeout=20)
+            found |= {each.partition: each for each in answer.partition_digests}
+    return found
+
+
+async def check_digests(instances: Instances, addresses: list[str], token: str) -> None:
+    found = await served(addresses, token)
+    limits = {partition: int(each.position) for partition, each in found.items()}
+    assert sorted(found) == list(range(PARTITIONS))
+    assert {partition: each.digest for partition, each in found.items()} == await instances.folded_anew(
+        limits
+    )
+
+
+async def test_each_instance_answers_for_all_users_and_items(instances):
+    door = await instances.start("ingestion")
+    suites = await instances.both()
+    writer = await instances.client(ingestion=door.address("ingestion"))
+    token = await written(writer, 3)
+    answers = []
+    for suite in suites:
+        client = await instances.client(feature=suite.address("feature"))
+        users = [await client.get_user_features(user, token) for user in USERS]
+        items = await client.batch_get_item_features(["i0", "i1", "i2"], token)
+        answers.append(([dict(user.event_counts) for user in users], list(items.item_features)))
+    assert answers[0] == answers[1]
+    assert answers[0][0] == [{"rate": 3}] * len(USERS)
+    assert [each.event_counts["rate"] for each in answers[0][1]] == [len(USERS)] * 3
+
+
+async def test_a_watch_is_handed_on_to_the_owner(instances):
+    door = await instances.start("ingestion")
+    suites = await instances.both()
+    writer = await instances.client(ingestion=door.address("ingestion"))
+    for suite in suites:
+        async with grpc.aio.insecure_channel(suite.address("feature")) as channel:
+            call = FeatureServiceStub(channel).WatchUserFeatures(
+                feature_pb2.WatchUserFeaturesRequest(user_id="u1"), timeout=20
+            )
+            before = (await call.read()).user_features.event_counts["rate"]
+            await writer.write_user_event(message("rate", user_id="u1"))
+            assert (await call.read()).user_features.event_counts["rate"] == before + 1
+            call.cancel()
+
+
+async def test_ranking_finds_the_owner_and_an_instance_that_is_away_degrades_its_own_users_alone(instances):
+    door = await instances.start("ingestion", "ranking")
+    _, second = await instances.both()
+    client = await instances.client(ingestion=door.address("ingestion"), ranking=door.address("ranking"))
+    await client.upsert_items([catalogue_item(f"i{n}") for n in range(4)])
+    token = await written(client, 3)
+    fresh = [await client.recommend(user, min_consistency_token=token) for user in USERS]
+    assert [[each.item_id for each in answer.results] for answer in fresh] == [["i3"]] * len(USERS)
+    await second.stop("feature")
+    stale = {user: [*(await client.recommend(user)).degraded] for user in USERS}
+    away = DegradedReason.DEGRADED_REASON_FEATURES_UNAVAILABLE
+    assert {away in degraded for degraded in stale.values()} == {True, False}
+
+
+async def test_without_peers_a_strangers_user_is_refused_with_what_to_set(instances):
+    suite = await instances.start("feature", owned_partitions="0", feature_address="")
+    client = await instances.client(feature=suite.address("feature"))
+    refusals = 0
+    for user in USERS:
+        try:
+            await client.get_user_features(user)
+        except InvalidArgument as error:
+            assert "FRESHET_FEATURE_ADDRESS" in error.explain()
+            refusals += 1
+    assert 0 < refusals < len(USERS)
+
+
+async def test_a_partition_moves_when_its_owner_is_stopped(instances):
+    door = await instances.start("ingestion")
+    first, second = await instances.both()
+    writer = await instances.client(ingestion=door.address("ingestion"))
+    await written(writer, 2)
+    await second.stop("feature")
+    await written(writer, 2, "while-moving")
+    await first.stop("feature")
+    whole = await instances.start("feature", owned_partitions="0-3", feature_address="")
+    token = await written(writer, 2, "after")
+    await check_digests(instances, [whole.address("feature")], token)
+
+
+async def test_a_partition_that_is_taken_over_ends_its_old_owner_and_nothing_counts_twice(instances):
+    door = await instances.start("ingestion")
+    first, second = await instances.both()
+    writer = await instances.client(ingestion=door.address("ingestion"))
+    writing, stop = [], asyncio.Event()
+
+    async def write() -> None:
+        while not stop.is_set():
+            writing.append(await written(writer, 1, f"round-{len(writing)}"))
+
+    task = asyncio.create_task(write())
+    await eventually(lambda: len(writing) > 2)
+    await second.stop("feature")
+    greedy = await instances.start("feature", owned_partitions="1-3", feature_address="")
+    await eventually(lambda: first.service("feature").child.returncode is not None)
+    stop.set()
+    await task
+    assert first.service("feature").child.returncode == TAKEN_OVER
+    rest = await instances.start("feature", owned_partitions="0", feature_address="")
+    addresses = [rest.address("feature"), greedy.address("feature")]
+    await check_digests(instances, addresses, await written(writer, 1, "after"))

@@ -1,0 +1,35 @@
+"""One setting tells who owns which partition; what is wrong with it is named."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.domain.owners import parse_owners
+
+
+def test_one_address_owns_everything():
+    owners = parse_owners("127.0.0.1:50052", 4)
+    assert (owners.instances, owners.partitions_of("127.0.0.1:50052")) == (("127.0.0.1:50052",), (0, 1, 2, 3))
+
+
+def test_several_instances_share_the_partitions():
+    owners = parse_owners("0-1=a:1, 3=c:3,2=[::1]:2", 4)
+    assert owners.instances == ("a:1", "[::1]:2", "c:3")
+    assert [owners.of(key) for key in (4, 5, 6, 7)] == ["a:1", "a:1", "[::1]:2", "c:3"]
+
+
+@pytest.mark.parametrize(
+    "text, complaint",
+    [
+        ("0-1=a:1", r"without an owner: \[2, 3\]"),
+        ("0-2=a:1,2-3=b:1", "partition 2 has two owners"),
+        ("0-4=a:1", "beyond 0 to 3"),
+        ("0-3=nowhere", "'0-3=nowhere' must be"),
+        ("nowhere", "'nowhere' must be"),
+        ("3-0=a:1", "beyond"),
+        ("", "must be"),
+    ],
+)
+def test_what_is_wrong_is_named(text, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        parse_owners(text, 4)
