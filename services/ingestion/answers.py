@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from freshet.ingestion.v1 import ingestion_pb2
-from freshet.ingestion.v1.ingestion_pb2 import WriteOutcome, WriteStatus
+from freshet.ingestion.v1.ingestion_pb2 import (
+    WRITE_STATUS_ACCEPTED,
+    WRITE_STATUS_DUPLICATE,
+    WriteOutcome,
+    WriteStatus,
+)
 from services.ingestion.event_writer import Written
 from services.ingestion.intake import Outcome, Rejected
 from services.ingestion.versions import Refused, VersionOutcome
@@ -52,4 +57,4 @@ def violation_messages(violations: Iterable[Violation]) -> list[ingestion_pb2.Vi
 
 def status_of(outcome: Written | Appended) -> WriteStatus:
     """ACCEPTED or DUPLICATE."""
-    return WriteStatus.WRITE_STATUS_DUPLICATE if outcome.duplicate else WriteStatus.WRITE_STATUS_ACCEPTED
+    return WRITE_STATUS_DUPLICATE if outcome.duplicate else WRITE_STATUS_ACCEPTED

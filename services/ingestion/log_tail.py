@@ -73,10 +73,15 @@ class LogTail:
                 await self._ask_archive()
 
     def _note(self, messages: Sequence[LogMessage]) -> None:
-        events = self._names.subject("events.")
+        events, known = self._names.subject("events."), self.ids.get
         for message in messages:
-            is_event = message.subject.startswith(events) and message.message_id
-            if is_event and self.ids.remember(message.message_id, message.position):
+            event_id = message.message_id if message.subject.startswith(events) else ""
+            # What this instance wrote itself is known mostly.
+            if (
+                event_id
+                and known(event_id) != message.position
+                and self.ids.remember(event_id, message.position)
+            ):
                 LOG_DUPLICATES.inc()
 
     async def _start(self) -> int:
