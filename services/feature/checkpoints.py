@@ -57,10 +57,10 @@ class Checkpoints:
         """Store what changed, one checkpoint at a time: an older one that ended last would undo a newer one. What a
         failed write did not store is stored with the next one. Raises OwnershipLostError."""
         async with self._turn:
-            if self._erasures.under_way:
-                return
-            if self._projection.position != self._written or self._unsaved is not None:
-                await self._save()
+            nothing_new = self._projection.position == self._written and self._unsaved is None
+            if nothing_new or self._erasures.under_way:
+                return await self._store.check_owner(self._projection.state)
+            await self._save()
             self._let_go()
 
     async def _save(self) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from freshet.feature.v1.feature_pb2_grpc import FeatureServiceStub
 from freshet.feature.v1.state_pb2 import ReadItemCountersRequest, ReadItemCountersResponse
 from freshet.feature.v1.state_pb2_grpc import StateServiceStub
-from shared.domain.item_counters import ITEM_RECORD, merge_rows
+from shared.domain.item_counters import ITEM_RECORD
 from shared.domain.owners import Owners
 from shared.domain.violation import Violation
 from shared.runtime.errors import invalid_argument, unavailable
@@ -21,6 +21,8 @@ from shared.runtime.rpc import REQUEST_ID, remaining_seconds, request_id
 
 LONGEST_WAIT_SECONDS = 5.0
 WATCH_SECONDS = 86_400.0
+FORWARDED = "x-freshet-forwarded"
+"""Marks a call that was handed on once already."""
 
 
 class Peers:
@@ -38,21 +40,22 @@ class Peers:
                 channel = grpc.aio.insecure_channel(address)
                 self._channels[address] = await stack.enter_async_context(channel)
 
-    def owner_of(self, partition: int) -> FeatureServiceStub | None:
-        """The owner of a partition; None when that is this instance. Raises INVALID_ARGUMENT when nobody is known."""
+    def owner_of(self, partition: int, context: grpc.aio.ServicerContext) -> FeatureServiceStub | None:
+        """The owner of a partition; None when that is this instance. Raises INVALID_ARGUMENT when nobody is known, or
+        when another instance took this one for the owner."""
         if partition in self._owned:
             return None
-        if self._owners is None:
-            rule = (
-                f"belongs to partition {partition}, which another instance owns; set FRESHET_FEATURE_ADDRESS"
-            )
+        was_forwarded = any(key == FORWARDED for key, _ in context.invocation_metadata() or ())
+        if self._owners is None or was_forwarded:
+            alike = " alike everywhere" if was_forwarded else ""
+            rule = f"belongs to partition {partition} of another instance; set FRESHET_FEATURE_ADDRESS{alike}"
             raise invalid_argument([Violation("user_id", rule, "OTHER_INSTANCE")])
         return FeatureServiceStub(self._channels[self._owners.addresses[partition]])
 
     async def item_counters(
         self, item_keys: Sequence[int], positions: Mapping[int, int], wait_seconds: float
     ) -> list[np.ndarray]:
-        """Partial sums (n,) ITEM_RECORD of each other instance, reflecting `positions` by partition.
+        """Rows (m,) ITEM_RECORD of each other instance, by item and partition, reflecting `positions` by partition.
 
         Raises UNAVAILABLE naming an instance that does not answer, or does not get there in time.
         """
@@ -83,12 +86,6 @@ class Peers:
         return np.frombuffer(answer.records, ITEM_RECORD)
 
 
-def merged_counters(parts: Sequence[np.ndarray], item_keys: Sequence[int]) -> np.ndarray:
-    """The sums (n,) ITEM_RECORD of partial sums (n,) of several instances."""
-    rows = np.stack(parts)
-    return np.concatenate([merge_rows(rows[:, at], key) for at, key in enumerate(item_keys)])
-
-
 async def forward(call: Any, request: Any, context: grpc.aio.ServicerContext) -> Any:
     """The answer of another instance; its refusal becomes the refusal of this call."""
     try:
@@ -109,7 +106,7 @@ async def forward_stream(call: Any, request: Any, context: grpc.aio.ServicerCont
 
 
 def _metadata(context: grpc.aio.ServicerContext) -> tuple[tuple[str, str], ...]:
-    return ((REQUEST_ID, request_id(context)),)
+    return ((REQUEST_ID, request_id(context)), (FORWARDED, "1"))
 
 
 async def _refuse(context: grpc.aio.ServicerContext, error: grpc.aio.AioRpcError) -> None:

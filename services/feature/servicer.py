@@ -6,16 +6,18 @@ from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 import grpc
+import numpy as np
 
 from freshet.feature.v1 import feature_pb2, feature_pb2_grpc
 from services.feature.digesting import StateDigests
-from services.feature.peers import Peers, forward, forward_stream, merged_counters
+from services.feature.peers import Peers, forward, forward_stream
 from services.feature.projection import Projection
 from services.feature.reading import Reading
 from services.feature.time_travel import user_as_of
 from shared.adapters.archive import Archive
 from shared.adapters.keys import item_key, user_key
 from shared.domain.consistency import MalformedTokenError, decode_token, encode_token
+from shared.domain.item_counters import merge_items
 from shared.domain.violation import Violation
 from shared.runtime.errors import invalid_argument, token_not_reached
 from shared.runtime.rpc import remaining_seconds, streaming, unary
@@ -46,7 +48,7 @@ class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
         self, request: feature_pb2.GetUserFeaturesRequest, context: grpc.aio.ServicerContext
     ) -> feature_pb2.GetUserFeaturesResponse:
         partition = self._partition_of(request.user_id)
-        if (owner := self._sources.peers.owner_of(partition)) is not None:
+        if (owner := self._sources.peers.owner_of(partition, context)) is not None:
             return await forward(owner.GetUserFeatures, request, context)
         await self._reach(request.min_consistency_token, context, partition)
         if request.as_of_position:
@@ -78,7 +80,7 @@ class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
         self, request: feature_pb2.WatchUserFeaturesRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[feature_pb2.WatchUserFeaturesResponse]:
         partition = self._partition_of(request.user_id)
-        if (owner := self._sources.peers.owner_of(partition)) is not None:
+        if (owner := self._sources.peers.owner_of(partition, context)) is not None:
             async for response in forward_stream(owner.WatchUserFeatures, request, context):
                 yield response
             return
@@ -103,7 +105,7 @@ class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
         positions = decode_token(request.min_consistency_token)
         others = await self._sources.peers.item_counters(keys, positions, wait_seconds)
         state, position = self._projection.state, self._projection.position
-        records = merged_counters([state.items.of_items(keys), *others], keys)
+        records = merge_items(np.concatenate([state.items.rows_of(keys), *others]), keys)
         return feature_pb2.BatchGetItemFeaturesResponse(
             item_features=await self._sources.reading.describe_items(request.item_ids, records),
             consistency_token=encode_token(positions | dict.fromkeys(state.positions, position)),

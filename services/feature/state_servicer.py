@@ -33,10 +33,22 @@ class StateServicer(state_pb2_grpc.StateServiceServicer):
         if len(request.user_keys) > MAX_USERS or len(request.min_positions) != len(request.user_keys):
             rule = f"at most {MAX_USERS}, with as many min_positions"
             raise invalid_argument([Violation("user_keys", rule, "OUT_OF_RANGE")])
+        keys = np.array(request.user_keys, np.uint64)
+        self._check_owned(keys)
         await self._reach(max(request.min_positions, default=0), request.wait_seconds)
         if len(self._state.users.away):
             await self._projection.bring_back(request.user_keys)
-        return self._read(np.array(request.user_keys, np.uint64))
+        return self._read(keys)
+
+    def _check_owned(self, user_keys: np.ndarray) -> None:
+        """Raise INVALID_ARGUMENT for a user of another instance: an empty answer at this one's position would be
+        false."""
+        owned = self._state.positions
+        if len(owned) == self._state.settings.partitions:
+            return
+        if not np.isin(self._state.partition_of(user_keys), list(owned)).all():
+            rule = f"one belongs to another instance; this one owns partitions {sorted(owned)}"
+            raise invalid_argument([Violation("user_keys", rule, "OTHER_INSTANCE")])
 
     async def _reach(self, position: int, wait_seconds: float) -> None:
         if position > self._projection.position:
@@ -84,7 +96,7 @@ class StateServicer(state_pb2_grpc.StateServiceServicer):
         if len(request.item_keys) > MAX_ITEMS:
             raise invalid_argument([Violation("item_keys", f"at most {MAX_ITEMS}", "OUT_OF_RANGE")])
         await self._reach(request.min_position, request.wait_seconds)
-        records = self._state.items.of_items(list(request.item_keys))
+        records = self._state.items.rows_of(list(request.item_keys))
         return state_pb2.ReadItemCountersResponse(
             records=records.tobytes(), position=self._projection.position
         )

@@ -85,9 +85,16 @@ class StateStore:
 
     async def _move_checkpoint(self, connection: AsyncConnection, state: State, position: int) -> None:
         mine = checkpoints.c.partition.in_(list(state.positions)) & (checkpoints.c.owner == self._owner)
-        moved = await connection.execute(sa.update(checkpoints).where(mine).values(position=position))
+        # A partition that was taken over further ahead than the others keeps its position: its rows reflect that.
+        further = sa.func.greatest(checkpoints.c.position, position)
+        moved = await connection.execute(sa.update(checkpoints).where(mine).values(position=further))
         if moved.rowcount < len(state.positions):
             raise OwnershipLostError("another instance has taken over a partition of this one")
+
+    async def check_owner(self, state: State) -> None:
+        """Raises OwnershipLostError when another instance has taken over a partition of the state."""
+        async with self._engine.begin() as connection:
+            await self._move_checkpoint(connection, state, 0)
 
     async def read_users(self, user_keys: Sequence[int]) -> list[StoredUser]:
         """The stored users among keys."""

@@ -155,13 +155,15 @@ class ItemCounters:
 
     def of_items(self, item_keys: Sequence[int]) -> np.ndarray:
         """The sum over this instance's partitions for each of n items, (n,) ITEM_RECORD; zeros for one never seen."""
-        return np.concatenate([self._of_item(key) for key in item_keys]) if item_keys else empty_rows(0)
+        return merge_items(self.rows_of(item_keys), item_keys)
 
-    def _of_item(self, item_key: int) -> np.ndarray:
+    def rows_of(self, item_keys: Sequence[int]) -> np.ndarray:
+        """Copies (m,) ITEM_RECORD of the rows of distinct items, one for each partition that saw the item."""
         self._settle()
-        partition = np.arange(int(self._partitions), dtype=np.uint32)
-        rows = self._index.find(_place_keys(partition, np.full(len(partition), item_key, np.uint64)))
-        return merge_rows(self._records[rows[rows >= 0]], item_key)
+        keys = np.unique(np.array(item_keys, np.uint64))
+        partition = np.tile(np.arange(int(self._partitions), dtype=np.uint32), len(keys))
+        rows = self._index.find(_place_keys(partition, np.repeat(keys, int(self._partitions))))
+        return self._records[rows[rows >= 0]]
 
 
 def _place_keys(partition: np.ndarray, item_key: np.ndarray) -> np.ndarray:
@@ -188,6 +190,13 @@ def merge_rows(rows: np.ndarray, item_key: int) -> np.ndarray:
         one["windows"] = merged(rows["windows"])
         _merge_neighbours(one, rows)
     return one
+
+
+def merge_items(rows: np.ndarray, item_keys: Sequence[int]) -> np.ndarray:
+    """The sums (n,) ITEM_RECORD of n items from the rows (m,) of all partitions that saw them."""
+    if not item_keys:
+        return empty_rows(0)
+    return np.concatenate([merge_rows(rows[rows["item_key"] == key], key) for key in item_keys])
 
 
 class Trend(NamedTuple):
