@@ -55,14 +55,13 @@ class ConsumerLostError(RuntimeError):
 @dataclass(frozen=True, slots=True)
 class LogSource:
     """What to read. subjects: none means all. start: the first position wanted. last_per_subject: only the newest
-    message of each subject up to now, then all new ones. headers_only: messages come without their payloads."""
+    message of each subject up to now, then all new ones."""
 
     stream: str
     subjects: Sequence[str]
     start: int = 1
     last_per_subject: bool = False
     max_pending: int = 4096
-    headers_only: bool = False
 
 
 @dataclass(slots=True)
@@ -132,7 +131,6 @@ class LogReader:
             "num_replicas": 1,
             "inactive_threshold": 30 * SECOND_NS,
             **({"filter_subjects": list(self._source.subjects)} if self._source.subjects else {}),
-            "headers_only": self._source.headers_only,
         }
         if self._source.last_per_subject and not self._started:
             config |= {"deliver_policy": "last_per_subject"}

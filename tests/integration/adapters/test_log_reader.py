@@ -54,14 +54,6 @@ async def test_what_is_there_and_what_comes_is_read_in_order(space, writer):
         await eventually(lambda: seen == numbered(1, 700))
 
 
-async def test_with_headers_only_ids_come_without_payloads(space, writer):
-    await write(space, writer, 1, 3)
-    source = LogSource(space.names.events, [space.names.subject("events.v1.*.*")], headers_only=True)
-    async with contextlib.aclosing(LogReader(space.nats, source).batches()) as batches:
-        batch = await anext(batches)
-    assert (batch[0].message_id, batch[0].payload) == ("1", b"")
-
-
 async def test_reading_begins_where_it_is_told_to(space, writer):
     await write(space, writer, 1, 30)
     async with reading(space, start=21) as seen:
