@@ -17,7 +17,7 @@ from services.ingestion.archived_ids import ArchivedIds
 from shared.adapters.archive import Archive, ArchiveBatch
 from shared.adapters.database import DEFECTS, UNAVAILABLE
 from shared.adapters.log_range import read_range
-from shared.adapters.log_reader import LogMessage
+from shared.adapters.log_reader import LogRecord
 from shared.adapters.streams import Names
 
 _log = structlog.get_logger("archiver")
@@ -79,22 +79,22 @@ class Archiver:
             self._source.feed.position,
         )
         async for messages in read_range(connection, self._names, everything, end, position + 1):
-            position = await self._store_all(messages, position)
+            position = await self._store_all([message.record for message in messages], position)
         return max(position, end)
 
-    async def _store_all(self, messages: Sequence[LogMessage], position: int) -> int:
+    async def _store_all(self, messages: Sequence[LogRecord], position: int) -> int:
         """Store messages; the position of the last one."""
         for start in range(0, len(messages), self._batch_events):
             await self._store(messages[start : start + self._batch_events])
         return messages[-1].position if messages else position
 
-    async def _store(self, messages: Sequence[LogMessage]) -> None:
+    async def _store(self, messages: Sequence[LogRecord]) -> None:
         self._archived.note([event_id for each in messages if (event_id := each.message_id)])
         batch = self._decode(messages)
         await _until_done(lambda: self._archive.write(batch))
         ARCHIVED_POSITION.set(batch.position)
 
-    def _decode(self, messages: Sequence[LogMessage]) -> ArchiveBatch:
+    def _decode(self, messages: Sequence[LogRecord]) -> ArchiveBatch:
         batch = ArchiveBatch(messages[-1].position)
         kinds = self._by_kind(messages)
         for each in batch.add_events(kinds["events"]):
@@ -107,9 +107,9 @@ class Archiver:
                     _unreadable(message.position, repr(error))
         return batch
 
-    def _by_kind(self, messages: Sequence[LogMessage]) -> defaultdict[str, list[LogMessage]]:
+    def _by_kind(self, messages: Sequence[LogRecord]) -> defaultdict[str, list[LogRecord]]:
         """Messages by the first word of their subjects."""
-        kinds: defaultdict[str, list[LogMessage]] = defaultdict(list)
+        kinds: defaultdict[str, list[LogRecord]] = defaultdict(list)
         kind_at = len(self._names.subject(""))
         for message in messages:
             kinds[message.subject[kind_at:].partition(".")[0]].append(message)

@@ -41,16 +41,18 @@ def decode_user_event(payload: bytes, headers: Mapping[str, str]) -> UserEvent:
 
 
 _OUTPUT_ONLY = (
-    "ingest_time", "cleaning", "corrected_event_type", "corrected_event_time", "dead_letter_id",
-    "previous_dwell_seconds", "filled_fields",
+    "ingest_time", "cleaning", "corrected_event_type", "corrected_event_time", "previous_dwell_seconds",
+    "filled_fields",
 )  # fmt: skip
 
 
-def clear_what_is_not_the_senders(event: UserEvent) -> None:
+def clear_what_is_not_the_senders(event: UserEvent, redriven: bool = False) -> None:
     """Empty the fields that Freshet itself fills, and drop fields that this version does not know: they would be
-    kept unchecked, however large."""
+    kept unchecked, however large. redriven: whether the event is tied to its dead letter, which stays."""
     for field in _OUTPUT_ONLY:
         event.ClearField(field)
+    if not redriven:
+        event.ClearField("dead_letter_id")
     event.DiscardUnknownFields()
 
 

@@ -25,7 +25,6 @@ from services.ingestion.answers import violation_messages
 from services.ingestion.dead_letters import PAYLOAD_BYTES, DeadLetters
 from services.ingestion.decoding import (
     MalformedEventError,
-    clear_what_is_not_the_senders,
     decode_user_event,
 )
 from services.ingestion.event_writer import Written
@@ -104,7 +103,6 @@ class Door:
             except MalformedEventError as error:
                 refused.append((message, [error.violation]))
                 continue
-            clear_what_is_not_the_senders(event)
             decoded.append((message, event))
         await asyncio.gather(self._refuse(refused), self._take(decoded))
 

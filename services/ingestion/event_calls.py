@@ -10,7 +10,6 @@ import grpc
 from freshet.event.v1.event_pb2 import UserEvent
 from freshet.ingestion.v1 import ingestion_pb2, ingestion_pb2_grpc
 from services.ingestion.answers import check_size, outcome_message, refuse_if, status_of, under
-from services.ingestion.decoding import clear_what_is_not_the_senders
 from services.ingestion.event_stream import EventStream
 from services.ingestion.event_writer import Written, token_positions
 from services.ingestion.intake import Intake, Outcome, Rejected
@@ -35,7 +34,6 @@ class EventCalls(ingestion_pb2_grpc.IngestionServiceServicer):
         self, request: ingestion_pb2.WriteUserEventRequest, context: grpc.aio.ServicerContext
     ) -> ingestion_pb2.WriteUserEventResponse:
         event = request.user_event
-        clear_what_is_not_the_senders(event)
         if request.validate_only:
             refuse_if(under("user_event", await self._check(event, context)))
             return ingestion_pb2.WriteUserEventResponse(event_id=event.event_id)
@@ -56,8 +54,6 @@ class EventCalls(ingestion_pb2_grpc.IngestionServiceServicer):
     ) -> ingestion_pb2.BatchWriteUserEventsResponse:
         events = request.user_events
         check_size("user_events", len(events))
-        for event in events:
-            clear_what_is_not_the_senders(event)
         outcomes = await self._take(events, context)
         return ingestion_pb2.BatchWriteUserEventsResponse(
             outcomes=[

@@ -19,7 +19,6 @@ from collections.abc import AsyncIterator, Sequence
 from freshet.event.v1.event_pb2 import UserEvent
 from freshet.ingestion.v1.ingestion_pb2 import StreamUserEventsRequest, StreamUserEventsResponse
 from services.ingestion.answers import outcome_message
-from services.ingestion.decoding import clear_what_is_not_the_senders
 from services.ingestion.event_writer import Written
 from services.ingestion.intake import Intake, Outcome, Rejected
 from shared.adapters.log_writer import LogOverloadedError, LogUnavailableError
@@ -141,7 +140,6 @@ def _entry(request: StreamUserEventsRequest | MalformedRequest) -> Entry:
         return Rejected([request.violation])
     if not request.HasField("user_event"):
         return Rejected([_REQUIRED])
-    clear_what_is_not_the_senders(request.user_event)
     return request.user_event
 
 

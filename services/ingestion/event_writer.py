@@ -15,6 +15,7 @@ from prometheus_client import Counter
 
 from services.ingestion.archived_ids import ArchivedIds
 from services.ingestion.log_tail import LogTail
+from shared.adapters.archive import DecodedEvent
 from shared.adapters.log_writer import Appended, LogUnavailableError, LogWriter, Record
 from shared.adapters.streams import Names
 
@@ -23,12 +24,13 @@ _WRITTEN = {outcome: EVENTS_WRITTEN.labels(outcome) for outcome in ("accepted", 
 
 
 class ReadyEvent(NamedTuple):
-    """An event as the log takes it."""
+    """An event as the log takes it. decoded: what the archive wants to know of it, where that is at hand."""
 
     event_id: str
     partition: int
     event_type: str
     payload: bytes
+    decoded: DecodedEvent | None = None
 
 
 class Written(NamedTuple):
@@ -130,14 +132,12 @@ class EventWriter:
 
     def _settle(self, group: _Group, answers: Sequence[Appended | LogUnavailableError]) -> None:
         group.answers.set_result(answers)
-        for event, answer in zip(group.events, answers, strict=True):
-            del self._under_way[event.event_id]
-            # What NATS knows as a duplicate may have been erased: to remember it would outlast NATS's window.
-            if type(answer) is Appended and not answer.duplicate:
-                self._recent.remember(event.event_id, answer.position)
+        for event in group.events:
+            del self._under_way[event.event_id]  # the tail has been told what was written
 
     def _record(self, event: ReadyEvent) -> Record:
-        return Record(f"{self._prefix}{event.partition}.{event.event_type}", event.event_id, event.payload)
+        event_id, partition, event_type, payload, decoded = event
+        return Record(f"{self._prefix}{partition}.{event_type}", event_id, payload, decoded)
 
     def forget(self, first: int, last: int) -> None:
         """Forget the ids of events at positions from `first` to `last`: some were erased, and sent again they are new

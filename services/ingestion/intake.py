@@ -68,13 +68,16 @@ class Intake:
             raise draft.failure
         return self.cleaner.foresee(draft, source, receipt.now_ms)
 
-    async def take(self, events: Sequence[UserEvent], sources: Sequence[str] = ()) -> list[Outcome]:
+    async def take(
+        self, events: Sequence[UserEvent], sources: Sequence[str] = (), redriven: bool = False
+    ) -> list[Outcome]:
         """Clean, refuse what is wrong, write the rest. One outcome per event, in order; an event's id is afterwards the
-        one under which it is kept. sources: of each event, "" for none; empty for none at all.
+        one under which it is kept. sources: of each event, "" for none; empty for none at all. redriven: whether they
+        are tied to dead letters.
 
         Raises LogOverloadedError: then none was written.
         """
-        receipt, tally = Receipt(time.time_ns()), Tally()
+        receipt, tally = Receipt(time.time_ns(), redriven), Tally()
         drafts = [self.cleaner.draft(event, receipt, tally) for event in events]
         valid = [draft for draft in drafts if not draft.violations]
         try:

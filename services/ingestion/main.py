@@ -52,8 +52,9 @@ async def main(settings: IngestionSettings) -> None:
         await ensure_streams(
             nats, names, settings.duplicate_window_seconds, settings.replicas, settings.retention
         )
-        log, letter_log, archive = LogWriter(nats), LogWriter(nats), Archive(engine)
+        archive = Archive(engine)
         tail = LogTail(nats, names, archive, settings.duplicate_window_seconds)
+        log, letter_log = LogWriter(nats, tail.wrote), LogWriter(nats)
         archived = ArchivedIds(archive)
         writer = EventWriter(log, archived, tail, names)
         bounds = EventTimeBounds.since_year(settings.earliest_event_year, settings.latest_event_skew_seconds)

@@ -19,7 +19,6 @@ from services.ingestion.answers import outcome_message
 from services.ingestion.dead_letters import DeadLetters, success
 from services.ingestion.decoding import (
     MalformedEventError,
-    clear_what_is_not_the_senders,
     decode_user_event,
 )
 from services.ingestion.intake import Intake, Rejected
@@ -53,7 +52,7 @@ class Redriving:
         """
         tries = await asyncio.gather(*[self._prepare(wish) for wish in wishes])
         events = [each.event for each in tries if isinstance(each.event, UserEvent)]
-        taken = iter(await self._intake.take(events) if events else ())
+        taken = iter(await self._intake.take(events, redriven=True) if events else ())
         outcomes = [
             outcome_message(each.event.event_id, next(taken))
             if isinstance(each.event, UserEvent)
@@ -97,7 +96,6 @@ def _event(letter: DeadLetter, wish: DeadLetterRedrive) -> UserEvent | WriteOutc
             event = decode_user_event(letter.payload, letter.headers)
         except MalformedEventError as error:
             return outcome_message("", Rejected([error.violation]))
-    clear_what_is_not_the_senders(event)
     event.event_id = event.event_id or f"redrive-{letter.dead_letter_id}"
     event.dead_letter_id = letter.dead_letter_id
     return event

@@ -18,7 +18,7 @@ from freshet.event.v1.event_pb2 import UserEvent
 from shared.adapters.bulk import as_arrays, bulk_insert, bulk_upsert
 from shared.adapters.event_codec import Decoded, Unreadable, decode_batch, decode_event
 from shared.adapters.keys import item_key, signed, unsigned, user_key
-from shared.adapters.log_reader import LogMessage
+from shared.adapters.log_reader import LogRecord
 from shared.adapters.tables import events, items, projections, user_profiles
 from shared.domain.corrections import Correction, corrections_of, without_taken_back
 from shared.domain.event import CORRECTS, EventType
@@ -27,6 +27,11 @@ from shared.domain.event_columns import EventColumns
 
 ARCHIVE = "archive"
 _READ_ROWS = 20_000
+
+
+DecodedEvent = tuple[int, int, int, bytes, bytes]
+"""An event's user key (signed), type code, time in milliseconds since 1970, item keys (n,) uint64 and item values (n,)
+float32, NaN for none, each as bytes: what the archive's columns hold beside its position, id, partition and payload."""
 
 
 @dataclass
@@ -38,15 +43,21 @@ class ArchiveBatch:
     items: dict[int, tuple] = field(default_factory=dict)
     users: dict[int, tuple] = field(default_factory=dict)
 
-    def add_events(self, messages: Sequence[LogMessage]) -> list[Unreadable]:
-        """Decode events. Those that are none are left out and returned."""
-        decoded = decode_batch((message.position, message.payload) for message in messages)
+    def add_events(self, records: Sequence[LogRecord]) -> list[Unreadable]:
+        """Decode events, those apart that their writer has decoded. Those that are none are left out and returned."""
+        coded = []
+        for record in records:
+            position, subject, event_id, payload, known = record
+            if known is None:
+                coded.append(record)
+            else:
+                self.events.append((position, event_id, _partition(subject), *known, payload))
+        decoded = decode_batch((record.position, record.payload) for record in coded)
         bad = {each.position for each in decoded.unreadable}
-        readable = [message for message in messages if message.position not in bad]
-        self.events += _event_rows(decoded, readable)
+        self.events += _event_rows(decoded, [record for record in coded if record.position not in bad])
         return decoded.unreadable
 
-    def add_item(self, message: LogMessage) -> None:
+    def add_item(self, message: LogRecord) -> None:
         """Decode an item. Raises DecodeError when it is none."""
         item = Item.FromString(message.payload)
         key = signed(item_key(item.item_id))
@@ -59,7 +70,7 @@ class ArchiveBatch:
         later_events = [row for row in self.events if row[0] > position]
         return ArchiveBatch(self.position, later_events, later_items, later_users)
 
-    def add_user(self, message: LogMessage) -> None:
+    def add_user(self, message: LogRecord) -> None:
         """Decode a user. Raises DecodeError when it is none."""
         user = User.FromString(message.payload)
         key = signed(user_key(user.user_id))
@@ -84,10 +95,15 @@ async def _insert_events(connection: AsyncConnection, rows: list[tuple]) -> None
     await connection.execute(_INSERT_EVENTS, as_arrays(events, rows))
 
 
-def _event_rows(decoded: Decoded, messages: Sequence[LogMessage]) -> Iterable[tuple]:
+def _partition(subject: str) -> int:
+    """Of an event's subject, `...events.v1.<partition>.<event type>`."""
+    return int(subject.rsplit(".", 2)[1])
+
+
+def _event_rows(decoded: Decoded, messages: Sequence[LogRecord]) -> Iterable[tuple]:
     """Rows of the events in `messages`, in the order of the table's columns."""
     batch = decoded.batch
-    partitions = [int(message.subject.rsplit(".", 2)[1]) for message in messages]
+    partitions = [_partition(message.subject) for message in messages]
     users = batch.user_key.view(np.int64).tolist()  # the same 64 bits, signed
     types, times = batch.event_type.tolist(), batch.time_ms.tolist()
     keys, values = _runs(batch.item_key, batch), _runs(batch.value, batch)

@@ -13,11 +13,10 @@ from xxhash import xxh3_64_intdigest
 
 from freshet.event.v1.event_pb2 import EventItem, UserEvent
 from shared.adapters.keys import event_key, item_key, user_key
-from shared.domain.event import EVENT_TYPE_BY_WORD, Event, ItemReference
+from shared.domain.event import EVENT_CODE_BY_WORD, EVENT_TYPE_BY_WORD, Event, ItemReference
 from shared.domain.event_batch import EventBatch, starts
 
 _NAN = math.nan
-_CODES = {word: int(event_type) for word, event_type in EVENT_TYPE_BY_WORD.items()}
 
 
 class Unreadable(NamedTuple):
@@ -70,10 +69,10 @@ def _event_row(position: int, message: UserEvent) -> tuple:
         position,
         xxh3_64_intdigest(message.event_id.encode()),
         xxh3_64_intdigest(message.user_id.encode()),
-        _CODES[message.event_type],
+        EVENT_CODE_BY_WORD[message.event_type],
         moment.seconds * 1000 + moment.nanos // 1_000_000,
         xxh3_64_intdigest(session.encode()) if session else 0,
-        _CODES[corrected] if corrected else 0,
+        EVENT_CODE_BY_WORD[corrected] if corrected else 0,
         milliseconds(message.corrected_event_time) if corrected else 0,
         len(message.items),
     )

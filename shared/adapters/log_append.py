@@ -13,7 +13,7 @@ import asyncio
 import itertools
 import secrets
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -47,11 +47,13 @@ class NobodyListensError(LogUnavailableError):
 
 
 class Record(NamedTuple):
-    """One message to append. message_id: `Nats-Msg-Id`, empty for none."""
+    """One message to append. message_id: `Nats-Msg-Id`, empty for none. decoded: what the payload says, for those who
+    are told what was appended; the log does not hold it."""
 
     subject: str
     message_id: str
     payload: bytes
+    decoded: Any = None
 
 
 class Appended(NamedTuple):
@@ -92,9 +94,9 @@ async def _append_batch(wire: Wire, records: Sequence[Record], rounds: int) -> S
 def _batch_frames(records: Sequence[Record], reply: str) -> bytes:
     batch_id = f"{_batch_prefix}{next(_batch_numbers):x}"
     frames, head = [], f"Nats-Batch-Id:{batch_id}\r\nNats-Batch-Sequence:"
-    for sequence, (subject, message_id, payload) in enumerate(records[:-1], 1):
+    for sequence, (subject, message_id, payload, _) in enumerate(records[:-1], 1):
         frames.append(publication(subject, "", f"{head}{sequence}\r\n{_id_header(message_id)}", payload))
-    subject, message_id, payload = records[-1]
+    subject, message_id, payload, _ = records[-1]
     head = f"{head}{len(records)}\r\nNats-Batch-Commit:1\r\n{_id_header(message_id)}"
     frames.append(publication(subject, reply, head, payload))
     return b"".join(frames)

@@ -13,7 +13,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import structlog
 from nats.aio.client import Client
@@ -32,6 +32,17 @@ _PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 1.0
 
 
+class LogRecord(NamedTuple):
+    """What the log holds at a position. message_id: the id it was appended under; empty for none. decoded: what the
+    payload says, where its writer has told."""
+
+    position: int
+    subject: str
+    message_id: str
+    payload: bytes
+    decoded: Any = None
+
+
 class LogMessage(NamedTuple):
     """One message of a stream. position: its sequence; subject; payload; behind: how many were stored behind it;
     headers: as they came."""
@@ -46,6 +57,11 @@ class LogMessage(NamedTuple):
     def message_id(self) -> str:
         """The id it was appended under; empty for none."""
         return header(self.headers, b"Nats-Msg-Id").decode()
+
+    @property
+    def record(self) -> LogRecord:
+        """The message without what belongs to its delivery."""
+        return LogRecord(self.position, self.subject, self.message_id, self.payload)
 
 
 class ConsumerLostError(RuntimeError):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from nats.aio.client import Client
@@ -88,11 +88,16 @@ class _Group:
         self.settle([LogUnavailableError(reason)] * len(self.records))
 
 
-class LogWriter:
-    """Appends records to streams. `run` must be running; `append` may be called from many tasks."""
+Notice = Callable[[Sequence[Record], Sequence[Answer]], object]
 
-    def __init__(self, connection: Client, max_waiting: int = 50_000) -> None:
+
+class LogWriter:
+    """Appends records to streams. `run` must be running; `append` may be called from many tasks. notice: told of each
+    group, in the log's order, before those who wait for it."""
+
+    def __init__(self, connection: Client, notice: Notice | None = None, max_waiting: int = 50_000) -> None:
         self._connection = connection
+        self._notice = notice
         self._max_waiting = max_waiting
         self._waiting: deque[_Call] = deque()
         self._waiting_records = 0
@@ -135,7 +140,10 @@ class LogWriter:
     async def _send_group(self) -> None:
         group = self._take_group()
         try:
-            group.settle(await self._send(group.records))
+            answers = await self._send(group.records)
+            if self._notice:
+                self._notice(group.records, answers)
+            group.settle(answers)
         except WireLostError as error:
             group.fail(str(error))
             self._fail_waiting(str(error))
@@ -199,7 +207,7 @@ class LogWriter:
 
 def _refusal(record: Record, largest: int) -> RecordRefusedError | None:
     """Why the record cannot be sent; a line break in it would be read as the next frame."""
-    subject, message_id, payload = record
+    subject, message_id, payload, _ = record
     if not subject or not subject.isprintable() or " " in subject:
         return RecordRefusedError(f"{subject!r} is no subject")
     if not message_id.isprintable():

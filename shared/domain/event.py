@@ -41,6 +41,7 @@ class EventType(IntEnum):
 
 
 EVENT_TYPE_BY_WORD: dict[str, EventType] = {event_type.word: event_type for event_type in EventType}
+EVENT_CODE_BY_WORD: dict[str, int] = {word: int(each) for word, each in EVENT_TYPE_BY_WORD.items()}
 EVENT_TYPE_CODES = max(EventType) + 1
 """Length of an array that is indexed by event type code."""
 

@@ -20,7 +20,7 @@ from services.ingestion.cleaning.defaults import Defaults
 from services.ingestion.cleaning.draft import Draft
 from services.ingestion.cleaning.floods import Floods
 from services.ingestion.cleaning.normalise import normalise
-from services.ingestion.cleaning.plain import is_plain
+from services.ingestion.cleaning.plain import forget_users, is_plain
 from services.ingestion.cleaning.receipt import Receipt
 from services.ingestion.cleaning.reversals import (
     complete_reversal,
@@ -30,6 +30,7 @@ from services.ingestion.cleaning.reversals import (
     take_reversal_id,
 )
 from services.ingestion.cleaning.visiting import Visiting
+from services.ingestion.decoding import clear_what_is_not_the_senders
 from services.ingestion.event_writer import ReadyEvent
 from services.ingestion.validation import EventTimeBounds, event_violations
 from shared.adapters.event_codec import time_ms
@@ -96,10 +97,10 @@ class Cleaner:
         return self._floods is not None and self._floods.limits_sources
 
     def draft(self, event: UserEvent, receipt: Receipt, tally: Tally) -> Draft:
-        """Clean an event by itself, in place, and check it. The doors have emptied what is not the sender's."""
+        """Clean an event by itself, in place, and check it. What is not the sender's is emptied."""
         has_time = event.HasField("event_time")
         draft = Draft(event, has_time)
-        if not is_plain(event) or (has_time and not self._time_is_plain(event, receipt)):
+        if (has_time and not self._time_is_plain(event, receipt)) or not is_plain(draft):
             self._draft_slowly(draft, receipt, tally)
         if not draft.violations:
             self._receive(draft, receipt, has_time)
@@ -112,6 +113,7 @@ class Cleaner:
 
     def _draft_slowly(self, draft: Draft, receipt: Receipt, tally: Tally) -> None:
         event = draft.event
+        clear_what_is_not_the_senders(event, redriven=receipt.redriven)
         if self._steps.normalise and normalise(event):
             tally.add(Normalise.word, CHANGED)
         skew = self._bounds.latest_skew
@@ -122,16 +124,17 @@ class Cleaner:
         if not draft.violations and is_reversal(event):
             draft.is_reversal = True
             take_reversal_id(event)
+        draft.event_id, draft.user_key = event.event_id, user_key(event.user_id)
+        draft.session_id, draft.placement = event.session_id, event.placement
 
     def _receive(self, draft: Draft, receipt: Receipt, has_time: bool) -> None:
         """An id and an event time where the sender gave none; always the ingest time."""
-        event = draft.event
-        event_id, draft.user_key = event.event_id, user_key(event.user_id)
-        if lacked_id := not event_id:
-            event_id = event.event_id = self._ids.next().decode()
-        draft.event_id = event_id
-        draft.time_ms = time_ms(event) if has_time else receipt.now_ms
-        draft.tail = receipt.tail(not has_time, lacked_id)
+        draft.time_ms = time_ms(draft.event) if has_time else receipt.now_ms
+        draft.tail = receipt.tail(not has_time, not draft.event_id)
+        if not draft.event_id:
+            draft.event_id = draft.event.event_id = self._ids.next().decode()
+            if draft.payload:
+                draft.payload += UserEvent(event_id=draft.event_id).SerializeToString()
 
     def missed_users(self, drafts: Sequence[Draft]) -> list[int]:
         """Keys of users whose newest event must be looked up before `clean`."""
@@ -204,7 +207,7 @@ class Cleaner:
         if visiting is not None:
             visit = visiting.enter(draft, batch.tally)
             click = visiting.taken_back(visit, draft) if visit.click is not None else None
-        if self._defaults is not None and (tail := self._defaults.tail(draft.event)):
+        if self._defaults is not None and (tail := self._defaults.tail(draft)):
             draft.tail += tail
             batch.tally.counts[_DEFAULTS_FILLED] += 1
         draft.entry = self._entry(draft)
@@ -223,9 +226,9 @@ class Cleaner:
         batch.tally.add(step, REVERSED)
 
     def _entry(self, draft: Draft) -> ReadyEvent:
-        event, partition = draft.event, partition_of(draft.user_key, self._partitions)
-        payload = event.SerializeToString() + draft.tail
-        return ReadyEvent(draft.event_id, partition, event.event_type, payload)
+        partition, payload = partition_of(draft.user_key, self._partitions), draft.payload
+        payload = (payload or draft.event.SerializeToString()) + draft.tail
+        return ReadyEvent(draft.event_id, partition, draft.event.event_type, payload, draft.decoded())
 
     def undo(self, draft: Draft) -> None:
         """An event that was cleaned did not enter the log as a new one."""
@@ -238,6 +241,7 @@ class Cleaner:
 
     def forget(self, user_key: int) -> None:
         """Know nothing of a user any more."""
+        forget_users()
         if self._floods is not None:
             self._floods.forget(user_key)
         if self._visiting is not None:

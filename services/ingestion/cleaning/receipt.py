@@ -12,9 +12,10 @@ _TIME_NOTE = encoded(FILLED_FIELD_EVENT_TIME)
 
 
 class Receipt:
-    """now_ns: time of receipt, nanoseconds since 1970."""
+    """now_ns: time of receipt, nanoseconds since 1970. redriven: whether these are dead letters that are sent again."""
 
-    def __init__(self, now_ns: int) -> None:
+    def __init__(self, now_ns: int, redriven: bool = False) -> None:
+        self.redriven = redriven
         self.now_ms, self.seconds = now_ns // 1_000_000, now_ns / 1e9
         self.time = Timestamp()
         self.time.FromNanoseconds(now_ns)

@@ -53,7 +53,7 @@ class Visiting:
 
     def enter(self, draft: Draft, tally: Tally) -> Visit:
         """Take in an event and append what its visit tells to its tail."""
-        session_id = draft.event.session_id
+        session_id = draft.session_id
         visit, dwell_ms = self._visits.enter(draft.user_key, session_id, draft.time_ms, draft.told)
         if not session_id and self._fills_session:
             visit.mark = visit.mark or _session_tail(visit.session_id)

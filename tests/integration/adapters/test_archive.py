@@ -15,7 +15,7 @@ from shared.adapters.database import ensure_tables, schema_name
 from shared.adapters.erasure_store import ErasureStore
 from shared.adapters.event_codec import time_ms
 from shared.adapters.keys import item_key, user_key
-from shared.adapters.log_reader import LogMessage
+from shared.adapters.log_reader import LogRecord
 from shared.adapters.tables import items
 from shared.domain.event import EventType
 from tests.builders import catalogue_item, message
@@ -32,7 +32,7 @@ def batch(*events, first: int = 1, position: int | None = None) -> ArchiveBatch:
     made = ArchiveBatch(position or first + len(events) - 1)
     made.add_events(
         [
-            LogMessage(first + offset, "events.v1.3.click", event.SerializeToString(), 0)
+            LogRecord(first + offset, "events.v1.3.click", event.event_id, event.SerializeToString())
             for offset, event in enumerate(events)
         ]
     )
@@ -115,8 +115,8 @@ async def test_columns_end_where_they_are_told_to(archive):
 
 async def test_what_is_no_event_is_left_out_and_named():
     made = ArchiveBatch(2)
-    good = LogMessage(2, "events.v1.0.click", message(event_id="e1").SerializeToString(), 0)
-    unreadable = made.add_events([LogMessage(1, "events.v1.0.click", b"\xff\xff", 0), good])
+    good = LogRecord(2, "events.v1.0.click", "e1", message(event_id="e1").SerializeToString())
+    unreadable = made.add_events([LogRecord(1, "events.v1.0.click", "e0", b"\xff\xff"), good])
     assert [each.position for each in unreadable] == [1]
     assert [row[:2] for row in made.events] == [(2, "e1")]
 
@@ -125,7 +125,7 @@ async def test_the_newest_version_of_an_item_counts(archive, space):
     made = ArchiveBatch(2)
     for position, title in enumerate(("old", "new"), 1):
         payload = catalogue_item("x", title=title).SerializeToString()
-        made.add_item(LogMessage(position, "items.v1.x", payload, 0))
+        made.add_item(LogRecord(position, "items.v1.x", "", payload))
     await archive.write(made)
     await archive.write(made)
     assert len(made.items) == 1 and await archive.position() == 2
@@ -141,8 +141,8 @@ async def test_an_instance_that_lags_brings_no_erased_event_back(archive, space)
 
 async def test_an_instance_that_lags_brings_no_older_version_of_an_item_back(archive, space):
     newer, older = ArchiveBatch(9), ArchiveBatch(5)
-    newer.add_item(LogMessage(9, "items.v1.1", catalogue_item("i", title="new").SerializeToString(), 0))
-    older.add_item(LogMessage(5, "items.v1.1", catalogue_item("i", title="old").SerializeToString(), 0))
+    newer.add_item(LogRecord(9, "items.v1.1", "", catalogue_item("i", title="new").SerializeToString()))
+    older.add_item(LogRecord(5, "items.v1.1", "", catalogue_item("i", title="old").SerializeToString()))
     await archive.write(newer)
     await archive.write(older)
     async with space.engine.connect() as connection:

@@ -35,9 +35,9 @@ async def following(space: Namespace, window_seconds: float = 120.0) -> AsyncIte
         await asyncio.wait([work])
 
 
-async def append(space: Namespace, *event_ids: str) -> None:
-    """As another instance does."""
-    writer = LogWriter(space.nats)
+async def append(space: Namespace, *event_ids: str, tail: LogTail | None = None) -> None:
+    """As this instance does, whose tail is told, or else as another one."""
+    writer = LogWriter(space.nats, tail.wrote if tail else None)
     work = asyncio.create_task(writer.run())
     await writer.append([Record(space.names.event_subject(0, "click"), each, b"") for each in event_ids])
     work.cancel()
@@ -73,3 +73,36 @@ async def test_a_caller_that_gives_up_takes_nothing_from_the_others(space):
         await asyncio.sleep(0)
         calls[0].cancel()
         assert await asyncio.wait_for(calls[1], 5) is None
+
+
+async def no_consumer(space: Namespace) -> bool:
+    return (await space.nats.jetstream().stream_info(space.names.events)).state.consumer_count == 0
+
+
+async def fed(tail: LogTail, count: int) -> list[str]:
+    """Ids of so many records that the archiver is handed."""
+    ids: list[str] = []
+    while len(ids) < count:
+        ids += [each.message_id for each in await tail.feed.take(0)]
+    return ids
+
+
+async def test_what_the_instance_wrote_itself_is_not_read_back(space):
+    await append(space, "a")
+    async with following(space) as tail:
+        await tail.ready()
+        await eventually(lambda: no_consumer(space))
+        await append(space, "b", "c", tail=tail)
+        assert await fed(tail, 3) == ["a", "b", "c"]
+        assert await no_consumer(space)
+
+
+async def test_what_others_write_between_is_read(space):
+    async with following(space) as tail:
+        await tail.ready()
+        await append(space, "a", tail=tail)
+        await append(space, "b")
+        await append(space, "c", tail=tail)
+        await append(space, "d")
+        assert await fed(tail, 4) == ["a", "b", "c", "d"]
+        assert [tail.ids.get(each) for each in "abcd"] == [1, 2, 3, 4]

@@ -23,7 +23,7 @@ from freshet.trainer.v1.trainer_pb2_grpc import TrainerServiceStub
 from shared.adapters.archive import Archive, ArchiveBatch
 from shared.adapters.connection import nats_connection
 from shared.adapters.database import database_engine, ensure_tables
-from shared.adapters.log_reader import LogMessage
+from shared.adapters.log_reader import LogRecord
 from shared.adapters.registry import Registry
 from shared.adapters.streams import Names, ensure_streams, last_position
 from tests.integration.namespaces import SMALL
@@ -116,11 +116,12 @@ class World:
             await self.archive.write(batch)
         return messages[-1].position
 
-    def _message(self, position: int, user: str, item: str) -> LogMessage:
+    def _message(self, position: int, user: str, item: str) -> LogRecord:
         event = UserEvent(event_id=f"event {position}", event_type="rate", user_id=user)
         event.event_time.seconds = _EPOCH_SECONDS + position
         event.items.add(item_id=item)
-        return LogMessage(position, self.names.event_subject(0, "rate"), event.SerializeToString(), 0)
+        subject = self.names.event_subject(0, "rate")
+        return LogRecord(position, subject, event.event_id, event.SerializeToString())
 
     async def _log_holds(self, position: int) -> bool:
         return await last_position(self.nats, self.names) >= position

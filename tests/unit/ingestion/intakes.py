@@ -6,16 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from freshet.event.v1.event_pb2 import UserEvent
-from services.ingestion.archived_ids import ArchivedIds
 from services.ingestion.cleaning.cleaner import Cleaner, CleanerSize
-from services.ingestion.event_writer import EventWriter
 from services.ingestion.intake import Intake
 from services.ingestion.past import Past
 from services.ingestion.validation import EventTimeBounds
 from shared.adapters.log_writer import LogUnavailableError
-from shared.adapters.streams import Names
 from shared.domain.cleaning_steps import CleaningSteps
-from tests.unit.ingestion.test_event_writer import Archive, Log, Tail
+from tests.unit.ingestion.test_event_writer import Archive, Log, Tail, event_writer
 
 BOUNDS = EventTimeBounds.since_year(1990, 3600)
 AWAY = LogUnavailableError("away")
@@ -51,5 +48,5 @@ def intake(
 ) -> Intake:
     """An intake of these steps, none by default."""
     archive = archive or Archive()
-    writer = EventWriter(log, ArchivedIds(archive), Tail(), Names())
+    writer = event_writer(log, archive, Tail())
     return Intake(writer, cleaner(declared or CleaningSteps()), Past(archive, originals or Originals()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -25,6 +25,7 @@ class Log:
     failure: Exception | None = None
     waiting: bool = False
     duplicates: dict[str, int] = field(default_factory=dict)
+    notice: Callable[[Sequence[Record], Sequence[Appended]], None] | None = None
 
     def __post_init__(self) -> None:
         self.answers.set()
@@ -40,7 +41,10 @@ class Log:
             return [Appended(self.duplicates[record.message_id], True) for record in records]
         first = len(self.records) + 1
         self.records += records
-        return [Appended(first + offset, False) for offset in range(len(records))]
+        answers = [Appended(first + offset, False) for offset in range(len(records))]
+        if self.notice is not None:
+            self.notice(records, answers)
+        return answers
 
 
 @dataclass
@@ -72,6 +76,10 @@ class Tail:
     lost: bool = False
     unread: dict[str, int] = field(default_factory=dict)
 
+    def wrote(self, records: Sequence[Record], answers: Sequence[Appended]) -> None:
+        for record, answer in zip(records, answers, strict=True):
+            self.ids.remember(record.message_id, answer.position)
+
     async def up_to_date(self) -> None:
         if self.lost:
             raise LogUnavailableError("cut off")
@@ -99,6 +107,12 @@ def tail() -> Tail:
 
 @pytest.fixture
 def writer(log, archive, tail) -> EventWriter:
+    return event_writer(log, archive, tail)
+
+
+def event_writer(log: Log, archive: Archive, tail: Tail) -> EventWriter:
+    """A writer whose tail is told what it writes."""
+    log.notice = tail.wrote
     return EventWriter(log, ArchivedIds(archive), tail, Names("test"))
 
 

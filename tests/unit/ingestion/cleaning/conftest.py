@@ -13,7 +13,6 @@ from services.ingestion.cleaning.annotations import Tally
 from services.ingestion.cleaning.cleaner import Batch, Cleaner
 from services.ingestion.cleaning.draft import Draft
 from services.ingestion.cleaning.receipt import Receipt
-from services.ingestion.decoding import clear_what_is_not_the_senders
 from tests.unit.ingestion.cleaning.moments import NOW_MS
 from tests.unit.ingestion.intakes import cleaner, steps
 
@@ -29,8 +28,6 @@ class Cleaning:
         """One call: the drafts afterwards. Originals of reversals are found in the log."""
         receipt, logged = Receipt(now_ms * 1_000_000), {each.event_id: each for each in self.log}
         batch = Batch(receipt, logged.__contains__, [source] * len(events))
-        for event in events:
-            clear_what_is_not_the_senders(event)
         drafts = [self.cleaner.draft(event, receipt, batch.tally) for event in events]
         for draft in drafts:
             draft.original = logged.get(draft.event.corrects_event_id)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from freshet.event.v1 import event_pb2
 from freshet.event.v1.event_pb2 import Attribute, EventItem, UserEvent
+from services.ingestion.cleaning.draft import Draft
 from services.ingestion.cleaning.normalise import normalise
 from services.ingestion.cleaning.plain import is_plain
 from services.ingestion.validation import event_violations
+from shared.adapters.event_codec import decode_batch
 from shared.adapters.presets import load_preset
 from shared.domain.event import EVENT_TYPE_BY_WORD
 from tests.unit.ingestion.cleaning.conftest import Cleaning, notes
@@ -76,8 +80,46 @@ def stored(subject: Cleaning, event: UserEvent) -> UserEvent | None:
 @given(events())
 def test_a_plain_event_has_no_fault_and_nothing_to_normalise(event):
     event.ClearField("event_time")
-    if is_plain(event):
+    if is_plain(Draft(event, told=False)):
         assert violations(event) == [] and not normalise(event)
+
+
+@given(events(), st.booleans())
+def test_a_plain_event_is_decoded_as_its_payload_is(event, foreign):
+    if foreign:
+        event.ingest_time.GetCurrentTime()
+    entry = all_steps().drafts(event)[0].entry
+    if entry is not None and entry.decoded is not None:
+        batch = decode_batch([(1, entry.payload)]).batch
+        columns = batch.user_key.view(np.int64), batch.event_type, batch.time_ms
+        numbers = tuple(int(each[0]) for each in columns)
+        assert entry.decoded == (*numbers, batch.item_key.tobytes(), batch.value.tobytes())
+
+
+@pytest.mark.parametrize("placement", ["", "home"])
+@pytest.mark.parametrize("value", [None, -4.5, 1e300])
+def test_an_ordinary_event_is_plain(placement, value):
+    event = UserEvent(event_type="rate", user_id="u1", placement=placement)
+    event.items.add(item_id="i1", value=value, quantity=300, position=1)
+    event.event_time.CopyFrom(moment(START_MS))
+    assert is_plain(Draft(event, told=True))
+
+
+@given(
+    events(),
+    st.sampled_from(["ingest_time", "dead_letter_id", "filled_fields", "unknown", "unknown in an item"]),
+)
+def test_an_event_with_what_is_not_the_senders_is_not_plain(event, what):
+    foreign = {
+        "ingest_time": UserEvent(ingest_time=moment(0)),
+        "dead_letter_id": UserEvent(dead_letter_id="1"),
+        "filled_fields": UserEvent(filled_fields=[1]),
+    }
+    added = foreign[what].SerializeToString() if what in foreign else b"\xf8\x07\x01"
+    if what == "unknown in an item":
+        added = b"\x32" + bytes([len(added)]) + added
+    event = UserEvent.FromString(event.SerializeToString() + added)
+    assert not is_plain(Draft(event, event.HasField("event_time")))
 
 
 @given(events())
