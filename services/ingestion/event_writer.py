@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter as Tally
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from prometheus_client import Counter
@@ -52,11 +52,8 @@ class _Group(NamedTuple):
     answers: asyncio.Future[Sequence[Appended | LogUnavailableError]]
 
 
-class _Place(NamedTuple):
-    """Of an event in a group."""
-
-    group: _Group
-    number: int
+_Place = tuple[_Group, int]
+"""Of an event: its group, and its number in it."""
 
 
 class EventWriter:
@@ -82,29 +79,29 @@ class EventWriter:
 
     async def look_up(self, event_ids: Sequence[str]) -> Archived:
         """What only the archive and the log's tail tell of ids. Raises LogUnavailableError."""
-        archived = await self._archived.positions_of([each for each in event_ids if self._is_new(each)])
+        recent, under_way = self._recent, self._under_way
+        new = [each for each in event_ids if each not in recent and each not in under_way]
+        archived = await self._archived.positions_of(new)
         await self._tail.up_to_date()
         return archived
 
-    def knows(self, event_id: str, archived: Archived) -> bool:
-        """Whether `append` would not write an event of that id, as another was, is being, or may have been written."""
-        return not self._is_new(event_id) or event_id in archived
+    def known(self, event_ids: Iterable[str], archived: Archived) -> set[str]:
+        """Those ids of which `append` would not write an event, as another was, is being, or may have been written."""
+        recent, under_way = self._recent, self._under_way
+        return {each for each in event_ids if each in recent or each in under_way or each in archived}
 
     async def append(self, events: Sequence[ReadyEvent], archived: Archived) -> list[Answer]:
         """Like `write`, after `look_up` of the events' ids. Nothing else runs before the ids are claimed."""
         group = _Group([], asyncio.get_running_loop().create_future())
         fates = [self._fate(event, group, archived) for event in events]
         await self._append(group)
-        await _settled([each.group for each in fates if isinstance(each, _Place) and each.group is not group])
+        await _settled([each[0] for each in fates if type(each) is tuple and each[0] is not group])
         answers = [
-            _answer(event, fate, group) if isinstance(fate, _Place) else fate
+            _answer(event, fate, group) if type(fate) is tuple else fate
             for event, fate in zip(events, fates, strict=True)
         ]
         _count(answers)
         return answers
-
-    def _is_new(self, event_id: str) -> bool:
-        return event_id not in self._recent and event_id not in self._under_way
 
     def _fate(self, event: ReadyEvent, group: _Group, archived: Archived) -> Answer | _Place:
         """What is known of the event, or the group and place in it that will tell."""
@@ -116,7 +113,7 @@ class EventWriter:
             known = self._recent.get(event_id)
         if known is not None:
             return known if isinstance(known, LogUnavailableError) else Written(event.partition, known, True)
-        place = self._under_way[event_id] = _Place(group, len(group.events))
+        place = self._under_way[event_id] = (group, len(group.events))
         group.events.append(event)
         return place
 
@@ -148,7 +145,7 @@ class EventWriter:
         """Where the event of that id lies; None when there is none. Raises LogUnavailableError when that cannot be
         found out now."""
         if (place := self._under_way.get(event_id)) is not None:
-            await _settled([place.group])
+            await _settled([place[0]])
         if (position := self._recent.get(event_id)) is not None:
             return position
         # Another instance may have written it a moment ago: then the tail tells, the window of NATS does not.

@@ -6,7 +6,6 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import NamedTuple
 
 from freshet.event.v1.event_pb2 import UserEvent
@@ -84,7 +83,8 @@ class Intake:
             archived = await self._look_up(valid)
         except LogUnavailableError as error:
             return [_outcome(draft) or error for draft in drafts]
-        batch = Batch(receipt, partial(self.writer.knows, archived=archived), sources, tally=tally)
+        known = self.writer.known([draft.event_id for draft in valid], archived)
+        batch = Batch(receipt, known.__contains__, sources, tally=tally)
         self.cleaner.clean(drafts, batch)
         return await self._write(drafts, batch, archived)
 
@@ -102,8 +102,7 @@ class Intake:
         if any(draft.is_reversal for draft in drafts):
             ids = [draft.event_id for draft in drafts]
             archived = await self.writer.look_up(ids)
-            coming = [each for each in ids if not self.writer.knows(each, archived)]
-            await self.past.originals(drafts, frozenset(coming))
+            await self.past.originals(drafts, frozenset(ids) - self.writer.known(ids, archived))
         return await self.writer.look_up([draft.event_id for draft in drafts])
 
     async def _write(self, drafts: Sequence[Draft], batch: Batch, archived: Archived) -> list[Outcome]:

@@ -160,7 +160,7 @@ class Cleaner:
 
     def _clean(self, draft: Draft, source: str, batch: Batch) -> None:
         event_id = draft.event_id
-        known = event_id in batch.entries or batch.knows(event_id)
+        known = batch.knows(event_id) or event_id in batch.entries
         if draft.is_reversal:
             if self._complete(draft, known, batch):
                 draft.entry = self._entry(draft)
