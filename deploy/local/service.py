@@ -1,12 +1,11 @@
 """One of the services as a child process, ready when its gRPC health says SERVING."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from deploy.local.ports import LOOPBACK, PortRequest, settle
+from deploy.local.instances import Instance
 from deploy.local.process import Launch
 from deploy.local.server import Server
 from deploy.local.settings import REPOSITORY, SuiteSettings
@@ -15,39 +14,24 @@ PROBE_SECONDS = 1.0
 CHANNEL_OPTIONS = (("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1))
 
 
-@dataclass(frozen=True, slots=True)
-class ServicePorts:
-    """The ports of one service and the variables that move them."""
-
-    grpc: PortRequest
-    metrics: PortRequest
-
-    def settled(self) -> "ServicePorts":
-        """The same with free ports chosen. Raises PortTaken."""
-        chosen = [PortRequest(settle(port), port.variable) for port in (self.grpc, self.metrics)]
-        return ServicePorts(*chosen)
-
-
 class Service(Server):
-    """A service with fixed ports; `environment` is what it is told."""
+    """An instance of a service with fixed ports; `environment` is what it is told."""
 
-    def __init__(
-        self, name: str, settings: SuiteSettings, ports: ServicePorts, environment: Mapping[str, str]
-    ) -> None:
-        super().__init__(name)
-        self._settings, self._ports, self._environment = settings, ports, environment
+    def __init__(self, instance: Instance, settings: SuiteSettings, environment: Mapping[str, str]) -> None:
+        super().__init__(instance.name)
+        self._instance, self._settings, self._environment = instance, settings, environment
 
     @property
     def address(self) -> str:
         """Where it serves gRPC, as host:port."""
-        return address_of(self._ports)
+        return self._instance.address
 
     async def prepare(self) -> Launch:
         """Checks that its ports are free. Raises PortTaken."""
-        self._ports.settled()
+        self._instance.check_ports()
         return Launch(
             self.name,
-            self._settings.command(self.name),
+            self._settings.command(self._instance.service),
             self._settings.directory.absolute() / "logs" / f"{self.name}.log",
             cwd=REPOSITORY,
             env={"PYTHONUNBUFFERED": "1", **self._environment},
@@ -64,8 +48,3 @@ class Service(Server):
             except grpc.aio.AioRpcError:
                 return False
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
-
-
-def address_of(ports: ServicePorts) -> str:
-    """The gRPC address as host:port."""
-    return f"{LOOPBACK}:{ports.grpc.number}"

@@ -11,9 +11,11 @@ from deploy.local.errors import SettingsError
 from deploy.local.nats_server import MONITOR_PORT_VARIABLE
 from deploy.local.nats_server import PORT_VARIABLE as NATS_PORT_VARIABLE
 from deploy.local.postgres_server import PORT_VARIABLE as POSTGRES_PORT_VARIABLE
+from shared.domain.owners import DEFAULT_PARTITIONS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SERVICES = ("ingestion", "feature", "ranking", "trainer")
+FEATURE = "feature"
 GRPC_PORTS = {"ingestion": 50051, "feature": 50052, "ranking": 50053, "trainer": 50054}
 METRICS_PORTS = {"ingestion": 9101, "feature": 9102, "ranking": 9103, "trainer": 9104}
 # What a service may be told by environment, here and in containers.
@@ -23,8 +25,16 @@ NEEDED_VARIABLES = (
     "FRESHET_GRPC_ADDRESS",
     "FRESHET_METRICS_PORT",
 )
-OTHER_VARIABLES = ("FRESHET_NAMESPACE", "FRESHET_FEATURE_ADDRESS", "FRESHET_DOMAIN", "FRESHET_LOG_LEVEL")
+OTHER_VARIABLES = (
+    "FRESHET_NAMESPACE",
+    "FRESHET_PARTITIONS",
+    "FRESHET_FEATURE_ADDRESS",
+    "FRESHET_OWNED_PARTITIONS",
+    "FRESHET_DOMAIN",
+    "FRESHET_LOG_LEVEL",
+)
 HIGHEST_PORT = 65_535
+INSTANCES_VARIABLE = "FRESHET_FEATURE_INSTANCES"
 
 
 def grpc_port_variable(service: str) -> str:
@@ -61,11 +71,14 @@ class BrokerSettings:
 class SuiteSettings(BrokerSettings):
     """Brokers and services. Ports not given are the documented ones; `on_free_ports` gives others.
 
-    `environment` holds extra variables by service; they win over those the suite sets.
-    `domain` and `log_level` None leave the choice to the services. Times are in seconds.
+    `feature_instances` share the `partitions` of the log. `environment` holds extra variables by service, or by
+    instance such as "feature-1"; they win over those the suite sets. `domain` and `log_level` None leave the choice to
+    the services. Times are in seconds. Raises SettingsError when there are more instances than partitions.
     """
 
     namespace: str = ""
+    partitions: int = DEFAULT_PARTITIONS
+    feature_instances: int = 1
     domain: str | None = None
     log_level: str | None = None
     services: tuple[str, ...] = SERVICES
@@ -76,6 +89,13 @@ class SuiteSettings(BrokerSettings):
     ready_seconds: float = 60.0
     drain_seconds: float = 20.0
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.feature_instances <= self.partitions:
+            raise SettingsError(
+                f"{self.feature_instances} feature instances cannot share {self.partitions} partitions: set "
+                f"--feature-instances or {INSTANCES_VARIABLE} to a number from 1 to {self.partitions}"
+            )
+
     @classmethod
     def on_free_ports(cls, **chosen: object) -> Self:
         """Settings that collide with nobody: every port that is not in `chosen` is a free one."""
@@ -85,38 +105,40 @@ class SuiteSettings(BrokerSettings):
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
         """What FRESHET_* variables say, defaults for the rest. Raises SettingsError listing all bad ones."""
-        ports = _Ports(environ)
+        numbers = _Numbers(environ)
         settings = cls(
             directory=Path(environ.get("FRESHET_DIRECTORY") or REPOSITORY / ".freshet").absolute(),
-            nats_port=ports.read(NATS_PORT_VARIABLE, 4222),
-            nats_monitor_port=ports.read_optional(MONITOR_PORT_VARIABLE),
-            postgres_port=ports.read(POSTGRES_PORT_VARIABLE, 15432),
+            nats_port=numbers.read(NATS_PORT_VARIABLE, 4222),
+            nats_monitor_port=numbers.read_optional(MONITOR_PORT_VARIABLE),
+            postgres_port=numbers.read(POSTGRES_PORT_VARIABLE, 15432),
             nats_url=environ.get("FRESHET_NATS_URL") or None,
             database_url=environ.get("FRESHET_DATABASE_URL") or None,
             namespace=environ.get("FRESHET_NAMESPACE") or "",
+            partitions=numbers.read("FRESHET_PARTITIONS", DEFAULT_PARTITIONS, 1),
+            feature_instances=numbers.read(INSTANCES_VARIABLE, 1, 1),
             domain=environ.get("FRESHET_DOMAIN") or None,
             log_level=environ.get("FRESHET_LOG_LEVEL") or None,
-            grpc_ports={name: ports.read(grpc_port_variable(name), GRPC_PORTS[name]) for name in SERVICES},
+            grpc_ports={name: numbers.read(grpc_port_variable(name), GRPC_PORTS[name]) for name in SERVICES},
             metrics_ports={
-                name: ports.read(metrics_port_variable(name), METRICS_PORTS[name]) for name in SERVICES
+                name: numbers.read(metrics_port_variable(name), METRICS_PORTS[name]) for name in SERVICES
             },
         )
-        ports.complain()
+        numbers.complain()
         return settings
 
 
-class _Ports:
-    """Reads port variables and collects what is wrong with them."""
+class _Numbers:
+    """Reads variables that hold whole numbers, most of them ports, and collects what is wrong with them."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self._wrong: list[str] = []
 
-    def read(self, variable: str, default: int) -> int:
+    def read(self, variable: str, default: int, least: int = 0) -> int:
         text = self._environ.get(variable) or str(default)
-        if text.isascii() and text.isdigit() and int(text) <= HIGHEST_PORT:
+        if text.isascii() and text.isdigit() and least <= int(text) <= HIGHEST_PORT:
             return int(text)
-        self._wrong.append(f"{variable}={text!r} is not a port (0 to {HIGHEST_PORT})")
+        self._wrong.append(f"{variable}={text!r} is not a number from {least} to {HIGHEST_PORT}")
         return default
 
     def read_optional(self, variable: str) -> int | None:

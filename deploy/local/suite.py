@@ -6,24 +6,31 @@ from contextlib import asynccontextmanager
 
 from deploy.local.brokers import Brokers, local_brokers
 from deploy.local.errors import LauncherError
-from deploy.local.ports import PortRequest, free_ports
+from deploy.local.instances import environment_of, feature_owners, instances_of
 from deploy.local.server import Death
-from deploy.local.service import Service, ServicePorts, address_of
-from deploy.local.settings import SuiteSettings, grpc_port_variable, metrics_port_variable
+from deploy.local.service import Service
+from deploy.local.settings import FEATURE, SuiteSettings
 from deploy.local.together import all_or_error
+from shared.client.addresses import address_variable
+from shared.domain.owners import DEFAULT_PARTITIONS
 
 __all__ = ["Death", "Suite", "SuiteSettings", "local_suite"]
 
 
 class Suite:
-    """The running services by name, and the faults that tests inject. Made by `local_suite`."""
+    """The running services by name, and the faults that tests inject. Made by `local_suite`.
+
+    A name is that of a service, or of one of several instances, such as "feature-1". `owners` tells which feature
+    instance owns which partitions, None where there is none.
+    """
 
     def __init__(self, settings: SuiteSettings, brokers: Brokers) -> None:
         self.settings, self.brokers = settings, brokers
-        ports = _ports(settings)
+        self.instances = instances_of(settings)
+        self.owners = feature_owners(self.instances, settings.partitions)
         self._services = {
-            name: Service(name, settings, ports[name], _environment(name, settings, brokers, ports))
-            for name in settings.services
+            each.name: Service(each, settings, environment_of(each, settings, brokers, self.owners))
+            for each in self.instances
         }
         self._deaths: asyncio.Queue[Death] = asyncio.Queue()
         for server in (brokers.nats, brokers.postgres, *self._services.values()):
@@ -47,8 +54,25 @@ class Suite:
         return self._services[name]
 
     def address(self, name: str) -> str:
-        """The gRPC address of a service as host:port; it stays the same over restarts."""
-        return self.service(name).address
+        """The gRPC address of a service as host:port; it stays the same over restarts.
+
+        Of several instances that of the first: any of them answers for all. Raises LauncherError.
+        """
+        first = next((each.address for each in self.instances if each.service == name), None)
+        return first or self.service(name).address
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What the command and the SDK are to be told in their environment to find the services."""
+        found = {
+            address_variable(service): self.address(service)
+            for service in dict.fromkeys(each.service for each in self.instances)
+        }
+        if self.owners is not None:
+            found[address_variable(FEATURE)] = self.owners.text
+        if self.settings.partitions != DEFAULT_PARTITIONS:
+            found["FRESHET_PARTITIONS"] = str(self.settings.partitions)
+        return found
 
     async def start(self, name: str) -> None:
         """Starts a service and returns when it is SERVING. Raises PortTaken, StartFailed."""
@@ -90,37 +114,3 @@ async def local_suite(settings: SuiteSettings) -> AsyncIterator[Suite]:
             yield suite
         finally:
             await suite.stop_all()
-
-
-def _ports(settings: SuiteSettings) -> dict[str, ServicePorts]:
-    """The ports of every service, known before any starts: they are told each other's. Raises PortTaken."""
-    free = iter(free_ports(2 * len(settings.services)))
-    return {
-        name: ServicePorts(
-            PortRequest(settings.grpc_ports[name] or next(free), grpc_port_variable(name)),
-            PortRequest(settings.metrics_ports[name] or next(free), metrics_port_variable(name)),
-        )
-        for name in settings.services
-    }
-
-
-def _environment(
-    name: str, settings: SuiteSettings, brokers: Brokers, ports: dict[str, ServicePorts]
-) -> dict[str, str]:
-    """All that a service is told by environment; what the settings give for it wins."""
-    told = {
-        "FRESHET_NAMESPACE": settings.namespace,
-        "FRESHET_NATS_URL": brokers.nats_url,
-        "FRESHET_DATABASE_URL": brokers.database_url,
-        "FRESHET_GRPC_ADDRESS": address_of(ports[name]),
-        "FRESHET_METRICS_PORT": str(ports[name].metrics.number),
-        "FRESHET_DOMAIN": settings.domain,
-        "FRESHET_LOG_LEVEL": settings.log_level,
-        "FRESHET_FEATURE_ADDRESS": _feature_address(ports) if name == "ranking" else None,
-    }
-    told_and_known = {key: value for key, value in told.items() if value is not None}
-    return {**told_and_known, **settings.environment.get(name, {})}
-
-
-def _feature_address(ports: dict[str, ServicePorts]) -> str | None:
-    return address_of(ports["feature"]) if "feature" in ports else None

@@ -4,23 +4,24 @@ import asyncio
 from collections.abc import Awaitable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, TypeVar
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from services.console.failures import CommandFailed
+from services.console.feature_instances import FeatureInstance, feature_instances, folded_position
 from services.console.training import state_word
 from shared.client import SERVICES, FreshetClient, FreshetError
-from shared.domain.consistency import decode_token
 
 TIMEOUT_SECONDS = 2.0
-NOBODY = "-"
 M = TypeVar("M")
 
 
 @dataclass(slots=True)
 class ServiceHealth:
-    """One service: "serving", "not serving" or "down", and facts by name."""
+    """One service, or one instance of it: "serving", "not serving" or "down", and facts by name."""
 
     service: str
     address: str
@@ -38,21 +39,42 @@ class ServiceHealth:
 
 
 async def health_of_all(client: FreshetClient) -> list[ServiceHealth]:
-    """How all services are, asked side by side."""
-    return list(await asyncio.gather(*(health_of(client, service) for service in SERVICES)))
+    """How all services are, asked side by side; the feature service by its instances. Raises CommandFailed when the
+    environment does not tell these."""
+    instances = feature_instances()
+    asked = [
+        [health_of_instance(each) for each in instances]
+        if service == "feature"
+        else [health_of(client, service)]
+        for service in SERVICES
+    ]
+    return list(await asyncio.gather(*chain.from_iterable(asked)))
 
 
 async def health_of(client: FreshetClient, service: str) -> ServiceHealth:
     """How one service is."""
-    health = ServiceHealth(service, client.addresses.of(service), await _state(client, service))
+    address = client.addresses.of(service)
+    health = ServiceHealth(service, address, await _state(address))
     if health.serving and service in FACTS:
         health.facts = await FACTS[service](client.with_options(timeout_seconds=TIMEOUT_SECONDS))
     return health
 
 
-async def _state(client: FreshetClient, service: str) -> str:
+async def health_of_instance(instance: FeatureInstance) -> ServiceHealth:
+    """How one feature instance is, and how far."""
+    health = ServiceHealth(instance.name, instance.address, await _state(instance.address))
+    health.facts["partitions"] = instance.partitions
+    if health.serving:
+        try:
+            health.facts["folded_to_position"] = await folded_position(instance, TIMEOUT_SECONDS)
+        except CommandFailed as failure:
+            health.facts["error"] = failure.message
+    return health
+
+
+async def _state(address: str) -> str:
     # A channel of its own: the client's would retry, and a service that is down should be told at once.
-    async with grpc.aio.insecure_channel(client.addresses.of(service)) as channel:
+    async with grpc.aio.insecure_channel(address) as channel:
         request = health_pb2.HealthCheckRequest(service="")
         try:
             answer = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=TIMEOUT_SECONDS)
@@ -69,13 +91,6 @@ async def _ask(question: Awaitable[M]) -> M | FreshetError:
         return await question
     except FreshetError as error:
         return error
-
-
-async def _feature_facts(client: FreshetClient) -> dict[str, Any]:
-    answer = await _ask(client.get_user_features(NOBODY))
-    if isinstance(answer, FreshetError):
-        return {"error": answer.explain()}
-    return {"folded_to_position": max(decode_token(answer.consistency_token).values(), default=0)}
 
 
 async def _ranking_facts(client: FreshetClient) -> dict[str, Any]:
@@ -112,7 +127,7 @@ async def _trainer_facts(client: FreshetClient) -> dict[str, Any]:
     }
 
 
-FACTS = {"feature": _feature_facts, "ranking": _ranking_facts, "trainer": _trainer_facts}
+FACTS = {"ranking": _ranking_facts, "trainer": _trainer_facts}
 
 
 def age_seconds(moment: datetime) -> float:

@@ -15,7 +15,8 @@ from shared.client import FreshetClient
 def status(as_json: bool) -> None:
     """Show the health of every service, the position features are folded to, and the model in service.
 
-    Ends with 1 if a service does not serve.
+    Several feature instances are shown one by one, with their partitions, when FRESHET_FEATURE_ADDRESS names them:
+    "0-7=host:port,8-15=host:port", as `freshet up` prints it. Ends with 1 if a service does not serve.
 
     \b
     Example:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from functools import partial
 
 import grpc
 import structlog
 from nats.aio.client import Client
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from freshet.feature.v1.feature_pb2_grpc import add_FeatureServiceServicer_to_server
 from freshet.feature.v1.state_pb2_grpc import add_StateServiceServicer_to_server
@@ -50,61 +52,102 @@ async def main(settings: FeatureSettings) -> None:
         raise SystemExit(TAKEN_OVER)
 
 
+@dataclass(frozen=True)
+class Tools:
+    """What the service works with, open for as long as it runs."""
+
+    settings: FeatureSettings
+    fold: FoldSettings
+    names: Names
+    nats: Client
+    engine: AsyncEngine
+    peers: Peers
+
+
 async def serve_features(settings: FeatureSettings) -> None:
     """Open what the service needs, run it, close it."""
+    async with AsyncExitStack() as stack:
+        tools = await _open(settings, stack)
+        await serve(settings, _service(tools, Workers(tools)))
+
+
+async def _open(settings: FeatureSettings, stack: AsyncExitStack) -> Tools:
+    """Connections that the stack closes, to streams that are there."""
     names = Names(settings.namespace)
     fold = FoldSettings(load_preset(settings.domain), settings.history_length, settings.partitions)
-    state = State(fold, settings.partition_list())
-    async with AsyncExitStack() as stack:
-        nats = await stack.enter_async_context(nats_connection(settings.nats_url, "feature"))
-        engine = await stack.enter_async_context(
-            database_engine(settings.database_url, settings.namespace, "feature")
-        )
-        await ensure_streams(
-            nats, names, settings.duplicate_window_seconds, settings.replicas, settings.retention
-        )
-        store, erasures = StateStore(engine, fold.name), Erasures(state, nats, names)
-        projection = Projection(state, AbsentUsers(state.users, store), erasures, names)
+    nats = await stack.enter_async_context(nats_connection(settings.nats_url, "feature"))
+    engine = await stack.enter_async_context(
+        database_engine(settings.database_url, settings.namespace, "feature")
+    )
+    await ensure_streams(
+        nats, names, settings.duplicate_window_seconds, settings.replicas, settings.retention
+    )
+    peers = Peers(settings.owners(), settings.partition_list())
+    await peers.connect(stack)
+    return Tools(settings, fold, names, nats, engine, peers)
+
+
+class Workers:
+    """What runs from start to stop: the state is loaded once, then what the log adds is folded and written behind."""
+
+    def __init__(self, tools: Tools) -> None:
+        settings = tools.settings
+        self._tools = tools
+        self._state = State(tools.fold, settings.partition_list())
+        self._subjects = _subjects(settings, tools.names)
+        self._store = StateStore(tools.engine, tools.fold.name)
+        self._loaded = asyncio.Event()
+        self.erasures = Erasures(self._state, tools.nats, tools.names)
+        absent = AbsentUsers(self._state.users, self._store)
+        self.projection = Projection(self._state, absent, self.erasures, tools.names)
         pace = Pace(settings.checkpoint_seconds, settings.users_in_memory)
-        checkpoints = Checkpoints(projection, erasures, store, pace)
-        peers = Peers(settings.owners(), settings.partition_list())
-        await peers.connect(stack)
-        catalogue, loaded = Catalogue(), asyncio.Event()
-        subjects = _subjects(settings, names)
+        self.checkpoints = Checkpoints(self.projection, self.erasures, self._store, pace)
+        self.catalogue = Catalogue()
 
-        async def follow() -> None:
-            await loaded.wait()
-            source = LogSource(names.events, subjects, start=projection.position + 1)
-            await projection.follow(LogReader(nats, source))
+    async def follow(self) -> None:
+        """Fold the log, from behind the loaded state on, until cancelled."""
+        await self._loaded.wait()
+        source = LogSource(self._tools.names.events, self._subjects, start=self.projection.position + 1)
+        await self.projection.follow(LogReader(self._tools.nats, source))
 
-        async def write_checkpoints() -> None:
-            await loaded.wait()
-            await checkpoints.run()
+    async def write_checkpoints(self) -> None:
+        """Write checkpoints of the loaded state until cancelled."""
+        await self._loaded.wait()
+        await self.checkpoints.run()
 
-        async def ready() -> None:
-            await ensure_tables(engine, settings.namespace)
-            await caught_up(catalogue, nats, names)
-            await store.load(state, settings.users_in_memory)
-            projection.begin()
-            last = await _last_position(nats, names, subjects)
-            erasures.begin(last)
-            loaded.set()
-            await projection.recover(last)
+    async def ready(self) -> None:
+        """Load the state, and wait until what the log holds now is folded."""
+        settings, names, nats = self._tools.settings, self._tools.names, self._tools.nats
+        await ensure_tables(self._tools.engine, settings.namespace)
+        await caught_up(self.catalogue, nats, names)
+        await self._store.load(self._state, settings.users_in_memory)
+        self.projection.begin()
+        last = await _last_position(nats, names, self._subjects)
+        self.erasures.begin(last)
+        self._loaded.set()
+        await self.projection.recover(last)
 
-        def register(server: grpc.aio.Server) -> None:
-            reading, digests = Reading(fold.preset, catalogue, engine), StateDigests(projection, erasures)
-            sources = Sources(reading, Archive(engine), digests, peers)
-            add_FeatureServiceServicer_to_server(FeatureServicer(projection, sources), server)
-            add_StateServiceServicer_to_server(StateServicer(projection), server)
 
-        service = Service(
-            rpc_services=["freshet.feature.v1.FeatureService", "freshet.feature.v1.StateService"],
-            register=register,
-            workers=[follow, write_checkpoints, partial(catalogue.follow, nats, names)],
-            ready=ready,
-            drain=checkpoints.write_if_possible,
-        )
-        await serve(settings, service)
+def _service(tools: Tools, workers: Workers) -> Service:
+    return Service(
+        rpc_services=["freshet.feature.v1.FeatureService", "freshet.feature.v1.StateService"],
+        register=partial(_register, tools, workers),
+        workers=[
+            workers.follow,
+            workers.write_checkpoints,
+            partial(workers.catalogue.follow, tools.nats, tools.names),
+        ],
+        ready=workers.ready,
+        drain=workers.checkpoints.write_if_possible,
+    )
+
+
+def _register(tools: Tools, workers: Workers, server: grpc.aio.Server) -> None:
+    reading = Reading(tools.fold.preset, workers.catalogue, tools.engine)
+    digests = StateDigests(workers.projection, workers.erasures)
+    sources = Sources(reading, Archive(tools.engine), digests, tools.peers)
+    add_FeatureServiceServicer_to_server(FeatureServicer(workers.projection, sources), server)
+    add_StateServiceServicer_to_server(StateServicer(workers.projection), server)
 
 
 async def _last_position(nats: Client, names: Names, subjects: list[str]) -> int:

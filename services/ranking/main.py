@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from functools import partial
 
 import grpc
+from nats.aio.client import Client
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from freshet.ranking.v1.ranking_pb2_grpc import add_RankingServiceServicer_to_server
 from services.ranking.erased_users import ErasedUsers
@@ -37,49 +40,85 @@ CHANNEL_OPTIONS = [
 ]
 
 
+@dataclass(frozen=True)
+class Tools:
+    """What the service works with, open for as long as it runs."""
+
+    settings: RankingSettings
+    names: Names
+    nats: Client
+    engine: AsyncEngine
+    instances: FeatureInstances
+
+
 async def main(settings: RankingSettings) -> None:
     """Open what the service needs, run it, close it."""
-    names = Names(settings.namespace)
     async with AsyncExitStack() as stack:
-        nats = await stack.enter_async_context(nats_connection(settings.nats_url, "ranking"))
-        engine = await stack.enter_async_context(
-            database_engine(settings.database_url, settings.namespace, "ranking")
-        )
-        owners = parse_owners(settings.feature_address, settings.partitions)
-        channels = {
-            address: await stack.enter_async_context(grpc.aio.insecure_channel(address, CHANNEL_OPTIONS))
-            for address in owners.instances
-        }
-        instances = FeatureInstances(owners, channels)
-        await ensure_streams(
-            nats, names, settings.duplicate_window_seconds, settings.replicas, settings.retention
-        )
-        catalogue, log = Catalogue(), LogWriter(nats)
-        slot = ModelSlot(catalogue)
-        store = bundle_store(settings.bundle_store, nats, names)
-        watch = ModelWatch(slot, Registry(engine), store, settings.scorer_threads)
-        trending = Trending(instances, settings.trending_refresh_seconds)
-        erased = ErasedUsers()
-        states = UserStates(instances, settings.feature_timeout_seconds, erased)
-        erased.on_erasure = states.forget
+        tools = await _open(settings, stack)
+        await serve(settings, _service(tools, Workers(tools)))
+
+
+async def _open(settings: RankingSettings, stack: AsyncExitStack) -> Tools:
+    """Connections that the stack closes, to streams that are there."""
+    names = Names(settings.namespace)
+    nats = await stack.enter_async_context(nats_connection(settings.nats_url, "ranking"))
+    engine = await stack.enter_async_context(
+        database_engine(settings.database_url, settings.namespace, "ranking")
+    )
+    instances = await _feature_instances(settings, stack)
+    await ensure_streams(
+        nats, names, settings.duplicate_window_seconds, settings.replicas, settings.retention
+    )
+    return Tools(settings, names, nats, engine, instances)
+
+
+async def _feature_instances(settings: RankingSettings, stack: AsyncExitStack) -> FeatureInstances:
+    owners = parse_owners(settings.feature_address, settings.partitions)
+    channels = {
+        address: await stack.enter_async_context(grpc.aio.insecure_channel(address, CHANNEL_OPTIONS))
+        for address in owners.instances
+    }
+    return FeatureInstances(owners, channels)
+
+
+class Workers:
+    """What runs from start to stop, and what it shares."""
+
+    def __init__(self, tools: Tools) -> None:
+        settings = tools.settings
+        self.log, self.catalogue, self.erased = LogWriter(tools.nats), Catalogue(), ErasedUsers()
+        self.slot = ModelSlot(self.catalogue)
+        self.watch = _model_watch(tools, self.slot)
+        self.trending = Trending(tools.instances, settings.trending_refresh_seconds)
+        states = UserStates(tools.instances, settings.feature_timeout_seconds, self.erased)
+        self.erased.on_erasure = states.forget
         limits = Limits(settings.batch_size, settings.max_waiting)
-        recommender = Recommender(states, trending, slot, catalogue, limits)
-        exposures = ExposureLog(log, names, settings.partitions, erased)
-        servicer = RankingServicer(recommender, exposures, slot, catalogue, settings.partitions)
-        service = Service(
-            rpc_services=["freshet.ranking.v1.RankingService"],
-            register=partial(add_RankingServiceServicer_to_server, servicer),
-            workers=[
-                log.run,
-                exposures.run,
-                recommender.run,
-                trending.follow,
-                watch.refresh_catalogue,
-                partial(catalogue.follow, nats, names),
-                partial(watch.run, nats, names),
-                partial(erased.follow, nats, names),
-            ],
-            ready=partial(caught_up, catalogue, nats, names),
-            drain=exposures.drain,
-        )
-        await serve(settings, service)
+        self.recommender = Recommender(states, self.trending, self.slot, self.catalogue, limits)
+        self.exposures = ExposureLog(self.log, tools.names, settings.partitions, self.erased)
+
+
+def _model_watch(tools: Tools, slot: ModelSlot) -> ModelWatch:
+    store = bundle_store(tools.settings.bundle_store, tools.nats, tools.names)
+    return ModelWatch(slot, Registry(tools.engine), store, tools.settings.scorer_threads)
+
+
+def _service(tools: Tools, workers: Workers) -> Service:
+    servicer = RankingServicer(
+        workers.recommender, workers.exposures, workers.slot, workers.catalogue, tools.settings.partitions
+    )
+    return Service(
+        rpc_services=["freshet.ranking.v1.RankingService"],
+        register=partial(add_RankingServiceServicer_to_server, servicer),
+        workers=[
+            workers.log.run,
+            workers.exposures.run,
+            workers.recommender.run,
+            workers.trending.follow,
+            workers.watch.refresh_catalogue,
+            partial(workers.catalogue.follow, tools.nats, tools.names),
+            partial(workers.watch.run, tools.nats, tools.names),
+            partial(workers.erased.follow, tools.nats, tools.names),
+        ],
+        ready=partial(caught_up, workers.catalogue, tools.nats, tools.names),
+        drain=workers.exposures.drain,
+    )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
+DEFAULT_PARTITIONS = 16
+"""Of a log for which FRESHET_PARTITIONS does not say another number."""
 _PART = re.compile(r"(\d+)(?:-(\d+))?=(.+)")
 _ADDRESS = re.compile(r"[^\s=,]+:\d{1,5}")
 
@@ -28,6 +31,33 @@ class Owners:
     def partitions_of(self, address: str) -> tuple[int, ...]:
         """What an instance owns, ascending."""
         return tuple(partition for partition, owner in enumerate(self.addresses) if owner == address)
+
+    @property
+    def text(self) -> str:
+        """The setting that says so; `parse_owners` reads it back."""
+        if len(self.instances) == 1:
+            return self.addresses[0]
+        owned = [(address, ranges(self.partitions_of(address))) for address in self.instances]
+        return ",".join(f"{part}={address}" for address, parts in owned for part in parts)
+
+
+def ranges(partitions: Sequence[int]) -> list[str]:
+    """Ascending partitions as settings name them, for example ["0-7"] or ["0", "2-3"]."""
+    runs = [
+        [partition for _, partition in run]
+        for _, run in groupby(enumerate(partitions), key=lambda each: each[1] - each[0])
+    ]
+    return [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs]
+
+
+def divided(partitions: int, addresses: Sequence[str]) -> Owners:
+    """Partitions divided among instances in their order, one run for each, as equal as can be.
+
+    Raises ValueError when there are more instances than partitions.
+    """
+    if not 1 <= len(addresses) <= partitions:
+        raise ValueError(f"{len(addresses)} instances cannot share {partitions} partitions")
+    return Owners(tuple(addresses[number * len(addresses) // partitions] for number in range(partitions)))
 
 
 def parse_owners(text: str, partitions: int) -> Owners:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.domain.owners import DEFAULT_PARTITIONS
 from shared.domain.retention import Limit, Retention
 
 PREFIX = "FRESHET_"
@@ -37,7 +38,9 @@ class ServiceSettings(BaseSettings):
         "info", pattern="^(debug|info|warning|error)$", description="least level that is logged"
     )
     domain: str = Field("e-commerce", description="domain preset, a shipped name or a .yaml file")
-    partitions: int = Field(16, ge=1, le=65535, description="partitions of the log, fixed at its creation")
+    partitions: int = Field(
+        DEFAULT_PARTITIONS, ge=1, le=65535, description="partitions of the log, fixed at its creation"
+    )
     duplicate_window_seconds: float = Field(120.0, ge=0.1, description="how long NATS itself knows event ids")
     rejected_max_bytes: int = Field(
         Retention().rejected.max_bytes,

@@ -6,10 +6,12 @@ import asyncio
 
 import pytest
 
-from shared.adapters.last_messages import last_messages, messages_from
+from shared.adapters.last_messages import MAX_ANSWER_BYTES, last_messages, messages_from
 from tests.integration.namespaces import Namespace
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+LARGE = b"x" * (MAX_ANSWER_BYTES // 7)
+"""Ten take two answers."""
 
 
 async def store(space: Namespace, key: int, payload: bytes) -> int:
@@ -34,9 +36,14 @@ async def test_subjects_without_messages_are_no_error(space):
 
 
 async def test_an_answer_too_large_for_one_reply_is_complete(space):
-    payload = b"x" * 500_000
-    await asyncio.gather(*[store(space, key, payload) for key in range(1, 201)])
-    assert len(await newest(space, *range(1, 251))) == 200
+    await asyncio.gather(*[store(space, key, LARGE) for key in range(1, 11)])
+    assert len(await newest(space, *range(1, 21))) == 10
+
+
+async def test_messages_too_large_for_one_reply_are_read_up_to_the_limit(space):
+    positions = [await store(space, key, LARGE if key == 1 else b"other") for key in (1, 2) * 10][::2]
+    found = await messages_from(space.nats, space.names.events, space.names.item_subject(1), 1, 9)
+    assert [each.position for each in found] == positions[:9]
 
 
 async def test_messages_are_read_from_a_position_on(space):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
+import trustme
 
 from deploy.local.brokers import NatsServer
 from deploy.local.nats_server import MAX_PAYLOAD_BYTES, PORT_VARIABLE
@@ -118,16 +117,17 @@ async def test_a_server_that_refuses_us_is_named_with_its_reason(tmp_path):
 
 @pytest.fixture
 def certificate(tmp_path, monkeypatch) -> tuple[Path, Path]:
-    """A certificate of loopback that this process trusts, and its key."""
-    key, path = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", path]
-    subprocess.run([*make, *subject], check=True, capture_output=True)
-    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    """A certificate of loopback whose authority this process trusts, and its key."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    trusted, path, key = (tmp_path / name for name in ("authority.pem", "certificate.pem", "key.pem"))
+    authority.cert_pem.write_to_path(trusted)
+    issued.cert_chain_pems[0].write_to_path(path)
+    issued.private_key_pem.write_to_path(key)
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
     return path, key
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
 async def test_tls_is_spoken_and_the_certificate_checked(tmp_path, certificate, monkeypatch):
     more = 'tls {{ cert_file: "{}", key_file: "{}" }}'.format(*certificate)
     async with server(tmp_path, more) as running:

@@ -5,23 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 import pytest
 import pytest_asyncio
 
-from deploy.local.ports import free_ports
 from deploy.local.suite import Suite, SuiteSettings, local_suite
 from freshet.feature.v1 import feature_pb2
 from freshet.feature.v1.feature_pb2_grpc import FeatureServiceStub
 from freshet.ingestion.v1.ingestion_pb2 import WriteStatus
 from freshet.ranking.v1.ranking_pb2 import DegradedReason
+from services.console.health import health_of_all
 from services.console.log_fold import Log, fold_log
 from services.feature.main import TAKEN_OVER
 from shared.client import Addresses, FreshetClient
 from shared.client.errors import InvalidArgument
+from shared.domain.consistency import decode_token
 from shared.domain.state import FoldSettings, State
 from shared.domain.state_digest import digests
 from tests.builders import VIDEO, catalogue_item, message
@@ -30,29 +31,23 @@ from tests.integration.namespaces import SMALL, Namespace, new_namespace
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 PARTITIONS = 4
+FEATURE_INSTANCES = ("feature-0", "feature-1")
 USERS = [f"u{number}" for number in range(12)]
 
 
 @dataclass
 class Instances:
-    """A namespace with feature instances, each a suite of its own."""
+    """A namespace in which suites are started: services with two feature instances, or one that goes its own way."""
 
     space: Namespace
     directory: Path
     stack: AsyncExitStack
-    ports: list[int] = field(default_factory=lambda: free_ports(2))
 
-    @property
-    def owners(self) -> str:
-        first, second = self.ports
-        return f"0-1=127.0.0.1:{first},2-3=127.0.0.1:{second}"
-
-    async def start(self, *names: str, port: int = 0, **environment: str) -> Suite:
+    async def start(self, *names: str, feature_instances: int = 2, **environment: str) -> Suite:
+        """Services that serve; environment: FRESHET_... variables without the prefix, in lower case."""
         told = {
-            "partitions": str(PARTITIONS),
             "drain_notice_seconds": "0",
             "checkpoint_seconds": "0.2",
-            "feature_address": self.owners,
             "rejected_max_bytes": str(SMALL.rejected.max_bytes),
             "exposures_max_bytes": str(SMALL.exposures.max_bytes),
             **environment,
@@ -64,17 +59,16 @@ class Instances:
             database_url=self.space.brokers.database_url,
             namespace=self.space.name,
             domain="video",
+            partitions=PARTITIONS,
             services=names,
+            feature_instances=feature_instances,
             environment={name: variables for name in names},
         )
-        if port:
-            settings = replace(settings, grpc_ports={**settings.grpc_ports, "feature": port})
         return await self.stack.enter_async_context(local_suite(settings))
 
-    async def both(self) -> tuple[Suite, Suite]:
-        """The owner of 0 and 1, and that of 2 and 3."""
-        first = await self.start("feature", port=self.ports[0], owned_partitions="0-1")
-        return first, await self.start("feature", port=self.ports[1], owned_partitions="2-3")
+    async def stranger(self, owned_partitions: str) -> Suite:
+        """One more feature instance, which knows of no others."""
+        return await self.start("feature", feature_instances=1, owned_partitions=owned_partitions)
 
     async def client(self, **addresses: str) -> FreshetClient:
         return await self.stack.enter_async_context(FreshetClient(Addresses(**addresses)))
@@ -126,13 +120,12 @@ async def check_digests(instances: Instances, addresses: list[str], token: str) 
 
 
 async def test_each_instance_answers_for_all_users_and_items(instances):
-    door = await instances.start("ingestion")
-    suites = await instances.both()
-    writer = await instances.client(ingestion=door.address("ingestion"))
+    suite = await instances.start("ingestion", "feature")
+    writer = await instances.client(ingestion=suite.address("ingestion"))
     token = await written(writer, 3)
     answers = []
-    for suite in suites:
-        client = await instances.client(feature=suite.address("feature"))
+    for name in FEATURE_INSTANCES:
+        client = await instances.client(feature=suite.address(name))
         users = [await client.get_user_features(user, token) for user in USERS]
         items = await client.batch_get_item_features(["i0", "i1", "i2"], token)
         answers.append(([dict(user.event_counts) for user in users], list(items.item_features)))
@@ -142,11 +135,10 @@ async def test_each_instance_answers_for_all_users_and_items(instances):
 
 
 async def test_a_watch_is_handed_on_to_the_owner(instances):
-    door = await instances.start("ingestion")
-    suites = await instances.both()
-    writer = await instances.client(ingestion=door.address("ingestion"))
-    for suite in suites:
-        async with grpc.aio.insecure_channel(suite.address("feature")) as channel:
+    suite = await instances.start("ingestion", "feature")
+    writer = await instances.client(ingestion=suite.address("ingestion"))
+    for name in FEATURE_INSTANCES:
+        async with grpc.aio.insecure_channel(suite.address(name)) as channel:
             call = FeatureServiceStub(channel).WatchUserFeatures(
                 feature_pb2.WatchUserFeaturesRequest(user_id="u1"), timeout=20
             )
@@ -157,21 +149,42 @@ async def test_a_watch_is_handed_on_to_the_owner(instances):
 
 
 async def test_ranking_finds_the_owner_and_an_instance_that_is_away_degrades_its_own_users_alone(instances):
-    door = await instances.start("ingestion", "ranking")
-    _, second = await instances.both()
-    client = await instances.client(ingestion=door.address("ingestion"), ranking=door.address("ranking"))
+    suite = await instances.start("ingestion", "feature", "ranking")
+    client = await instances.client(ingestion=suite.address("ingestion"), ranking=suite.address("ranking"))
     await client.upsert_items([catalogue_item(f"i{n}") for n in range(4)])
     token = await written(client, 3)
     fresh = [await client.recommend(user, min_consistency_token=token) for user in USERS]
     assert [[each.item_id for each in answer.results] for answer in fresh] == [["i3"]] * len(USERS)
-    await second.stop("feature")
+    await suite.stop("feature-1")
     stale = {user: [*(await client.recommend(user)).degraded] for user in USERS}
     away = DegradedReason.DEGRADED_REASON_FEATURES_UNAVAILABLE
     assert {away in degraded for degraded in stale.values()} == {True, False}
 
 
+async def test_the_status_tells_what_each_instance_owns_and_how_far_it_is(instances, monkeypatch):
+    suite = await instances.start("ingestion", "feature")
+    for name, text in suite.variables.items():
+        monkeypatch.setenv(name, text)
+    client = await instances.client()
+    written_to = decode_token(await written(client, 1))
+    facts = {
+        name: {"partitions": partitions, "folded_to_position": max(written_to[each] for each in owned)}
+        for name, partitions, owned in (("feature-0", "0-1", (0, 1)), ("feature-1", "2-3", (2, 3)))
+    }
+
+    async def told() -> dict[str, dict]:
+        return {each.service: each.facts for each in await health_of_all(client) if each.service in facts}
+
+    async def all_is_folded() -> bool:
+        return await told() == facts
+
+    await eventually(all_is_folded)
+    await suite.stop("feature-1")
+    assert await told() == {**facts, "feature-1": {"partitions": "2-3"}}
+
+
 async def test_without_peers_a_strangers_user_is_refused_with_what_to_set(instances):
-    suite = await instances.start("feature", owned_partitions="0", feature_address="")
+    suite = await instances.stranger("0")
     client = await instances.client(feature=suite.address("feature"))
     refusals = 0
     for user in USERS:
@@ -184,22 +197,20 @@ async def test_without_peers_a_strangers_user_is_refused_with_what_to_set(instan
 
 
 async def test_a_partition_moves_when_its_owner_is_stopped(instances):
-    door = await instances.start("ingestion")
-    first, second = await instances.both()
-    writer = await instances.client(ingestion=door.address("ingestion"))
+    suite = await instances.start("ingestion", "feature")
+    writer = await instances.client(ingestion=suite.address("ingestion"))
     await written(writer, 2)
-    await second.stop("feature")
+    await suite.stop("feature-1")
     await written(writer, 2, "while-moving")
-    await first.stop("feature")
-    whole = await instances.start("feature", owned_partitions="0-3", feature_address="")
+    await suite.stop("feature-0")
+    whole = await instances.stranger("0-3")
     token = await written(writer, 2, "after")
     await check_digests(instances, [whole.address("feature")], token)
 
 
 async def test_a_partition_that_is_taken_over_ends_its_old_owner_and_nothing_counts_twice(instances):
-    door = await instances.start("ingestion")
-    first, second = await instances.both()
-    writer = await instances.client(ingestion=door.address("ingestion"))
+    suite = await instances.start("ingestion", "feature")
+    writer = await instances.client(ingestion=suite.address("ingestion"))
     writing, stop = [], asyncio.Event()
 
     async def write() -> None:
@@ -208,12 +219,12 @@ async def test_a_partition_that_is_taken_over_ends_its_old_owner_and_nothing_cou
 
     task = asyncio.create_task(write())
     await eventually(lambda: len(writing) > 2)
-    await second.stop("feature")
-    greedy = await instances.start("feature", owned_partitions="1-3", feature_address="")
-    await eventually(lambda: first.service("feature").child.returncode is not None)
+    await suite.stop("feature-1")
+    greedy = await instances.stranger("1-3")
+    await eventually(lambda: suite.service("feature-0").child.returncode is not None)
     stop.set()
     await task
-    assert first.service("feature").child.returncode == TAKEN_OVER
-    rest = await instances.start("feature", owned_partitions="0", feature_address="")
+    assert suite.service("feature-0").child.returncode == TAKEN_OVER
+    rest = await instances.stranger("0")
     addresses = [rest.address("feature"), greedy.address("feature")]
     await check_digests(instances, addresses, await written(writer, 1, "after"))

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from freshet.feature.v1 import feature_pb2, feature_pb2_grpc
+from freshet.feature.v1 import feature_pb2, feature_pb2_grpc, state_pb2, state_pb2_grpc
 from freshet.ingestion.v1 import ingestion_pb2, ingestion_pb2_grpc
 from freshet.ranking.v1 import ranking_pb2, ranking_pb2_grpc
 from freshet.trainer.v1 import trainer_pb2, trainer_pb2_grpc
@@ -48,11 +48,13 @@ class World:
     recommend_requests: list[Any] = field(default_factory=list)
     letters: list[Any] = field(default_factory=list)
     redrives: list[Any] = field(default_factory=list)
+    owned_partitions: set[int] = field(default_factory=lambda: set(range(16)))
 
 
 class StandIn(
     ingestion_pb2_grpc.IngestionServiceServicer,
     feature_pb2_grpc.FeatureServiceServicer,
+    state_pb2_grpc.StateServiceServicer,
     ranking_pb2_grpc.RankingServiceServicer,
     trainer_pb2_grpc.TrainerServiceServicer,
 ):
@@ -135,6 +137,12 @@ class StandIn(
     def GetUserFeatures(self, request, context):
         return feature_pb2.GetUserFeaturesResponse(consistency_token=encode_token({0: 41}))
 
+    def ReadUserStates(self, request, context):
+        owned = self.world.owned_partitions
+        if not owned.issuperset(request.user_keys):
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"this one owns partitions {sorted(owned)}")
+        return state_pb2.ReadUserStatesResponse(positions=[41] * len(request.user_keys))
+
     def Recommend(self, request, context):
         self.world.recommend_requests.append(request)
         results = [
@@ -188,6 +196,7 @@ def services(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     stand_in = StandIn(world)
     ingestion_pb2_grpc.add_IngestionServiceServicer_to_server(stand_in, server)
     feature_pb2_grpc.add_FeatureServiceServicer_to_server(stand_in, server)
+    state_pb2_grpc.add_StateServiceServicer_to_server(stand_in, server)
     ranking_pb2_grpc.add_RankingServiceServicer_to_server(stand_in, server)
     trainer_pb2_grpc.add_TrainerServiceServicer_to_server(stand_in, server)
     servicer = health.HealthServicer()

@@ -1,5 +1,8 @@
 """The commands as typed, against a stand-in of the services."""
 
+import json
+import os
+
 import pytest
 
 from freshet.trainer.v1 import trainer_pb2
@@ -65,6 +68,53 @@ def test_status_tells_the_others_while_one_is_down(services, monkeypatch):
     monkeypatch.setenv("FRESHET_TRAINER_ADDRESS", "127.0.0.1:1")
     result = freshet("status")
     assert (result.exit_code, result.stdout.count("serving"), result.stdout.count("down")) == (1, 3, 1)
+
+
+def test_status_tells_each_feature_instance_with_its_partitions_and_position(services, monkeypatch):
+    here = os.environ["FRESHET_FEATURE_ADDRESS"]
+    monkeypatch.setenv("FRESHET_FEATURE_ADDRESS", f"0-7={here},8-15=127.0.0.1:1")
+    services.owned_partitions = set(range(8))
+    result = freshet("status", "--json")
+    states = {state["service"]: state for state in json.loads(result.stdout)["services"]}
+    first, second = states["feature-0"], states["feature-1"]
+    assert (first["state"], first["address"]) == ("serving", here)
+    assert first["facts"] == {"partitions": "0-7", "folded_to_position": 41}
+    assert (second["state"], second["facts"]) == ("down", {"partitions": "8-15"})
+    assert (result.exit_code, "feature-1 at 127.0.0.1:1 (down)" in result.stderr) == (1, True)
+
+
+def test_status_tells_that_an_instance_does_not_own_what_the_environment_says(services):
+    services.owned_partitions = {0, 1}
+    (feature,) = (s for s in document(freshet("status", "--json"))["services"] if s["service"] == "feature")
+    for words in ("0-15", "owns partitions [0, 1]", "set FRESHET_FEATURE_ADDRESS to all instances"):
+        assert words in feature["facts"]["error"]
+
+
+@pytest.mark.parametrize(
+    "variable, text, complaint",
+    [
+        ("FRESHET_FEATURE_ADDRESS", "0-7=a:1", "FRESHET_FEATURE_ADDRESS for 16 partitions"),
+        ("FRESHET_PARTITIONS", "many", "FRESHET_PARTITIONS='many'"),
+    ],
+)
+def test_status_names_the_variable_that_is_wrong(services, monkeypatch, variable, text, complaint):
+    monkeypatch.setenv(variable, text)
+    result = freshet("status")
+    assert (result.exit_code, complaint in result.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("number", [0, 17])
+def test_a_number_of_feature_instances_that_cannot_be_names_the_option_and_what_can(number):
+    result = freshet("up", "--feature-instances", number)
+    assert result.exit_code == 2
+    assert "--feature-instances" in result.stderr and "1<=x<=16" in result.stderr
+
+
+def test_more_feature_instances_than_partitions_are_refused_with_the_option_and_the_fix(monkeypatch):
+    monkeypatch.setenv("FRESHET_PARTITIONS", "4")
+    result = freshet("up", "--feature-instances", 5)
+    assert result.exit_code == 1
+    assert "--feature-instances" in result.stderr and "from 1 to 4" in result.stderr
 
 
 def test_recommend_shows_titles_where_a_file_knows_them(services, films):

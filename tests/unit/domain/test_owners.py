@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.domain.owners import parse_owners
+from shared.domain.owners import divided, parse_owners, ranges
 
 
 def test_one_address_owns_everything():
@@ -33,3 +33,23 @@ def test_several_instances_share_the_partitions():
 def test_what_is_wrong_is_named(text, complaint):
     with pytest.raises(ValueError, match=complaint):
         parse_owners(text, 4)
+
+
+@pytest.mark.parametrize("instances", range(1, 17))
+def test_partitions_are_divided_in_runs_that_differ_by_one_at_most(instances):
+    owners = divided(16, [f"host:{number}" for number in range(instances)])
+    sizes = {len(owners.partitions_of(address)) for address in owners.instances}
+    assert len(owners.instances) == instances
+    assert max(sizes) - min(sizes) <= 1
+    assert all(len(ranges(owners.partitions_of(address))) == 1 for address in owners.instances)
+
+
+@pytest.mark.parametrize("text", ["a:1", "0-7=a:1,8-15=b:1", "0=a:1,2-14=a:1,1=b:1,15=b:1"])
+def test_the_text_of_owners_is_the_setting_that_makes_them(text):
+    assert parse_owners(text, 16).text == text
+
+
+@pytest.mark.parametrize("instances", [0, 5])
+def test_more_instances_than_partitions_cannot_share_them(instances):
+    with pytest.raises(ValueError, match=f"{instances} instances cannot share 4 partitions"):
+        divided(4, ["host:1"] * instances)

@@ -3,13 +3,14 @@
 import asyncio
 import os
 import signal
-from types import SimpleNamespace
 
 import pytest
 
-from deploy.local.settings import SuiteSettings
+from deploy.local.brokers import Brokers
+from deploy.local.settings import GRPC_PORTS, SuiteSettings
 from deploy.local.shop.running import until_stopped, with_quick_training
 from deploy.local.shop.welcome import examples, welcome, whereabouts
+from deploy.local.suite import Suite
 from shared.client.addresses import DEFAULTS
 
 
@@ -43,15 +44,11 @@ def test_the_environment_wins_over_quick_training(monkeypatch):
     assert trainer["FRESHET_TRAIN_INTERVAL_SECONDS"] == "180"
 
 
-def suite(**moved: str) -> SimpleNamespace:
-    """What the welcome reads of a suite."""
-    addresses = {**DEFAULTS, **moved}
-    return SimpleNamespace(
-        settings=SuiteSettings(),
-        address=addresses.__getitem__,
-        nats_url="nats://127.0.0.1:4222",
-        database_url="postgresql://127.0.0.1/freshet",
-        brokers=SimpleNamespace(nats=None),
+def suite(**chosen: object) -> Suite:
+    """A suite as it is before anything of it starts."""
+    return Suite(
+        SuiteSettings(**chosen),
+        Brokers("nats://127.0.0.1:4222", "postgresql://127.0.0.1/freshet"),
     )
 
 
@@ -68,8 +65,17 @@ def test_the_welcome_names_every_address():
 
 def test_examples_work_as_they_stand_when_ports_are_moved():
     assert not any("export" in line for line in examples(suite()))
-    assert examples(suite(ranking="127.0.0.1:7"))[0] == "export FRESHET_RANKING_ADDRESS=127.0.0.1:7"
+    moved = suite(grpc_ports={**GRPC_PORTS, "ranking": 7})
+    assert examples(moved)[0] == "export FRESHET_RANKING_ADDRESS=127.0.0.1:7"
+
+
+def test_examples_find_every_feature_instance():
+    owners = "0-7=127.0.0.1:50052,8-15=127.0.0.1:50152"
+    assert examples(suite(feature_instances=2))[0] == f"export FRESHET_FEATURE_ADDRESS={owners}"
 
 
 def test_programs_are_told_the_addresses():
-    assert whereabouts(suite())["addresses"]["ranking"] == DEFAULTS["ranking"]
+    told = whereabouts(suite(feature_instances=2))
+    assert told["addresses"] == DEFAULTS
+    assert told["instances"]["feature-1"] == "127.0.0.1:50152"
+    assert told["environment"]["FRESHET_FEATURE_ADDRESS"] == "0-7=127.0.0.1:50052,8-15=127.0.0.1:50152"
