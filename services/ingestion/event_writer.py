@@ -42,6 +42,7 @@ class Written(NamedTuple):
 
 
 Answer = Written | LogUnavailableError
+_DECIDED = (Written, LogUnavailableError)
 Archived = Mapping[str, int | LogUnavailableError]
 
 
@@ -95,9 +96,9 @@ class EventWriter:
         group = _Group([], asyncio.get_running_loop().create_future())
         fates = [self._fate(event, group, archived) for event in events]
         await self._append(group)
-        await _settled([each[0] for each in fates if type(each) is tuple and each[0] is not group])
+        await _settled([each[0] for each in fates if not isinstance(each, _DECIDED) and each[0] is not group])
         answers = [
-            _answer(event, fate, group) if type(fate) is tuple else fate
+            fate if isinstance(fate, _DECIDED) else _answer(event, fate, group)
             for event, fate in zip(events, fates, strict=True)
         ]
         _count(answers)
