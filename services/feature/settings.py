@@ -26,7 +26,9 @@ class FeatureSettings(ServiceSettings):
         ge=1,
         description="users kept in memory, about 1.5 KB each; the others are read when needed",
     )
-    checkpoint_seconds: float = Field(2.0, gt=0, description="time between checkpoints")
+    checkpoint_seconds: float = Field(
+        10.0, gt=0, description="time between checkpoints; what came since is folded again after a crash"
+    )
 
     @field_validator("owned_partitions")
     @classmethod

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter as Tally
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import count, repeat
 from typing import NamedTuple
 
 from prometheus_client import Counter
@@ -20,7 +21,8 @@ from shared.adapters.log_writer import Appended, LogUnavailableError, LogWriter,
 from shared.adapters.streams import Names
 
 EVENTS_WRITTEN = Counter("freshet_events_written_total", "Events by outcome.", ["outcome"])
-_WRITTEN = {outcome: EVENTS_WRITTEN.labels(outcome) for outcome in ("accepted", "duplicate", "unavailable")}
+_OUTCOMES = {False: "accepted", True: "duplicate", None: "unavailable"}
+_WRITTEN = {duplicate: EVENTS_WRITTEN.labels(outcome) for duplicate, outcome in _OUTCOMES.items()}
 
 
 class ReadyEvent(NamedTuple):
@@ -94,12 +96,35 @@ class EventWriter:
     async def append(self, events: Sequence[ReadyEvent], archived: Archived) -> list[Answer]:
         """Like `write`, after `look_up` of the events' ids. Nothing else runs before the ids are claimed."""
         group = _Group([], asyncio.get_running_loop().create_future())
+        ids = [event.event_id for event in events]
+        if self._all_new(ids, archived):
+            return await self._append_new(events, ids, group)
         fates = [self._fate(event, group, archived) for event in events]
         await self._append(group)
         await _settled([each[0] for each in fates if not isinstance(each, _DECIDED) and each[0] is not group])
         answers = [
             fate if isinstance(fate, _DECIDED) else _answer(event, fate, group)
             for event, fate in zip(events, fates, strict=True)
+        ]
+        _count(answers)
+        return answers
+
+    def _all_new(self, event_ids: Sequence[str], archived: Archived) -> bool:
+        """Whether nothing is known of the ids, and each comes once: the usual case, which is told at once."""
+        known = (self._recent, self._under_way, archived)
+        return len(set(event_ids)) == len(event_ids) and all(
+            each.keys().isdisjoint(event_ids) for each in known
+        )
+
+    async def _append_new(
+        self, events: Sequence[ReadyEvent], event_ids: Sequence[str], group: _Group
+    ) -> list[Answer]:
+        group.events.extend(events)
+        self._under_way.update(zip(event_ids, zip(repeat(group), count()), strict=False))
+        await self._append(group)
+        answers = [
+            answer if isinstance(answer, LogUnavailableError) else Written(event.partition, *answer)
+            for event, answer in zip(events, group.answers.result(), strict=True)
         ]
         _count(answers)
         return answers
@@ -175,10 +200,7 @@ def _answer(event: ReadyEvent, fate: _Place, own: _Group) -> Answer:
 
 
 def _count(answers: Sequence[Answer]) -> None:
-    tally = Tally(
-        "unavailable" if isinstance(each, LogUnavailableError) else ("accepted", "duplicate")[each.duplicate]
-        for each in answers
-    )
+    tally = Tally([each.duplicate if type(each) is Written else None for each in answers])
     for outcome, number in tally.items():
         _WRITTEN[outcome].inc(number)
 

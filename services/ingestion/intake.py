@@ -19,6 +19,7 @@ from shared.adapters.log_writer import LogUnavailableError
 from shared.domain.violation import Violation
 
 OWED_REVERSALS = 10_000
+_UNDECIDED = LogUnavailableError("the event was not cleaned")
 
 
 class Rejected(NamedTuple):
@@ -82,7 +83,7 @@ class Intake:
         try:
             archived = await self._look_up(valid)
         except LogUnavailableError as error:
-            return [_outcome(draft) or error for draft in drafts]
+            return [_outcome(draft, error) for draft in drafts]
         known = self.writer.known([draft.event_id for draft in valid], archived)
         batch = Batch(receipt, known.__contains__, sources, tally=tally)
         self.cleaner.clean(drafts, batch)
@@ -116,7 +117,7 @@ class Intake:
             # Also when the call is broken off: what is not known to be written counts as not written.
             self._settle(drafts, reversals, written)
         answers = iter(written)
-        return [_outcome(draft) or next(answers) for draft in drafts]
+        return [next(answers) if draft.entry is not None else _outcome(draft, _UNDECIDED) for draft in drafts]
 
     def _settle(
         self,
@@ -128,15 +129,15 @@ class Intake:
         # A write that was broken off has no answers: then nothing counts as written.
         answers: Sequence[object] = written or [None] * (len(made) + len(reversals))
         for draft, answer in zip(made, answers, strict=False):
-            if not isinstance(answer, Written) or answer.duplicate:
+            if type(answer) is not Written or answer.duplicate:
                 self.cleaner.undo(draft)
         pairs = zip(reversals, answers[len(made) :], strict=True)
         self._owed.extend(each for each, answer in pairs if not isinstance(answer, Written))
 
 
-def _outcome(draft: Draft) -> Outcome | None:
-    """The outcome of an event that is not written; None for one that is."""
+def _outcome(draft: Draft, otherwise: LogUnavailableError) -> Outcome:
+    """The outcome of an event that is not written. otherwise: why not, if nothing is wrong with it."""
     if draft.violations:
         EVENTS_WRITTEN.labels("rejected").inc()
         return Rejected(draft.violations)
-    return draft.failure
+    return draft.failure or otherwise
