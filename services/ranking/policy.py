@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from services.ranking.model_slot import ServingModel
+from services.ranking.scorer import aligned
 from services.ranking.top import top_rows
 from services.ranking.user_state import UserState
 from shared.adapters.catalogue import Catalogue
@@ -77,8 +78,10 @@ def _scores(states: Sequence[UserState], rows: np.ndarray, model: ServingModel, 
     event_type = _padded([state.event_type for state in states]).astype(np.int64)
     time_ms = _padded([state.time_ms for state in states])
     age_seconds = np.maximum(now_ms - time_ms, 0) / 1000.0
+    rows, event_type, age_seconds = aligned(rows, event_type, age_seconds)
     vectors = model.scorer.user_vectors(rows, event_type, age_seconds)
     scores = model.scorer.scores(vectors)
+    model.scorer.add_rules(scores, rows, event_type)
     scores += model.withheld
     return scores
 

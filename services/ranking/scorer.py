@@ -10,6 +10,7 @@ import onnxruntime
 
 from shared.adapters.bundle import Bundle, CorruptBundleError
 from shared.domain.manifest import ENCODER_INPUTS, ENCODER_OUTPUT
+from shared.domain.sequence_rules import Mixture
 
 GOLDEN_TOLERANCE = 1e-4
 """Largest difference allowed between the golden output and what the encoder gives here."""
@@ -27,6 +28,7 @@ class Scorer:
         self._vectors = np.vstack([bundle.item_vectors, np.zeros((1, self.dimension), np.float32)])
         self._items = np.ascontiguousarray(bundle.item_vectors.T)
         self._biases = bundle.item_biases
+        self._mixture = bundle.manifest.mixture or Mixture()
         self._check_golden()
 
     def rows(self, keys: np.ndarray) -> np.ndarray:
@@ -36,20 +38,16 @@ class Scorer:
         return np.where(self.item_keys[places] == keys, places, UNKNOWN)
 
     def user_vectors(self, rows: np.ndarray, event_type: np.ndarray, age_seconds: np.ndarray) -> np.ndarray:
-        """Vectors (B, D) float32 of users.
+        """Vectors (B, D) float32 of users. Arguments as `aligned` gives them.
 
         rows (B, T) int64 of the item table, UNKNOWN where there is no event or its item has no vector;
         event_type (B, T) int64; age_seconds (B, T) float32, from event to now.
         """
         known = rows >= 0
-        order = np.argsort(known, axis=1, kind="stable")  # right-align: unknown ones move to the left
-        rows, known = np.take_along_axis(rows, order, 1), np.take_along_axis(known, order, 1)
-        width = max(1, int(known.sum(axis=1).max(initial=0)))
-        rows, known, order = rows[:, -width:], known[:, -width:], order[:, -width:]
         inputs = {
             "history_vectors": self._vectors[rows],
-            "event_type": np.where(known, np.take_along_axis(event_type, order, 1), 0),
-            "age_seconds": np.where(known, np.take_along_axis(age_seconds, order, 1), 0).astype(np.float32),
+            "event_type": np.where(known, event_type, 0),
+            "age_seconds": np.where(known, age_seconds, 0).astype(np.float32),
             "mask": known,
         }
         return self._session.run([ENCODER_OUTPUT], inputs)[0]
@@ -59,6 +57,11 @@ class Scorer:
         scores = user_vectors @ self._items
         scores += self._biases
         return scores
+
+    def add_rules(self, scores: np.ndarray, rows: np.ndarray, event_type: np.ndarray) -> None:
+        """Add to `scores` (B, V), in place, what the bundle's rules call for. rows, event_type: as `user_vectors`."""
+        if self.bundle.rules is not None and self._mixture.weight:
+            self._mixture.add(scores, self.bundle.rules, self._mixture.firing(rows, event_type))
 
     def _check_golden(self) -> None:
         golden = self.bundle.golden
@@ -75,6 +78,16 @@ class Scorer:
             raise CorruptBundleError(
                 f"golden outputs differ by {difference:.2g}, more than {GOLDEN_TOLERANCE}"
             )
+
+
+def aligned(rows: np.ndarray, *columns: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Histories (B, T) with the events on known items at the right, in order, and no wider than the longest of them
+    needs; the columns in the same order."""
+    known = rows >= 0
+    order = np.argsort(known, axis=1, kind="stable")
+    width = max(1, int(known.sum(axis=1).max(initial=0)))
+    order = order[:, -width:]
+    return tuple(np.take_along_axis(each, order, 1) for each in (rows, *columns))
 
 
 def _session(encoder: bytes, threads: int) -> onnxruntime.InferenceSession:

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
+from services.trainer.model.rules import firing_rows
 from services.trainer.model.scoring import Histories, encoder_inputs
 from shared.adapters.bundle import Bundle, CorruptBundleError, unpack
 from shared.domain.manifest import ENCODER_OUTPUT
 
 
 class BundleScorer:
-    """Scores = user_vector . item_vectors' + item_biases."""
+    """Scores = user_vector . item_vectors' + item_biases, and what its rules call for."""
 
     def __init__(self, bundle: Bundle, threads: int) -> None:
         """Raises CorruptBundleError when onnxruntime refuses the encoder."""
@@ -37,7 +38,12 @@ class BundleScorer:
         bundle = self._bundle
         inputs = encoder_inputs(histories, bundle.item_keys, bundle.item_vectors)
         (users,) = self._session.run([ENCODER_OUTPUT], inputs)
-        return users @ bundle.item_vectors.T + bundle.item_biases
+        scores = users @ bundle.item_vectors.T + bundle.item_biases
+        if bundle.rules is not None and bundle.manifest.mixture is not None:
+            types = frozenset(bundle.manifest.mixture.event_types)
+            rows = firing_rows(histories, bundle.item_keys, types)
+            bundle.manifest.mixture.add(scores, bundle.rules, rows)
+        return scores
 
 
 def champion_scorer(bundle: Path, threads: int) -> BundleScorer:

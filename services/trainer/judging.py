@@ -12,9 +12,9 @@ from services.trainer.champion import champion_scorer
 from services.trainer.gate import Evidence
 from services.trainer.model.baselines import most_popular, recently_popular
 from services.trainer.model.evaluation import Cases, HoldOut, Judgement, compare, judge
-from services.trainer.model.scoring import ModelScorer, Scorer
+from services.trainer.model.mixture import MixedModel
+from services.trainer.model.scoring import Scorer
 from services.trainer.model.sequences import EventRoles
-from services.trainer.model.training import TrainedModel
 from services.trainer.reports import Job
 from shared.adapters.bundle import CorruptBundleError
 
@@ -31,11 +31,11 @@ class Verdict(NamedTuple):
     evidence: Evidence
 
 
-def judge_candidate(model: TrainedModel, held: HoldOut, roles: EventRoles, job: Job) -> Verdict:
+def judge_candidate(model: MixedModel, held: HoldOut, roles: EventRoles, job: Job) -> Verdict:
     """Judge `model`, which has learned what is before the hold-out, by the users' next items in it."""
     before = held.train
     champion, unreadable = _champion(job)
-    scorers: dict[str, Scorer] = {_CANDIDATE: ModelScorer(model), _POPULAR: most_popular(before, roles=roles)}
+    scorers: dict[str, Scorer] = {_CANDIDATE: model.scorer(), _POPULAR: most_popular(before, roles=roles)}
     scorers |= {_RECENT: recently_popular(before, roles=roles), **champion}
     return _verdict(held.cases, scorers, job, unreadable)
 

@@ -16,8 +16,11 @@ from freshet.trainer.v1.trainer_pb2 import (
 from services.trainer.hold_out import HoldOutRule, hold_out
 from services.trainer.judging import judge_candidate
 from services.trainer.model.evaluation import CaseOptions
+from services.trainer.model.mixture import MixedModel, choose_mixture, validation_of
 from services.trainer.model.plan import OnProgress, Progress, TrainingPlan
-from services.trainer.model.training import TrainedModel, continue_training, train
+from services.trainer.model.rules import learn_rules
+from services.trainer.model.scoring import ModelScorer
+from services.trainer.model.training import continue_training, train
 from services.trainer.packing import pack_model
 from services.trainer.patience import patiently
 from services.trainer.reports import Entered, Finished, Job, Learned, Read, Report
@@ -49,13 +52,23 @@ def learn(columns: EventColumns, job: Job, tell: Tell) -> Finished:
     tell(Read(len(np.unique(columns.position))))
     held = hold_out(columns, _rule(job), _options(plan, job))
     tell(Entered(TRAINING_STATE_TRAINING))
-    model = train(held.train, plan, _telling(tell))
+    mixed = _mixed(held.train, plan, job, tell)
     tell(Entered(TRAINING_STATE_JUDGING))
-    verdict = judge_candidate(model, held, plan.roles, job)
-    model = _learn_the_rest(model, columns, plan, tell) if len(held.held_out) else model
+    verdict = judge_candidate(mixed, held, plan.roles, job)
+    mixed = _learn_the_rest(mixed, columns, plan, tell)
     tell(Entered(TRAINING_STATE_PUBLISHING))
-    packed = pack_model(model, verdict.metrics, int(columns.position[0]), job)
-    return Finished(packed.digest, str(packed.file), len(model.item_keys), verdict.metrics, verdict.evidence)
+    metrics = {**verdict.metrics, "rules_weight": mixed.mixture.weight}
+    packed = pack_model(mixed, metrics, int(columns.position[0]), job)
+    return Finished(packed.digest, str(packed.file), len(mixed.model.item_keys), metrics, verdict.evidence)
+
+
+def _mixed(columns: EventColumns, plan: TrainingPlan, job: Job, tell: Tell) -> MixedModel:
+    """Model and rules, mixed by what answers best for events that neither has learned."""
+    validation = validation_of(columns, _options(plan, job))
+    model = train(validation.learn, plan, _telling(tell))
+    rules = learn_rules(validation.learn, model.item_keys, plan.roles)
+    mixture = choose_mixture(validation.cases, ModelScorer(model), rules, plan.roles.target or frozenset())
+    return MixedModel(model, rules, mixture)
 
 
 def _plan(job: Job) -> TrainingPlan:
@@ -74,13 +87,13 @@ def _options(plan: TrainingPlan, job: Job) -> CaseOptions:
     return CaseOptions(roles=plan.roles, history_length=job.history_length, seed=job.seed)
 
 
-def _learn_the_rest(
-    model: TrainedModel, columns: EventColumns, plan: TrainingPlan, tell: Tell
-) -> TrainedModel:
+def _learn_the_rest(mixed: MixedModel, columns: EventColumns, plan: TrainingPlan, tell: Tell) -> MixedModel:
+    """The same mixture after the events that were kept from it."""
     tell(Entered(TRAINING_STATE_TRAINING))
     shorter = replace(plan, max_minutes=plan.max_minutes * plan.continuation)
-    steps = model.curve[-1].step if model.curve else 0
-    return continue_training(model, columns, shorter, _telling(tell, steps))
+    steps = mixed.model.curve[-1].step if mixed.model.curve else 0
+    model = continue_training(mixed.model, columns, shorter, _telling(tell, steps))
+    return MixedModel(model, learn_rules(columns, model.item_keys, plan.roles), mixed.mixture)
 
 
 def _telling(tell: Tell, steps_before: int = 0) -> OnProgress:

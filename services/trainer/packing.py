@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from services.trainer.model.export import Parity, export_encoder
-from services.trainer.model.training import TrainedModel
+from services.trainer.model.mixture import MixedModel
 from services.trainer.reports import Job
 from services.trainer.revision import code_revision
 from shared.adapters.bundle import ENCODER, Bundle, pack
@@ -22,21 +22,22 @@ class Packed(NamedTuple):
     file: Path
 
 
-def pack_model(model: TrainedModel, metrics: dict[str, float], log_from: int, job: Job) -> Packed:
+def pack_model(mixed: MixedModel, metrics: dict[str, float], log_from: int, job: Job) -> Packed:
     """Export, prove parity, pack, and write the bundle into the job's directory.
 
     metrics: what was judged, for the manifest. log_from: the first position learned from.
     Raises ExportError; ParityError when onnxruntime computes other vectors than torch.
     """
-    directory = Path(job.directory)
+    directory, model = Path(job.directory), mixed.model
     parity = export_encoder(model, directory / ENCODER)
     bundle = Bundle(
-        manifest=_manifest(model, {**metrics, "parity": parity.max_abs_difference}, log_from, job),
+        manifest=_manifest(mixed, {**metrics, "parity": parity.max_abs_difference}, log_from, job),
         encoder=(directory / ENCODER).read_bytes(),
         item_keys=model.item_keys,
         item_vectors=model.item_vectors,
         item_biases=model.item_biases,
         golden=_golden(parity),
+        rules=mixed.rules,
     )
     content, packed = pack(bundle)
     file = directory / CANDIDATE
@@ -48,8 +49,8 @@ def _golden(parity: Parity) -> dict:
     return {**parity.golden_inputs, ENCODER_OUTPUT: parity.golden_outputs}
 
 
-def _manifest(model: TrainedModel, metrics: dict[str, float], log_from: int, job: Job) -> Manifest:
-    items, width = model.item_vectors.shape
+def _manifest(mixed: MixedModel, metrics: dict[str, float], log_from: int, job: Job) -> Manifest:
+    items, width = mixed.model.item_vectors.shape
     return Manifest(
         encoder="transformer",
         dimension=width,
@@ -61,6 +62,7 @@ def _manifest(model: TrainedModel, metrics: dict[str, float], log_from: int, job
         code_revision=code_revision(job.code_revision),
         domain=job.domain,
         tensors=_tensors(width),
+        mixture=mixed.mixture,
         metrics=metrics,
     )
 

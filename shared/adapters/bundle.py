@@ -16,10 +16,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from shared.domain.manifest import ENCODER_OUTPUT, Manifest, ManifestError, model_version
+from shared.domain.sequence_rules import SequenceRules
 
 MANIFEST = "manifest.json"
 ENCODER = "user_encoder.onnx"
 ITEM_TABLE = "item_table.npz"
+RULES = "rules.npz"
 GOLDEN = "golden.npz"
 _DATE = (1980, 1, 1, 0, 0, 0)
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, OSError, RuntimeError)
@@ -36,7 +38,7 @@ class Bundle:
     """A model ready to serve.
 
     item_keys (V,) uint64 ascending; item_vectors (V, D) float32; item_biases (V,) float32; encoder: ONNX bytes;
-    golden: a batch of the encoder's inputs by name, and its output.
+    golden: a batch of the encoder's inputs by name, and its output. rules: over the items of the table; None for none.
     """
 
     manifest: Manifest
@@ -46,6 +48,7 @@ class Bundle:
     item_biases: np.ndarray
     golden: Mapping[str, np.ndarray]
     digest: str = ""
+    rules: SequenceRules | None = None
 
     @property
     def version(self) -> str:
@@ -62,6 +65,9 @@ def pack(bundle: Bundle) -> tuple[bytes, Bundle]:
     """The bundle as bytes, and the bundle with digests filled in."""
     table = {"keys": bundle.item_keys, "vectors": bundle.item_vectors, "biases": bundle.item_biases}
     files = {ENCODER: bundle.encoder, GOLDEN: _npz(bundle.golden), ITEM_TABLE: _npz(table)}
+    if bundle.rules is not None:
+        rules = bundle.rules
+        files[RULES] = _npz({"start": rules.start, "follower": rules.follower, "share": rules.share})
     manifest = replace(bundle.manifest, files={name: _sha256(content) for name, content in files.items()})
     manifest.check()
     content = manifest.to_json()
@@ -87,10 +93,13 @@ def unpack(packed: bytes) -> Bundle:
             table["biases"],
             golden,
             _sha256(content),
+            SequenceRules(**_arrays(files[RULES])) if manifest.mixture is not None else None,
         )
     except _UNREADABLE as error:
         raise CorruptBundleError(f"not an intact bundle: {error}") from error
     _check_table(bundle)
+    if bundle.rules is not None:
+        _check_rules(bundle.rules, len(bundle.item_keys))
     return bundle
 
 
@@ -114,6 +123,17 @@ def _check_table(bundle: Bundle) -> None:
         raise CorruptBundleError("item_keys are not ascending and unique")
     if not (np.isfinite(bundle.item_vectors).all() and np.isfinite(bundle.item_biases).all()):
         raise CorruptBundleError("the item table holds numbers that are not finite")
+
+
+def _check_rules(rules: SequenceRules, items: int) -> None:
+    start, follower, share = rules.start, rules.follower, rules.share
+    dtypes = (start.dtype, follower.dtype, share.dtype)
+    if dtypes != (np.int64, np.int32, np.float32) or start.shape != (items + 1,):
+        raise CorruptBundleError(f"rules of {start.shape} {dtypes} do not fit {items} items")
+    if start[0] != 0 or (np.diff(start) < 0).any() or not start[-1] == len(follower) == len(share):
+        raise CorruptBundleError("rules do not begin where the ones before them end")
+    if ((follower < 0) | (follower >= items)).any() or not ((share >= 0) & (share <= 1)).all():
+        raise CorruptBundleError("rules name items that are not there, or shares outside 0 to 1")
 
 
 def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from shared.domain.sequence_rules import Mixture
 
 FORMAT = 1
 VERSION_DIGITS = 16
@@ -30,7 +33,8 @@ class Manifest:
 
     encoder: the kind, for example "transformer". dimension: D. item_count: V. history_length: T of serving.
     log_from, log_to: positions learned from, both included. tensors: the encoder's inputs and output by name.
-    metrics: judged on traffic later than training. files: sha256 in hexadecimal of every other file of the bundle.
+    mixture: how its rules are mixed in; None without rules. metrics: judged on traffic later than training. files:
+    sha256 in hexadecimal of every other file of the bundle.
     """
 
     encoder: str
@@ -43,6 +47,7 @@ class Manifest:
     code_revision: str
     domain: str
     tensors: Mapping[str, Tensor]
+    mixture: Mixture | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     format: int = FORMAT
@@ -63,6 +68,8 @@ class Manifest:
             values["tensors"] = {
                 name: Tensor(each["dtype"], tuple(each["shape"])) for name, each in values["tensors"].items()
             }
+            if values.get("mixture"):
+                values["mixture"] = _mixture(values["mixture"])
             manifest = cls(**values)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             if isinstance(error, ManifestError):
@@ -78,6 +85,13 @@ class Manifest:
             raise ManifestError(f"tensors are missing: {', '.join(sorted(missing))}")
         if self.item_count < 1 or self.dimension < 1:
             raise ManifestError(f"empty item table: {self.item_count} items of {self.dimension} dimensions")
+
+
+def _mixture(values: Mapping[str, Any]) -> Mixture:
+    mixture = Mixture(float(values["weight"]), float(values["floor"]), tuple(values["event_types"]))
+    if not (mixture.weight >= 0 and mixture.floor > 0):
+        raise ManifestError(f"mixture of weight {mixture.weight} and floor {mixture.floor}")
+    return mixture
 
 
 def model_version(bundle_digest: str) -> str:

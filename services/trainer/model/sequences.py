@@ -64,9 +64,9 @@ class EventRoles:
 
 
 def has_type(event_type: np.ndarray, types: frozenset[int] | None) -> np.ndarray:
-    """``(N,) bool``: whether each event is of one of the types; None means every type."""
+    """Bool of the same shape: whether each event is of one of the types; None means every type."""
     if types is None:
-        return np.ones(len(event_type), bool)
+        return np.ones(event_type.shape, bool)
     return np.isin(event_type, np.fromiter(types, np.int64, len(types)))
 
 

@@ -7,16 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from services.ranking.scorer import UNKNOWN, Scorer
-from shared.adapters.bundle import CorruptBundleError
+from services.ranking.scorer import UNKNOWN, Scorer, aligned
+from shared.adapters.bundle import Bundle, CorruptBundleError, pack, unpack
 from shared.adapters.keys import item_keys
 from shared.domain.manifest import ENCODER_OUTPUT
+from shared.domain.sequence_rules import Mixture, SequenceRules
 from tests.unit.ranking.model import golden, sum_bundle, sum_encoder
 
 
 def vector(rows: list[int]) -> list[float]:
     padded = np.array([rows])
-    return Scorer(sum_bundle()).user_vectors(padded, np.ones_like(padded), np.ones(padded.shape))[0].tolist()
+    columns = aligned(padded, np.ones_like(padded), np.ones(padded.shape))
+    return Scorer(sum_bundle()).user_vectors(*columns)[0].tolist()
 
 
 def test_rows_are_places_in_the_table_or_unknown():
@@ -53,3 +55,48 @@ def test_an_item_scores_what_the_vectors_say():
 def test_a_bundle_that_does_not_pass_a_check_is_refused(fault, reason):
     with pytest.raises(CorruptBundleError, match=reason):
         Scorer(replace(sum_bundle(), **fault))
+
+
+def with_rules(**mixture) -> Bundle:
+    """Behind the first row comes the last one."""
+    rules = SequenceRules(np.array([0, 1, 1, 1, 1]), np.array([3], np.int32), np.array([0.5], np.float32))
+    made = sum_bundle()
+    declared = Mixture(**{"weight": 1.0, "floor": 0.5, "event_types": (1,), **mixture})
+    return unpack(pack(replace(made, rules=rules, manifest=replace(made.manifest, mixture=declared)))[0])
+
+
+def ruled(bundle: Bundle, event_type: int = 1) -> list[float]:
+    scores, rows = np.zeros((1, 4), np.float32), np.array([[0]])
+    Scorer(bundle).add_rules(scores, rows, np.full_like(rows, event_type))
+    return scores[0].tolist()
+
+
+def test_rules_of_the_bundle_are_added():
+    assert ruled(with_rules()) == pytest.approx([0, 0, 0, np.log(2)])
+
+
+def test_events_that_fire_no_rule_and_a_mixture_without_weight_add_nothing():
+    assert (
+        ruled(with_rules(), event_type=2) == ruled(with_rules(weight=0.0)) == ruled(sum_bundle()) == [0] * 4
+    )
+
+
+@pytest.mark.parametrize(
+    "fault, reason",
+    [
+        ({"start": np.array([0, 1, 1, 1])}, "do not fit 4 items"),
+        ({"start": np.array([0, 2, 1, 1, 1])}, "do not begin where"),
+        ({"follower": np.array([4], np.int32)}, "items that are not there"),
+        ({"share": np.array([np.nan], np.float32)}, "shares outside"),
+    ],
+)
+def test_a_bundle_with_bad_rules_is_refused(fault, reason):
+    good = with_rules()
+    with pytest.raises(CorruptBundleError, match=reason):
+        unpack(pack(replace(good, rules=replace(good.rules, **fault)))[0])
+
+
+@pytest.mark.parametrize("mixture", [{"weight": -1.0}, {"floor": 0.0}])
+def test_a_bundle_with_a_bad_mixture_is_refused(mixture):
+    with pytest.raises(CorruptBundleError, match="mixture of weight"):
+        with_rules(**mixture)

@@ -9,16 +9,20 @@ from services.trainer.champion import champion_scorer
 from services.trainer.judging import judge_candidate
 from services.trainer.model.evaluation import CaseOptions, leave_one_out
 from services.trainer.model.export import INPUT_NAMES
-from services.trainer.model.scoring import ModelScorer
+from services.trainer.model.mixture import MixedModel
+from services.trainer.model.rules import learn_rules
 from services.trainer.model.sequences import EventRoles
 from services.trainer.packing import Packed, pack_model
 from services.trainer.reports import Job
 from shared.adapters.bundle import unpack
-from tests.unit.trainer.builders import random_model, walks
+from shared.domain.sequence_rules import Mixture
+from tests.unit.trainer.builders import VIEW, random_model, walks
 from tests.unit.trainer_service.builders import JOB
 
-MODEL = random_model(n_items=12)
 ROLES = EventRoles()
+MODEL = random_model(n_items=12)
+RULES = learn_rules(walks(n_items=12), MODEL.item_keys, ROLES)
+MIXED = MixedModel(MODEL, RULES, Mixture(0.4, event_types=(VIEW,)))
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +32,7 @@ def job(tmp_path_factory) -> Job:
 
 @pytest.fixture(scope="module")
 def packed(job) -> Packed:
-    return pack_model(MODEL, {"ndcg@10": 0.5}, 1, job)
+    return pack_model(MIXED, {"ndcg@10": 0.5}, 1, job)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +42,7 @@ def as_champion(job, packed) -> Job:
 
 def test_a_packed_model_scores_as_the_trained_one(packed):
     histories = leave_one_out(walks(n_items=20), CaseOptions(history_length=8)).cases.histories
-    found, expected = champion_scorer(packed.file, threads=1)(histories), ModelScorer(MODEL)(histories)
+    found, expected = champion_scorer(packed.file, threads=1)(histories), MIXED.scorer()(histories)
     assert np.allclose(found, expected, atol=1e-4)
 
 
@@ -64,12 +68,12 @@ def test_the_manifest_tells_every_tensor_as_it_is(packed):
 
 
 def test_the_same_model_makes_the_same_bundle(packed, job):
-    assert pack_model(MODEL, {"ndcg@10": 0.5}, 1, job).digest == packed.digest
+    assert pack_model(MIXED, {"ndcg@10": 0.5}, 1, job).digest == packed.digest
 
 
 def test_candidate_champion_and_baselines_answer_the_same_questions(as_champion):
     held = leave_one_out(walks(n_items=20), CaseOptions(history_length=8))
-    verdict = judge_candidate(MODEL, held, ROLES, as_champion)
+    verdict = judge_candidate(MIXED, held, ROLES, as_champion)
     assert verdict.metrics["champion/ndcg@10"] == pytest.approx(verdict.metrics["ndcg@10"])
     assert verdict.evidence.users == verdict.metrics["judged_users"] == 30
     assert verdict.evidence.champion_version == "c0ffee"
@@ -77,7 +81,7 @@ def test_candidate_champion_and_baselines_answer_the_same_questions(as_champion)
 
 
 def test_without_a_champion_there_is_none_in_the_evidence(job):
-    verdict = judge_candidate(MODEL, leave_one_out(walks()), ROLES, job)
+    verdict = judge_candidate(MIXED, leave_one_out(walks()), ROLES, job)
     assert verdict.evidence.champion_version == ""
     assert not any(name.startswith("champion/") for name in verdict.metrics)
 
@@ -86,7 +90,7 @@ def test_a_champion_whose_bundle_is_corrupt_is_told_of(as_champion, packed, tmp_
     broken = tmp_path / "broken.bundle"
     broken.write_bytes(packed.file.read_bytes()[:-100])
     verdict = judge_candidate(
-        MODEL, leave_one_out(walks()), ROLES, as_champion._replace(champion_bundle=str(broken))
+        MIXED, leave_one_out(walks()), ROLES, as_champion._replace(champion_bundle=str(broken))
     )
     assert verdict.evidence.champion_version == ""
     assert "not an intact bundle" in verdict.evidence.champion_unreadable
@@ -94,6 +98,6 @@ def test_a_champion_whose_bundle_is_corrupt_is_told_of(as_champion, packed, tmp_
 
 def test_without_questions_there_is_no_verdict(as_champion):
     held = leave_one_out(walks(length=1))
-    verdict = judge_candidate(MODEL, held, ROLES, as_champion)
+    verdict = judge_candidate(MIXED, held, ROLES, as_champion)
     assert verdict.metrics == {"judged_users": 0.0}
     assert verdict.evidence.users == 0

@@ -1,0 +1,113 @@
+"""Learns sequence rules from a log: see `shared.domain.sequence_rules` for what they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from services.trainer.model.scoring import Histories
+from services.trainer.model.sequences import EventRoles, TrainingRows, has_type, training_rows
+from shared.domain.event_columns import EventColumns
+from shared.domain.sequence_rules import SequenceRules
+
+
+@dataclass(frozen=True, slots=True)
+class RulePlan:
+    """How rules are counted.
+
+    Attributes:
+        window: how many events apart two items still follow each other.
+        distance_decay: weight of a follower for each event further away, in (0, 1].
+        shrinkage: counts that an item's followers lack: keeps rules of rare items small, >= 0.
+        followers: most followers kept of an item.
+    """
+
+    window: int = 10
+    distance_decay: float = 0.9
+    shrinkage: float = 20.0
+    followers: int = 100
+
+
+def learn_rules(
+    columns: EventColumns, vocabulary: np.ndarray, roles: EventRoles, plan: RulePlan | None = None
+) -> SequenceRules:
+    """Rules among the items of ``vocabulary (V,) uint64`` (sorted).
+
+    Only what is worth predicting fires a rule or follows by one: an item that was disliked calls for nothing.
+
+    Args:
+        columns: events in log order.
+        vocabulary: items of the model the rules go with.
+        roles: ``target`` says which events count.
+        plan: how they are counted.
+    """
+    plan = plan or RulePlan()
+    rows = training_rows(columns, vocabulary, roles)
+    counts = directed_counts(rows, len(vocabulary), has_type(rows.event_type, roles.target), plan)
+    total = np.asarray(counts.sum(axis=1)).ravel() + plan.shrinkage
+    shares = sparse.diags(1.0 / np.maximum(total, 1e-9)) @ counts
+    return _strongest(shares.tocsr(), plan.followers)
+
+
+def directed_counts(
+    rows: TrainingRows, n_items: int, counted: np.ndarray, plan: RulePlan
+) -> sparse.csr_matrix:
+    """``(V, V) float64``: how much item j followed item i, near ones more.
+
+    Args:
+        rows: events grouped by user.
+        n_items: V.
+        counted: ``(N,) bool``, events that fire rules.
+        plan: window and decay.
+    """
+    owner = np.repeat(np.arange(len(rows.lengths)), rows.lengths)
+    counts = sparse.csr_matrix((n_items, n_items), dtype=np.float64)
+    for step in range(1, min(plan.window, max(len(rows) - 1, 0)) + 1):
+        follows = (owner[step:] == owner[:-step]) & counted[:-step] & rows.is_target[step:]
+        left, right = rows.item[:-step][follows], rows.item[step:][follows]
+        weight = np.full(len(left), plan.distance_decay ** (step - 1))
+        counts = counts + sparse.csr_matrix((weight, (left, right)), (n_items, n_items))
+    counts.setdiag(0.0)
+    counts.eliminate_zeros()
+    return counts.tocsr()
+
+
+def _strongest(shares: sparse.csr_matrix, followers: int) -> SequenceRules:
+    """Of each row its largest entries, in the order of items; of equal ones those of the first items."""
+    row = np.repeat(np.arange(shares.shape[0]), np.diff(shares.indptr))
+    order = np.lexsort((shares.indices, -shares.data, row))
+    rank = np.arange(len(order)) - np.repeat(shares.indptr[:-1], np.diff(shares.indptr))
+    kept = np.sort(order[rank < followers])
+    start = np.append(0, np.cumsum(np.bincount(row[kept], minlength=shares.shape[0])))
+    follower, share = shares.indices[kept].astype(np.int32), shares.data[kept].astype(np.float32)
+    return SequenceRules(start.astype(np.int64), follower, share)
+
+
+class RuleScorer:
+    """Scores by rules alone.
+
+    Attributes:
+        item_keys: ``(V,) uint64``, sorted ascending.
+    """
+
+    def __init__(self, item_keys: np.ndarray, rules: SequenceRules, roles: EventRoles) -> None:
+        self._item_keys, self._rules, self._roles = item_keys, rules, roles
+
+    @property
+    def item_keys(self) -> np.ndarray:
+        """``(V,) uint64``, sorted ascending."""
+        return self._item_keys
+
+    def __call__(self, histories: Histories) -> np.ndarray:
+        """``(B, V) float32``."""
+        return self._rules.scores(firing_rows(histories, self._item_keys, self._roles.target))
+
+
+def firing_rows(histories: Histories, item_keys: np.ndarray, types: frozenset[int] | None) -> np.ndarray:
+    """``(B, T) int64``: rows in ``item_keys (V,)`` of events that fire rules, -1 for the others; right-aligned without
+    events on unknown items, as the encoder reads them."""
+    known = histories.only(item_keys)
+    row = np.searchsorted(item_keys, known.item_keys)
+    return np.where(known.mask & has_type(known.event_type, types), row, -1)

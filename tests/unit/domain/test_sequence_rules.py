@@ -1,0 +1,77 @@
+"""What just happened calls for what usually comes soon behind it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.domain.sequence_rules import HISTORY_EVENTS, Mixture, SequenceRules
+
+RULES = SequenceRules(
+    np.array([0, 2, 3, 3], np.int64), np.array([1, 2, 0], np.int32), np.array([0.5, 0.25, 1.0], np.float32)
+)
+"""Behind item 0 comes 1 half the time and 2 a quarter of it; behind item 1 always 0; behind item 2 nothing."""
+
+
+def scores(*rows: int) -> list[float]:
+    return RULES.scores(np.array([rows]))[0].tolist()
+
+
+def test_the_newest_event_calls_for_its_followers():
+    assert scores(0) == [0, 0.5, 0.25]
+
+
+def test_an_older_event_counts_by_its_place_from_the_end():
+    assert scores(0, 2) == [0, 0.25, 0.125]
+
+
+def test_what_several_events_call_for_adds_up():
+    assert scores(1, 1) == [1.5, 0, 0]
+
+
+def test_an_event_that_fires_no_rule_keeps_its_place():
+    assert scores(0, -1) == scores(0, 2)
+
+
+def test_only_the_newest_events_fire():
+    assert scores(0, *[2] * HISTORY_EVENTS) == [0, 0, 0]
+
+
+def test_no_events_call_for_nothing():
+    assert RULES.scores(np.empty((2, 0), np.int64)).tolist() == [[0, 0, 0]] * 2
+
+
+def test_an_item_gains_by_the_logarithm_of_what_calls_for_it():
+    model = np.array([[1.0, 2.0, 3.0]], np.float32)
+    Mixture(weight=2.0, floor=0.5).add(model, RULES, np.array([[0]]))
+    assert model[0] == pytest.approx([1.0, 2.0 + 2 * np.log(2), 3.0 + 2 * np.log(1.5)])
+
+
+def test_only_events_of_some_types_fire():
+    rows, types = np.array([[0, 1]]), np.array([[3, 4]])
+    assert Mixture(event_types=(3,)).firing(rows, types).tolist() == [[0, -1]]
+
+
+@st.composite
+def some_rules(draw) -> SequenceRules:
+    items = draw(st.integers(1, 300))
+    sizes = np.zeros(items, np.int64)
+    for item in draw(st.lists(st.integers(0, items - 1), max_size=8)):
+        sizes[item] = draw(st.integers(1, min(items, 4)))
+    generator = np.random.default_rng(draw(st.integers(0, 99)))
+    followers = [np.sort(generator.choice(items, size, replace=False)) for size in sizes]
+    share = generator.random(sizes.sum()).astype(np.float32)
+    return SequenceRules(np.append(0, np.cumsum(sizes)), np.concatenate(followers).astype(np.int32), share)
+
+
+@given(some_rules(), st.lists(st.lists(st.integers(-1, 299), min_size=3, max_size=3), min_size=1, max_size=4))
+def test_scores_are_what_one_event_after_the_other_gives(rules, histories):
+    rows = np.minimum(np.array(histories), len(rules) - 1)
+    expected = np.zeros((len(rows), len(rules)))
+    for user, place in zip(*np.nonzero(rows >= 0), strict=True):
+        row = rows[user, place]
+        for entry in range(rules.start[row], rules.start[row + 1]):
+            expected[user, rules.follower[entry]] += rules.share[entry] / (rows.shape[1] - place)
+    assert rules.scores(rows) == pytest.approx(expected, abs=1e-6)

@@ -1,0 +1,95 @@
+"""Count models learn which items follow and accompany each other; the mixture trusts them as far as they earn it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from services.trainer.model.ease import CatalogueTooLarge, learn_ease
+from services.trainer.model.evaluation import CaseOptions, judge, leave_one_out
+from services.trainer.model.mixture import MixedModel, choose_mixture, validation_of
+from services.trainer.model.rules import RulePlan, RuleScorer, firing_rows, learn_rules
+from services.trainer.model.scoring import ModelScorer
+from services.trainer.model.sequences import EventRoles
+from tests.unit.trainer.builders import PURCHASE, VIEW, events, random_model, walks
+
+PLAN = RulePlan(window=2, distance_decay=0.5, shrinkage=0.0)
+EVERY, VIEWS = EventRoles(), frozenset({VIEW})
+
+
+def followers(rules, item: int) -> dict[int, float]:
+    entries = slice(rules.start[item], rules.start[item + 1])
+    return dict(zip(rules.follower[entries].tolist(), rules.share[entries].tolist(), strict=True))
+
+
+def learned(columns, plan: RulePlan = PLAN, roles: EventRoles = EVERY):
+    return learn_rules(columns, np.unique(columns.item_key), roles, plan)
+
+
+def test_a_follower_counts_less_the_further_away_it_is():
+    rules = learned(events((1, 10), (1, 20), (1, 30), (1, 40)))
+    assert followers(rules, 0) == pytest.approx({1: 2 / 3, 2: 1 / 3})
+    assert followers(rules, 3) == {}
+
+
+def test_rules_do_not_cross_from_user_to_user():
+    assert followers(learned(events((1, 10), (2, 20))), 0) == {}
+
+
+def test_few_counts_give_small_shares():
+    rules = learned(events((1, 10), (1, 20)), RulePlan(window=1, shrinkage=3.0))
+    assert followers(rules, 0) == pytest.approx({1: 0.25})
+
+
+def test_the_strongest_followers_are_kept():
+    log = events((1, 10), (1, 20), (2, 10), (2, 20), (3, 10), (3, 30))
+    assert followers(learned(log, RulePlan(window=1, shrinkage=0.0, followers=1)), 0) == pytest.approx(
+        {1: 2 / 3}
+    )
+
+
+def test_what_is_not_worth_predicting_fires_no_rule_and_follows_by_none():
+    log = events((1, 10), (1, 20), (1, 30), event_type=[VIEW, PURCHASE, VIEW])
+    rules = learned(log, RulePlan(window=1, shrinkage=0.0), EventRoles(target=VIEWS))
+    assert [followers(rules, item) for item in range(3)] == [{}, {}, {}]
+
+
+@pytest.mark.parametrize(
+    "learn", [learn_ease, lambda log: RuleScorer(np.unique(log.item_key), learned(log), EVERY)]
+)
+def test_count_models_find_what_comes_next_on_a_ring(learn):
+    held = leave_one_out(walks(n_items=20, length=6), CaseOptions(history_length=8))
+    assert judge(held.cases, {"": learn(held.train)}, k=3)[""].ndcg > 0.6
+
+
+def test_ease_refuses_a_catalogue_that_does_not_fit(monkeypatch):
+    monkeypatch.setattr("services.trainer.model.ease.LARGEST_CATALOGUE", 5)
+    with pytest.raises(CatalogueTooLarge, match="at most 5 items, not 20"):
+        learn_ease(walks(n_items=20))
+
+
+def test_the_mixture_takes_the_rules_that_know_more_than_the_model():
+    held = leave_one_out(walks(n_items=40), CaseOptions(history_length=8))
+    model, rules = ModelScorer(random_model(n_items=40)), learned(held.train)
+    mixture = choose_mixture(held.cases, model, rules, VIEWS)
+    mixed = MixedModel(random_model(n_items=40), rules, mixture).scorer()
+    found = judge(held.cases, {"model": model, "mixed": mixed})
+    assert mixture.weight > 0 and found["mixed"].ndcg > 2 * found["model"].ndcg
+
+
+def test_rules_that_know_nothing_get_no_weight():
+    held = leave_one_out(walks(n_items=12), CaseOptions(history_length=8))
+    empty = learned(events(*[(user, user) for user in range(1, 13)]))
+    assert choose_mixture(held.cases, ModelScorer(random_model(n_items=12)), empty, VIEWS).weight == 0
+
+
+def test_validation_asks_for_each_users_last_event_and_learns_the_rest():
+    log = events((1, 10), (1, 20), (2, 10), (2, 30), (2, 20))
+    made = validation_of(log, CaseOptions())
+    assert made.cases.targets.tolist() == [20, 20]
+    assert made.learn.item_key.tolist() == [10, 10, 30]
+
+
+def test_events_on_unknown_items_leave_no_gap():
+    held = leave_one_out(events((1, 10), (1, 99), (1, 20), (1, 30)), CaseOptions(history_length=4))
+    assert firing_rows(held.cases.histories, np.array([10, 20], np.uint64), None).tolist() == [[-1, -1, 0, 1]]
