@@ -8,13 +8,15 @@ import numpy as np
 import structlog
 from prometheus_client import Counter
 
-from shared.adapters.database import DEFECTS, UNAVAILABLE
+from shared.adapters.database import DEFECTS, UNAVAILABLE, within
 from shared.adapters.state_store import StateStore, StoredUser
 from shared.domain.user_state import UserStates
 from shared.runtime.errors import unavailable
 
 _log = structlog.get_logger("absent_users")
 RETRY_SECONDS = 0.5
+READ_SECONDS, FOLD_SECONDS = 2.0, 10.0
+"""How long a reader, and the fold, wait for an answer: a frozen PostgreSQL gives none."""
 USERS_RESTORED = Counter("freshet_users_restored_total", "Users brought back into memory on demand.")
 
 
@@ -28,9 +30,10 @@ class AbsentUsers:
     async def bring_back(self, user_keys: np.ndarray, until_done: bool = False) -> None:
         """Those of keys (n,) uint64 that are away come back. While PostgreSQL is away: raises UNAVAILABLE, or tries
         again `until_done`."""
+        seconds = FOLD_SECONDS if until_done else READ_SECONDS
         while len(absent := self._absent(user_keys)):
             try:
-                for stored in await self._store.read_users(absent.tolist()):
+                for stored in await within(seconds, self._store.read_users(absent.tolist())):
                     self._restore(stored)
             except DEFECTS:
                 raise

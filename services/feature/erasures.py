@@ -9,7 +9,7 @@ the user has never been. Until then no checkpoint is written, so that a crash on
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import nats.errors
@@ -19,6 +19,7 @@ from nats.aio.client import Client
 from prometheus_client import Counter
 
 from freshet.log.v1.log_pb2 import Erasure
+from shared.adapters.erasures import ErasureStep
 from shared.adapters.event_codec import decode_batch
 from shared.adapters.log_range import read_range
 from shared.adapters.log_reader import LogMessage
@@ -50,15 +51,26 @@ class Erasures:
         self._connection = connection
         self._names = names
         self._clean_to: dict[int, int] = {}
+        self._erased_at: dict[int, int] = {}
         self._under_way: dict[int, tuple[_Refold, asyncio.Task[None]]] = {}
         self._settled = asyncio.Event()
         self._settled.set()
 
-    def begin(self, last_position: int) -> None:
+    def begin(self, last_position: int, steps: Iterable[ErasureStep]) -> None:
         """Partitions that are folded from the beginning of the log, whose last position is given, need no second
-        fold for erasures that are complete already."""
+        fold for erasures that are complete already. steps: of the erasures up to there."""
         fresh = [partition for partition, position in self._state.positions.items() if position == 0]
         self._clean_to = dict.fromkeys(fresh, last_position)
+        for step in steps:
+            self._note(step.receipt.user_key, step.receipt.position)
+
+    def erased_at(self, user_key: int) -> int:
+        """The position of the newest request to erase a user, 0 if there is none. What is stored of them from before
+        it may still lie somewhere, and may not be shown."""
+        return self._erased_at.get(user_key, 0)
+
+    def _note(self, user_key: int, position: int) -> None:
+        self._erased_at[user_key] = max(position, self.erased_at(user_key))
 
     @property
     def under_way(self) -> bool:
@@ -84,6 +96,7 @@ class Erasures:
         receipt = Erasure.FromString(message.payload).receipt
         self._state.positions[partition] = message.position
         if not receipt.HasField("complete_time"):
+            self._note(receipt.user_key, message.position)
             self._state.erase(receipt.user_key)
         elif receipt.deleted_events and message.position > self._clean_to.get(partition, 0):
             self._refold(partition, message.position)

@@ -22,10 +22,12 @@ from services.feature.reading import Reading
 from services.feature.servicer import FeatureServicer, Sources
 from services.feature.settings import FeatureSettings
 from services.feature.state_servicer import StateServicer
+from services.feature.time_travel import Past
 from shared.adapters.archive import Archive
 from shared.adapters.catalogue import Catalogue, caught_up
 from shared.adapters.connection import nats_connection
 from shared.adapters.database import database_engine, ensure_tables
+from shared.adapters.erasures import list_erasures
 from shared.adapters.log_reader import LogReader, LogSource
 from shared.adapters.presets import load_preset
 from shared.adapters.state_store import OwnershipLostError, StateStore
@@ -87,13 +89,14 @@ async def serve_features(settings: FeatureSettings) -> None:
             await store.load(state, settings.users_in_memory)
             projection.begin()
             last = await _last_position(nats, names, subjects)
-            erasures.begin(last)
+            erasures.begin(last, await list_erasures(nats, names, last))
             loaded.set()
             await projection.recover(last)
 
         def register(server: grpc.aio.Server) -> None:
-            reading, digests = Reading(fold.preset, catalogue, engine), StateDigests(projection, erasures)
-            sources = Sources(reading, Archive(engine), digests, peers)
+            reading = Reading(fold.preset, catalogue, engine, erasures)
+            past = Past(fold, Archive(engine), nats, names, erasures)
+            sources = Sources(reading, past, StateDigests(projection, erasures), peers)
             add_FeatureServiceServicer_to_server(FeatureServicer(projection, sources), server)
             add_StateServiceServicer_to_server(StateServicer(projection), server)
 

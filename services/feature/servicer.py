@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
@@ -12,9 +13,8 @@ from freshet.feature.v1 import feature_pb2, feature_pb2_grpc
 from services.feature.digesting import StateDigests
 from services.feature.peers import Peers, forward, forward_stream
 from services.feature.projection import Projection
-from services.feature.reading import Reading
-from services.feature.time_travel import user_as_of
-from shared.adapters.archive import Archive
+from services.feature.reading import POSTGRES_SECONDS, Reading
+from services.feature.time_travel import Past
 from shared.adapters.keys import item_key, user_key
 from shared.domain.consistency import MalformedTokenError, decode_token, encode_token
 from shared.domain.item_counters import merge_items
@@ -31,7 +31,7 @@ class Sources(NamedTuple):
     """What answers are made of, beside the projection."""
 
     reading: Reading
-    archive: Archive
+    past: Past
     digests: StateDigests
     peers: Peers
 
@@ -52,27 +52,39 @@ class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
             return await forward(owner.GetUserFeatures, request, context)
         await self._reach(request.min_consistency_token, context, partition)
         if request.as_of_position:
-            return await self._as_of(request)
-        return await self._present(request.user_id, partition)
+            return await self._as_of(request, partition, context)
+        return await self._present(request.user_id, partition, context)
 
-    async def _present(self, user_id: str, partition: int) -> feature_pb2.GetUserFeaturesResponse:
-        key = user_key(user_id)
+    async def _present(
+        self, user_id: str, partition: int, context: grpc.aio.ServicerContext
+    ) -> feature_pb2.GetUserFeaturesResponse:
+        key, reading = user_key(user_id), self._sources.reading
         await self._projection.bring_back([key])
         user, position = self._projection.state.users.read(key), self._projection.position
         token = encode_token({partition: position})
         response = feature_pb2.GetUserFeaturesResponse(
             user_id=user_id, consistency_token=token, position=position
         )
-        await self._sources.reading.describe_user(response, user)
+        seconds = _postgres_seconds(context)
+        await asyncio.gather(
+            reading.describe_user(response, user, seconds), reading.add_profile(response, key, seconds)
+        )
         return response
 
     async def _as_of(
-        self, request: feature_pb2.GetUserFeaturesRequest
+        self,
+        request: feature_pb2.GetUserFeaturesRequest,
+        partition: int,
+        context: grpc.aio.ServicerContext,
     ) -> feature_pb2.GetUserFeaturesResponse:
         key, position = user_key(request.user_id), request.as_of_position
-        user = await user_as_of(self._sources.archive, self._projection.state.settings, key, position)
-        response = feature_pb2.GetUserFeaturesResponse(user_id=request.user_id, position=position)
-        await self._sources.reading.describe_user(response, user)
+        wait_seconds = remaining_seconds(context, LONGEST_WAIT_SECONDS)
+        user, profile = await self._sources.past.at(key, position, wait_seconds)
+        token = encode_token({partition: position})
+        response = feature_pb2.GetUserFeaturesResponse(
+            user_id=request.user_id, consistency_token=token, position=position, profile=profile
+        )
+        await self._sources.reading.describe_user(response, user, _postgres_seconds(context))
         return response
 
     @streaming
@@ -88,7 +100,7 @@ class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
         with self._projection.watchers.watch(user_key(request.user_id)) as changed:
             while True:
                 changed.clear()
-                present = await self._present(request.user_id, partition)
+                present = await self._present(request.user_id, partition, context)
                 yield feature_pb2.WatchUserFeaturesResponse(user_features=present)
                 await changed.wait()
 
@@ -106,10 +118,12 @@ class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
         others = await self._sources.peers.item_counters(keys, positions, wait_seconds)
         state, position = self._projection.state, self._projection.position
         records = merge_items(np.concatenate([state.items.rows_of(keys), *others]), keys)
-        return feature_pb2.BatchGetItemFeaturesResponse(
-            item_features=await self._sources.reading.describe_items(request.item_ids, records),
-            consistency_token=encode_token(positions | dict.fromkeys(state.positions, position)),
+        response = feature_pb2.BatchGetItemFeaturesResponse(
+            consistency_token=encode_token(positions | dict.fromkeys(state.positions, position))
         )
+        seconds = _postgres_seconds(context)
+        await self._sources.reading.describe_items(response, request.item_ids, records, seconds)
+        return response
 
     @unary
     async def GetStateDigest(
@@ -140,3 +154,8 @@ class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
             raise token_not_reached(
                 f"the state reflects position {self._projection.position}, not yet {wanted}"
             )
+
+
+def _postgres_seconds(context: grpc.aio.ServicerContext) -> float:
+    """How long an answer may wait for PostgreSQL: half of what the call has left at most, so that it still comes."""
+    return remaining_seconds(context, 2 * POSTGRES_SECONDS) / 2

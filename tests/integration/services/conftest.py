@@ -15,6 +15,7 @@ from deploy.local.suite import Suite, SuiteSettings, local_suite
 from freshet.ingestion.v1.ingestion_pb2 import DeadLetter, WriteOutcome, WriteStatus
 from shared.adapters.streams import last_position
 from shared.client import Addresses, FreshetClient
+from tests.builders import catalogue_item
 from tests.integration.namespaces import SMALL, Namespace, new_namespace
 
 
@@ -87,6 +88,17 @@ async def services(
 async def ingestion(brokers, tmp_path_factory) -> AsyncIterator[Running]:
     """One ingestion service for all tests that do it no harm."""
     async with services(brokers, tmp_path_factory.mktemp("ingestion"), ("ingestion",)) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def features(brokers, tmp_path_factory) -> AsyncIterator[Running]:
+    """Ingestion and features for all tests that do them no harm, each with users of its own. The log begins at
+    position 2."""
+    directory, names = tmp_path_factory.mktemp("features"), ("ingestion", "feature")
+    async with services(brokers, directory, names, erasure_settle_seconds="0.1") as running:
+        await running.client.upsert_items([catalogue_item("forgotten"), catalogue_item("i1")])
+        await running.space.nats.jetstream().purge_stream(running.space.names.events, seq=2)
         yield running
 
 
