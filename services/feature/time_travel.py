@@ -21,9 +21,11 @@ from shared.adapters.user_profiles import profile_as_of
 from shared.domain.state import FoldSettings, State, fold
 from shared.domain.user_record import UserView
 from shared.domain.violation import Violation
-from shared.runtime.errors import invalid_argument, unavailable
+from shared.runtime.errors import archive_behind, invalid_argument, unavailable
 
 _POLL_SECONDS = 0.02
+_LOOK_SECONDS = 0.1
+"""So long before the end the archive is looked at for the last time."""
 
 
 class PastUser(NamedTuple):
@@ -46,15 +48,15 @@ class Past:
         self._erasures = erasures
 
     async def at(self, user_key: int, position: int, wait_seconds: float) -> PastUser:
-        """The user at `position`. Raises INVALID_ARGUMENT for a position that the log does not hold, UNAVAILABLE while
-        the archive is not there yet, or while it or the log is away."""
+        """The user at `position`. Raises INVALID_ARGUMENT for a position that the log does not hold,
+        FAILED_PRECONDITION when the archive does not come to it in time, UNAVAILABLE while it or the log is away."""
         after = self._erasures.erased_at(user_key)
         with _unavailable("LOG_AWAY", "the log is in NATS, which is away"):
             async with asyncio.timeout(wait_seconds):
                 await self._check(position)
                 profile = await profile_as_of(self._connection, self._names, user_key, position, after)
         with _unavailable("ARCHIVE_AWAY", "the archive is in PostgreSQL, which is away"):
-            payloads = await within(wait_seconds, self._payloads(user_key, position, wait_seconds / 2))
+            payloads = await self._payloads(user_key, position, wait_seconds)
         user = self._folded(user_key, [each for each in payloads if each[0] > after])
         return PastUser(user, profile)
 
@@ -68,11 +70,11 @@ class Past:
         """The user's events, once the archive has come to `position`."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait_seconds
-        while (archived := await self._archive.position()) < position:
-            if loop.time() > deadline:
-                raise unavailable("ARCHIVE_BEHIND", f"the archive is at {archived}, not yet at {position}")
+        while (archived := await within(deadline - loop.time(), self._archive.position())) < position:
+            if loop.time() + _LOOK_SECONDS > deadline:
+                raise archive_behind(f"the archive is at {archived}, not yet at {position}")
             await asyncio.sleep(_POLL_SECONDS)
-        return await self._archive.payloads_of(user_key, position)
+        return await within(deadline - loop.time(), self._archive.payloads_of(user_key, position))
 
     def _folded(self, user_key: int, payloads: list[tuple[int, bytes]]) -> UserView | None:
         state = State(self._settings, [user_key % self._settings.partitions])

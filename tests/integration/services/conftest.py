@@ -93,10 +93,11 @@ async def ingestion(brokers, tmp_path_factory) -> AsyncIterator[Running]:
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def features(brokers, tmp_path_factory) -> AsyncIterator[Running]:
-    """Ingestion and features for all tests that do them no harm, each with users of its own. The log begins at
-    position 2."""
-    directory, names = tmp_path_factory.mktemp("features"), ("ingestion", "feature")
-    async with services(brokers, directory, names, erasure_settle_seconds="0.1") as running:
+    """Features, with what writes and reads them, for all tests that leave them whole; each has users of its own. Few
+    users are in memory, and the log begins at position 2."""
+    told = {"users_in_memory": "50", "checkpoint_seconds": "0.2", "erasure_settle_seconds": "0.1"}
+    directory, names = tmp_path_factory.mktemp("features"), ("ingestion", "feature", "ranking")
+    async with services(brokers, directory, names, **told) as running:
         await running.client.upsert_items([catalogue_item("forgotten"), catalogue_item("i1")])
         await running.space.nats.jetstream().purge_stream(running.space.names.events, seq=2)
         yield running

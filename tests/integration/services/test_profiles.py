@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import pytest
-import sqlalchemy as sa
 
 from freshet.catalog.v1.user_pb2 import User
 from freshet.feature.v1.feature_pb2 import GetUserFeaturesResponse
-from freshet.ingestion.v1.ingestion_pb2 import ErasureReceipt
-from freshet.log.v1.log_pb2 import Erasure
-from shared.adapters.keys import partition_of, signed, user_key
-from shared.adapters.tables import user_profiles
-from shared.domain.consistency import encode_token
 from tests.builders import message
 from tests.conditions import eventually
 from tests.integration.services.conftest import Running
+from tests.integration.services.feature_calls import erasure_requested, token_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -77,16 +72,13 @@ async def test_while_postgres_is_away_features_come_without_a_profile_and_say_so
     )  # fmt: skip
 
 
-async def test_a_profile_is_hidden_from_the_request_to_erase_it_on_also_after_a_restart(start):
-    running = await start("feature")
-    key, row = user_key("ann"), User(user_id="ann", country="BR").SerializeToString()
-    async with running.space.engine.begin() as connection:
-        await connection.execute(sa.insert(user_profiles).values((signed(key), "ann", 1, row)))
-    assert (await running.client.get_user_features("ann")).profile.country == "BR"
-    subject = running.space.names.erasure_subject(partition_of(key, 16))
-    request = Erasure(receipt=ErasureReceipt(receipt_id="r1", user_key=key)).SerializeToString()
-    taken = await running.space.nats.jetstream().publish(subject, request)
-    token = encode_token({partition_of(key, 16): taken.seq})
-    assert not (await running.client.get_user_features("ann", token)).HasField("profile")
-    await running.suite.restart("feature")
-    assert not (await running.client.get_user_features("ann", token)).HasField("profile")
+async def test_a_profile_is_hidden_from_the_request_to_erase_it_on_also_after_a_restart(features):
+    await described(features, User(user_id="going", country="BR"))
+    features.suite.service("ingestion").pause()
+    try:
+        token = token_of("going", await erasure_requested(features, "going"))
+        assert not (await features.client.get_user_features("going", token)).HasField("profile")
+        await features.suite.restart("feature")
+        assert not (await features.client.get_user_features("going", token)).HasField("profile")
+    finally:
+        features.suite.service("ingestion").resume()
