@@ -9,7 +9,7 @@ the user has never been. Until then no checkpoint is written, so that a crash on
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import nats.errors
@@ -81,23 +81,26 @@ class Erasures:
         """Wait until none is under way."""
         await self._settled.wait()
 
-    def take(self, messages: Sequence[LogMessage]) -> None:
-        """React to erasure messages."""
+    def take(self, messages: Sequence[LogMessage]) -> list[int]:
+        """React to erasure messages; the keys of the users whose state has ended."""
+        ended: list[int] = []
         for message in messages:
             partition = int(message.subject.rsplit(".", 1)[1])
             if message.position <= self._state.positions.get(partition, message.position):
                 continue
             try:
-                self._take(message, partition)
+                ended += self._take(message, partition)
             except DecodeError as error:
                 _log.error("erasure cannot be read", position=message.position, reason=repr(error))
+        return ended
 
-    def _take(self, message: LogMessage, partition: int) -> None:
+    def _take(self, message: LogMessage, partition: int) -> Iterator[int]:
         receipt = Erasure.FromString(message.payload).receipt
         self._state.positions[partition] = message.position
         if not receipt.HasField("complete_time"):
             self._note(receipt.user_key, message.position)
             self._state.erase(receipt.user_key)
+            yield receipt.user_key
         elif receipt.deleted_events and message.position > self._clean_to.get(partition, 0):
             self._refold(partition, message.position)
 

@@ -105,6 +105,7 @@ async def serve_features(settings: FeatureSettings) -> None:
             register=register,
             workers=[follow, write_checkpoints, partial(catalogue.follow, nats, names)],
             ready=ready,
+            notice=projection.watchers.end,
             drain=checkpoints.write_if_possible,
         )
         await serve(settings, service)

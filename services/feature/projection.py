@@ -61,7 +61,7 @@ class Projection:
             if kind == "events":
                 await self._fold(run)
             elif kind == "erasures":
-                self._erasures.take(run)
+                self.watchers.changed(self._erasures.take(run))
             self._advance(run[-1].position)
 
     def _kind(self, message: LogMessage) -> str:
@@ -78,7 +78,7 @@ class Projection:
         self._erasures.also_folded(batch)
         EVENTS_FOLDED.labels("applied").inc(int(applied.sum()))
         EVENTS_FOLDED.labels("none").inc(len(messages) - int(applied.sum()))
-        self.watchers.changed(batch.user_key)
+        self.watchers.changed(batch.user_key[applied].tolist())
 
     def _advance(self, position: int) -> None:
         self.position = position

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import NamedTuple
 
 import grpc
@@ -92,15 +93,23 @@ class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
         self, request: feature_pb2.WatchUserFeaturesRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[feature_pb2.WatchUserFeaturesResponse]:
         partition = self._partition_of(request.user_id)
-        if (owner := self._sources.peers.owner_of(partition, context)) is not None:
-            async for response in forward_stream(owner.WatchUserFeatures, request, context):
+        owner = self._sources.peers.owner_of(partition, context)
+        if owner is None:
+            answers = self._changes(request.user_id, partition, context)
+        else:
+            answers = forward_stream(owner.WatchUserFeatures, request, context)
+        async with aclosing(self._projection.watchers.until_end(answers)) as until_end:
+            async for response in until_end:
                 yield response
-            return
+
+    async def _changes(
+        self, user_id: str, partition: int, context: grpc.aio.ServicerContext
+    ) -> AsyncGenerator[feature_pb2.WatchUserFeaturesResponse, None]:
         self._projection.check_recovered()
-        with self._projection.watchers.watch(user_key(request.user_id)) as changed:
+        with self._projection.watchers.watch(user_key(user_id)) as changed:
             while True:
                 changed.clear()
-                present = await self._present(request.user_id, partition, context)
+                present = await self._present(user_id, partition, context)
                 yield feature_pb2.WatchUserFeaturesResponse(user_features=present)
                 await changed.wait()
 

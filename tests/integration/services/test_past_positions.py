@@ -6,14 +6,13 @@ import pytest
 
 from freshet.catalog.v1.user_pb2 import User
 from freshet.feature.v1.feature_pb2 import GetUserFeaturesResponse
-from shared.adapters.keys import partition_of, user_key
 from shared.client import FailedPrecondition, InvalidArgument
 from tests.builders import catalogue_item, message
 from tests.integration.services.conftest import Running
 from tests.integration.services.feature_calls import (
-    PARTITIONS,
     archived,
     erasure_requested,
+    put_in_log,
     token_of,
     written,
 )
@@ -81,9 +80,7 @@ async def test_a_position_that_the_archive_has_not_come_to_is_refused_at_the_dea
 ):
     features.suite.service("ingestion").pause()
     try:
-        names, event = features.space.names, message(user_id="ahead").SerializeToString()
-        subject = names.event_subject(partition_of(user_key("ahead"), PARTITIONS), "click")
-        position = (await features.space.nats.jetstream().publish(subject, event)).seq
+        position = await put_in_log(features, message(user_id="ahead"))
         hasty = features.client.with_options(timeout_seconds=1)
         await hasty.get_user_features("ahead", token_of("ahead", position))
         with pytest.raises(FailedPrecondition) as caught:
@@ -106,4 +103,5 @@ async def test_as_of_any_position_nothing_is_told_of_an_erased_user_from_the_req
         past = await features.client.get_user_features("leaving", as_of_position=then.position)
     finally:
         features.suite.service("ingestion").resume()
+    await features.client.erase_user("leaving")
     assert (then.event_counts["click"], dict(past.event_counts)) == (1, {})

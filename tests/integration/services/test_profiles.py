@@ -82,3 +82,4 @@ async def test_a_profile_is_hidden_from_the_request_to_erase_it_on_also_after_a_
         assert not (await features.client.get_user_features("going", token)).HasField("profile")
     finally:
         features.suite.service("ingestion").resume()
+    await features.client.erase_user("going")
