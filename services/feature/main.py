@@ -16,6 +16,7 @@ from services.feature.absent_users import AbsentUsers
 from services.feature.checkpoints import Checkpoints, Pace
 from services.feature.digesting import StateDigests
 from services.feature.erasures import Erasures
+from services.feature.facts import FactReader
 from services.feature.peers import Peers
 from services.feature.projection import Projection
 from services.feature.reading import Reading
@@ -94,9 +95,9 @@ async def serve_features(settings: FeatureSettings) -> None:
             await projection.recover(last)
 
         def register(server: grpc.aio.Server) -> None:
-            reading = Reading(fold.preset, catalogue, engine, erasures)
+            reading, facts = Reading(fold.preset, catalogue), FactReader(engine, erasures)
             past = Past(fold, Archive(engine), nats, names, erasures)
-            sources = Sources(reading, past, StateDigests(projection, erasures), peers)
+            sources = Sources(reading, facts, past, StateDigests(projection, erasures), peers)
             add_FeatureServiceServicer_to_server(FeatureServicer(projection, sources), server)
             add_StateServiceServicer_to_server(StateServicer(projection), server)
 

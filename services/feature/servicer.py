@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import NamedTuple
@@ -12,9 +11,10 @@ import numpy as np
 
 from freshet.feature.v1 import feature_pb2, feature_pb2_grpc
 from services.feature.digesting import StateDigests
+from services.feature.facts import POSTGRES_SECONDS, FactReader
 from services.feature.peers import Peers, forward, forward_stream
 from services.feature.projection import Projection
-from services.feature.reading import POSTGRES_SECONDS, Reading
+from services.feature.reading import Reading, items_of_items, items_of_user
 from services.feature.time_travel import Past
 from shared.adapters.keys import item_key, user_key
 from shared.domain.consistency import MalformedTokenError, decode_token, encode_token
@@ -32,6 +32,7 @@ class Sources(NamedTuple):
     """What answers are made of, beside the projection."""
 
     reading: Reading
+    facts: FactReader
     past: Past
     digests: StateDigests
     peers: Peers
@@ -59,17 +60,15 @@ class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
     async def _present(
         self, user_id: str, partition: int, context: grpc.aio.ServicerContext
     ) -> feature_pb2.GetUserFeaturesResponse:
-        key, reading = user_key(user_id), self._sources.reading
+        key = user_key(user_id)
         await self._projection.bring_back([key])
         user, position = self._projection.state.users.read(key), self._projection.position
         token = encode_token({partition: position})
         response = feature_pb2.GetUserFeaturesResponse(
             user_id=user_id, consistency_token=token, position=position
         )
-        seconds = _postgres_seconds(context)
-        await asyncio.gather(
-            reading.describe_user(response, user, seconds), reading.add_profile(response, key, seconds)
-        )
+        facts = await self._sources.facts.read(items_of_user(user), _postgres_seconds(context), key)
+        self._sources.reading.describe_user(response, user, facts)
         return response
 
     async def _as_of(
@@ -85,7 +84,8 @@ class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
         response = feature_pb2.GetUserFeaturesResponse(
             user_id=request.user_id, consistency_token=token, position=position, profile=profile
         )
-        await self._sources.reading.describe_user(response, user, _postgres_seconds(context))
+        facts = await self._sources.facts.read(items_of_user(user), _postgres_seconds(context))
+        self._sources.reading.describe_user(response, user, facts)
         return response
 
     @streaming
@@ -127,19 +127,19 @@ class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
         others = await self._sources.peers.item_counters(keys, positions, wait_seconds)
         state, position = self._projection.state, self._projection.position
         records = merge_items(np.concatenate([state.items.rows_of(keys), *others]), keys)
-        response = feature_pb2.BatchGetItemFeaturesResponse(
-            consistency_token=encode_token(positions | dict.fromkeys(state.positions, position))
+        facts = await self._sources.facts.read(items_of_items(records), _postgres_seconds(context))
+        return feature_pb2.BatchGetItemFeaturesResponse(
+            item_features=self._sources.reading.describe_items(request.item_ids, records, facts),
+            consistency_token=encode_token(positions | dict.fromkeys(state.positions, position)),
+            degraded=facts.degraded,
         )
-        seconds = _postgres_seconds(context)
-        await self._sources.reading.describe_items(response, request.item_ids, records, seconds)
-        return response
 
     @unary
     async def GetStateDigest(
         self, request: feature_pb2.GetStateDigestRequest, context: grpc.aio.ServicerContext
     ) -> feature_pb2.GetStateDigestResponse:
         await self._reach(request.min_consistency_token, context)
-        timeout_seconds = remaining_seconds(context, DIGEST_WAIT_SECONDS)
+        timeout_seconds = remaining_seconds(context, DIGEST_WAIT_SECONDS, margin=0.1)
         return await self._sources.digests.of(list(request.partitions), timeout_seconds)
 
     def _partition_of(self, user_id: str) -> int:

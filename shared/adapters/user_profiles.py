@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from nats.aio.client import Client
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from freshet.catalog.v1.user_pb2 import User
 from shared.adapters.keys import signed
@@ -13,15 +13,14 @@ from shared.adapters.streams import Names
 from shared.adapters.tables import user_profiles
 
 
-async def read_profile(engine: AsyncEngine, key: int, after: int = 0) -> User | None:
+async def read_profile(connection: AsyncConnection, key: int, after: int = 0) -> User | None:
     """The newest archived profile of the user with this key; None when there is none behind position `after`.
 
     It follows `UpsertUsers` by what the archive needs to catch up, some milliseconds. Raises what SQLAlchemy raises
     while PostgreSQL is away.
     """
     of_user = (user_profiles.c.user_key == signed(key)) & (user_profiles.c.position > after)
-    async with engine.connect() as connection:
-        payload = (await connection.execute(sa.select(user_profiles.c.payload).where(of_user))).scalar()
+    payload = (await connection.execute(sa.select(user_profiles.c.payload).where(of_user))).scalar()
     return None if payload is None else User.FromString(payload)
 
 

@@ -97,6 +97,16 @@ async def test_the_least_recently_used_leave_memory_and_come_back_on_demand(feat
     assert digest(feature.state) == whole
 
 
+async def test_users_who_were_only_read_leave_memory_again(feature):
+    for position in range(1, 11):
+        feature.fold(position, position)
+    await feature.checkpoints.write()
+    await feature.projection.bring_back(range(1, 11))
+    assert len(feature.state.users) == 10
+    await feature.checkpoints.write()
+    assert len(feature.state.users) == IN_MEMORY
+
+
 async def test_an_older_row_never_takes_the_place_of_a_newer_state(feature):
     for position in range(1, 6):
         feature.fold(position, position)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import urllib.request
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from typing import Any
 import pytest_asyncio
 
 from deploy.local.brokers import Brokers, BrokerSettings, local_brokers
+from deploy.local.ports import free_ports
 from deploy.local.suite import Suite, SuiteSettings, local_suite
 from freshet.ingestion.v1.ingestion_pb2 import DeadLetter, WriteOutcome, WriteStatus
 from shared.adapters.streams import last_position
@@ -51,6 +54,12 @@ class Running:
         """The last position of the log."""
         return await last_position(self.space.nats, self.space.names)
 
+    async def metric(self, service: str, sample: str) -> float:
+        """What a service counts now, for example of 'freshet_users{where="away"}'."""
+        url = f"http://127.0.0.1:{self.suite.settings.metrics_ports[service]}/metrics"
+        text = (await asyncio.to_thread(urllib.request.urlopen, url, timeout=5)).read().decode()
+        return next(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(sample))
+
     async def at_the_door(self) -> int:
         """How many messages wait at the NATS door."""
         info = await self.space.nats.jetstream().stream_info(self.space.names.stream("INGEST"))
@@ -77,6 +86,7 @@ async def services(
             namespace=space.name,
             domain="video",
             services=names,
+            metrics_ports=dict(zip(names, free_ports(len(names)), strict=True)),
             environment={name: {"FRESHET_DRAIN_NOTICE_SECONDS": "0", **told} for name in names},
         )
         suite = await stack.enter_async_context(local_suite(settings))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager
+from itertools import islice
+
+import grpc
 
 from freshet.event.v1.event_pb2 import UserEvent
 from freshet.feature.v1.feature_pb2 import GetStateDigestRequest, GetUserFeaturesResponse
@@ -78,3 +81,22 @@ async def digests_served_and_anew(running: Running, token: str = "") -> tuple[di
         {each.partition: each.digest for each in answer.partition_digests},
         {each.partition: each.digest for each in anew},
     )
+
+
+def of_one_partition(prefix: str, number: int) -> list[str]:
+    """Names of users who share a partition."""
+    names = (f"{prefix}-{each}" for each in range(10_000))
+    wanted = partition_of(user_key(f"{prefix}-0"), PARTITIONS)
+    return list(
+        islice((each for each in names if partition_of(user_key(each), PARTITIONS) == wanted), number)
+    )
+
+
+async def folds_anew(running: Running) -> bool:
+    """Whether a partition is being folded anew, and stays so for half a second: there is no digest meanwhile."""
+    async with grpc.aio.insecure_channel(running.suite.address("feature")) as channel:
+        try:
+            await FeatureServiceStub(channel).GetStateDigest(GetStateDigestRequest(), timeout=0.5)
+        except grpc.aio.AioRpcError as error:
+            return "folded anew" in (error.details() or "")
+    return False
