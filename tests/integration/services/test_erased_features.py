@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+import sqlalchemy as sa
 
-from shared.adapters.keys import partition_of, user_key
+from shared.adapters.keys import item_key, partition_of, signed, user_key
 from shared.adapters.streams import last_position_of
+from shared.adapters.tables import item_counters
 from tests.builders import message
+from tests.conditions import eventually
 from tests.integration.services.conftest import Running
 from tests.integration.services.feature_calls import (
     PARTITIONS,
@@ -89,3 +92,22 @@ async def test_a_kill_while_a_partition_is_folded_anew_is_made_good_for_at_the_n
     await features.suite.start("feature")
     served, anew = await digests_served_and_anew(features, token)
     assert served == anew
+
+
+async def stored_items(running: Running, item_id: str) -> int:
+    """How many partitions have stored counters of an item."""
+    of_item = item_counters.c.item_key == signed(item_key(item_id))
+    async with running.space.engine.connect() as connection:
+        query = sa.select(sa.func.count()).select_from(item_counters).where(of_item)
+        return int((await connection.execute(query)).scalar_one())
+
+
+async def test_of_an_item_that_only_an_erased_user_had_seen_nothing_is_stored_any_more(features):
+    await written(features, [message("rate", "lone", ["seen-by-one"])])
+    await eventually(lambda: stored_items(features, "seen-by-one"))
+    await features.client.erase_user("lone")
+
+    async def gone() -> bool:
+        return await stored_items(features, "seen-by-one") == 0
+
+    await eventually(gone)

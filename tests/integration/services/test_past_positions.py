@@ -11,7 +11,6 @@ from tests.builders import catalogue_item, message
 from tests.integration.services.conftest import Running
 from tests.integration.services.feature_calls import (
     archived,
-    erasure_requested,
     put_in_log,
     token_of,
     written,
@@ -90,18 +89,3 @@ async def test_a_position_that_the_archive_has_not_come_to_is_refused_at_the_dea
     assert caught.value.reason == "ARCHIVE_BEHIND"
     past = await features.client.get_user_features("ahead", as_of_position=position)
     assert dict(past.event_counts) == {"click": 1}
-
-
-async def test_as_of_any_position_nothing_is_told_of_an_erased_user_from_the_request_on(features):
-    await written(features, [message(user_id="leaving")])
-    then = await features.client.get_user_features("leaving")
-    await archived(features, then.position)
-    features.suite.service("ingestion").pause()
-    try:
-        request = await erasure_requested(features, "leaving")
-        await features.client.get_user_features("leaving", token_of("leaving", request))
-        past = await features.client.get_user_features("leaving", as_of_position=then.position)
-    finally:
-        features.suite.service("ingestion").resume()
-    await features.client.erase_user("leaving")
-    assert (then.event_counts["click"], dict(past.event_counts)) == (1, {})

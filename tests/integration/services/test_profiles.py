@@ -9,7 +9,6 @@ from freshet.feature.v1.feature_pb2 import GetUserFeaturesResponse
 from tests.builders import message
 from tests.conditions import eventually
 from tests.integration.services.conftest import Running
-from tests.integration.services.feature_calls import erasure_requested, token_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -70,16 +69,3 @@ async def test_while_postgres_is_away_features_come_without_a_profile_and_say_so
     assert (dict(answer.event_counts), answer.HasField("profile"), answer.degraded) == (
         {"click": 1}, False, True,
     )  # fmt: skip
-
-
-async def test_a_profile_is_hidden_from_the_request_to_erase_it_on_also_after_a_restart(features):
-    await described(features, User(user_id="going", country="BR"))
-    features.suite.service("ingestion").pause()
-    try:
-        token = token_of("going", await erasure_requested(features, "going"))
-        assert not (await features.client.get_user_features("going", token)).HasField("profile")
-        await features.suite.restart("feature")
-        assert not (await features.client.get_user_features("going", token)).HasField("profile")
-    finally:
-        features.suite.service("ingestion").resume()
-    await features.client.erase_user("going")
