@@ -19,16 +19,14 @@ from nats.aio.client import Client
 from prometheus_client import Counter
 
 from freshet.log.v1.log_pb2 import Erasure
+from services.feature.fold_anew import fold_anew
 from shared.adapters.erasures import ErasureStep
-from shared.adapters.event_codec import decode_batch
-from shared.adapters.log_range import read_range
 from shared.adapters.log_reader import LogMessage
 from shared.adapters.streams import Names, StreamError
 from shared.domain.event_batch import EventBatch
 from shared.domain.state import State, fold
 
 _log = structlog.get_logger("erasures")
-FOLD_AT_ONCE = 512
 RETRY_SECONDS = 1.0
 PARTITIONS_REFOLDED = Counter("freshet_partitions_refolded_total", "Partitions folded anew after an erasure.")
 
@@ -126,13 +124,7 @@ class Erasures:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _run(self, refold: _Refold) -> None:
-        subjects = [self._names.event_subject(refold.partition, "*")]
-        async for messages in read_range(self._connection, self._names, subjects, refold.to_position):
-            for start in range(0, len(messages), FOLD_AT_ONCE):
-                some = messages[start : start + FOLD_AT_ONCE]
-                batch = decode_batch([(each.position, each.payload) for each in some]).batch
-                fold(refold.state, refold.state.not_folded(batch))
-                await asyncio.sleep(0)
+        await fold_anew(self._connection, self._names, refold.state, refold.to_position)
         self._finish(refold)
 
     def _finish(self, refold: _Refold) -> None:

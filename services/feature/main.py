@@ -14,6 +14,7 @@ from freshet.feature.v1.feature_pb2_grpc import add_FeatureServiceServicer_to_se
 from freshet.feature.v1.state_pb2_grpc import add_StateServiceServicer_to_server
 from services.feature.absent_users import AbsentUsers
 from services.feature.checkpoints import Checkpoints, Pace
+from services.feature.damaged_users import DamagedUsers
 from services.feature.digesting import StateDigests
 from services.feature.erasures import Erasures
 from services.feature.facts import FactReader
@@ -67,7 +68,8 @@ async def serve_features(settings: FeatureSettings) -> None:
             nats, names, settings.duplicate_window_seconds, settings.replicas, settings.retention
         )
         store, erasures = StateStore(engine, fold.name), Erasures(state, nats, names)
-        projection = Projection(state, AbsentUsers(state.users, store), erasures, names)
+        absent = AbsentUsers(state, store, DamagedUsers(state, nats, names, erasures))
+        projection = Projection(state, absent, erasures, names)
         pace = Pace(settings.checkpoint_seconds, settings.users_in_memory)
         checkpoints = Checkpoints(projection, erasures, store, pace)
         peers = Peers(settings.owners(), settings.partition_list())

@@ -70,6 +70,14 @@ async def watching(running: Running, user_id: str) -> AsyncIterator[AsyncIterato
         yield (answer.user_features async for answer in answers)
 
 
+async def users_by_partition(running: Running) -> dict[int, int]:
+    """How many users the service knows, in memory or away."""
+    answer = await FeatureServiceStub(running.client.channel("feature")).GetStateDigest(
+        GetStateDigestRequest()
+    )
+    return {each.partition: each.user_count for each in answer.partition_digests}
+
+
 async def digests_served_and_anew(running: Running, token: str = "") -> tuple[dict[int, str], dict[int, str]]:
     """Digests by partition: those of the state served, and those of a fold of the log from its first message."""
     request = GetStateDigestRequest(min_consistency_token=token)

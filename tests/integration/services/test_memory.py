@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+import sqlalchemy as sa
 
+from shared.adapters.keys import signed, user_key
+from shared.adapters.tables import user_states
 from tests.builders import message
 from tests.conditions import eventually
 from tests.integration.services.conftest import Running
-from tests.integration.services.feature_calls import digests_served_and_anew, written
+from tests.integration.services.feature_calls import digests_served_and_anew, users_by_partition, written
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 USERS = [f"many-{number}" for number in range(300)]
@@ -33,10 +36,11 @@ class Load:
 
 
 async def few_in_memory(running: Running) -> bool:
-    users = [
-        await running.metric("feature", f'freshet_users{{where="{where}"}}') for where in ("memory", "away")
-    ]
-    return users[0] <= IN_MEMORY and sum(users) >= len(USERS)
+    """Whether the last checkpoint has let all users go that are too many."""
+    known = sum((await users_by_partition(running)).values())
+    samples = [f'freshet_users{{where="{where}"}}' for where in ("memory", "away")]
+    memory, away = [await running.metric("feature", sample) for sample in samples]
+    return memory <= IN_MEMORY and memory + away == known
 
 
 async def test_a_kill_under_load_loses_and_doubles_nothing_of_users_beyond_memory(features):
@@ -52,3 +56,28 @@ async def test_a_kill_under_load_loses_and_doubles_nothing_of_users_beyond_memor
     answers = await asyncio.gather(*[features.client.get_user_features(user, token) for user in some])
     told = {(answer.event_counts["rate"], answer.consumed_item_count) for answer in answers}
     assert told == {(ROUNDS, ROUNDS * ITEMS)}
+
+
+async def let_go(running: Running, users: list[str]) -> str:
+    """Write an event of each user and let them leave memory; the token that covers them."""
+    token = await written(running, [message("rate", user) for user in users])
+    await written(running, [message("rate", user) for user in USERS])
+    await eventually(lambda: few_in_memory(running))
+    return token
+
+
+@pytest.mark.parametrize(
+    "damage", [sa.update(user_states).values(departed=b"\1" * 8), sa.delete(user_states)]
+)
+async def test_a_user_whose_stored_row_is_damaged_comes_back_as_the_log_says(features, damage):
+    users = [f"read-{damage.__visit_name__}", f"folded-{damage.__visit_name__}"]
+    token = await let_go(features, users)
+    of_users = user_states.c.user_key.in_([signed(user_key(user)) for user in users])
+    async with features.space.engine.begin() as connection:
+        assert (await connection.execute(damage.where(of_users))).rowcount == 2
+    read = await features.client.get_user_features(users[0], token)
+    folded = await features.client.get_user_features(
+        users[1], await written(features, [message("click", users[1])])
+    )
+    assert [dict(each.event_counts) for each in (read, folded)] == [{"rate": 1}, {"rate": 1, "click": 1}]
+    assert await features.metric("feature", "freshet_users_rebuilt_total") >= 2
