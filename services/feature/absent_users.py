@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 import nats.errors
 import numpy as np
@@ -19,8 +20,11 @@ from shared.runtime.errors import unavailable
 
 _log = structlog.get_logger("absent_users")
 RETRY_SECONDS = 0.5
-READ_SECONDS, FOLD_SECONDS = 2.0, 10.0
-"""So long a reader, and the fold, wait for an answer: a frozen PostgreSQL gives none."""
+READ_SECONDS, LOOK_SECONDS = 2.0, 10.0
+"""So long a reader waits at most, and one look: a frozen PostgreSQL gives no answer."""
+AWAY = (nats.errors.Error, StreamError, *UNAVAILABLE)
+"""What the way back raises while PostgreSQL, or the log, is away."""
+Rebuild = Callable[[Sequence[int]], Coroutine[Any, Any, None]]
 LOOKS = 3
 """A row may be an older one when its user came back, changed and left again meanwhile. Then the next look tells; one
 that is wrong each time is damaged."""
@@ -35,28 +39,34 @@ class AbsentUsers:
         self._store = store
         self._damaged = damaged
 
-    async def bring_back(self, user_keys: np.ndarray, until_done: bool = False) -> None:
-        """Those of keys (n,) uint64 that are away come back. While PostgreSQL is away: raises UNAVAILABLE, or tries
-        again `until_done`, which nobody may ask for but the fold."""
-        looks = 0
-        while len(absent := self._absent(user_keys)):
+    async def bring_back(self, user_keys: np.ndarray, wait_seconds: float) -> None:
+        """Those of keys (n,) uint64 that are away come back, and are there until the caller waits for something else.
+        Raises UNAVAILABLE while PostgreSQL is away, or when nothing tells how a damaged one was."""
+        try:
+            while self._absent(user_keys):
+                await within(wait_seconds, self._bring_back(user_keys, self._rebuild_if_known))
+        except DEFECTS:
+            raise
+        except AWAY as error:
+            raise unavailable("STATE_AWAY", "the user's state is in PostgreSQL, which is away") from error
+
+    async def bring_back_for_fold(self, user_keys: np.ndarray) -> None:
+        """The same, as long as it takes: nothing is folded meanwhile."""
+        while self._absent(user_keys):
             try:
-                if looks < LOOKS:
-                    await within(FOLD_SECONDS if until_done else READ_SECONDS, self._look(absent))
-                elif until_done:
-                    await self._rebuild(absent)
-                else:
-                    await within(READ_SECONDS, self._rebuild_if_known(absent))
-                looks += 1
+                await self._bring_back(user_keys, self._rebuild)
             except DEFECTS:
                 raise
-            except (nats.errors.Error, StreamError, *UNAVAILABLE) as error:
-                if not until_done:
-                    raise unavailable(
-                        "STATE_AWAY", "the user's state is in PostgreSQL, which is away"
-                    ) from error
+            except AWAY as error:
                 _log.warning("folding waits for postgres", reason=repr(error)[:200])
                 await asyncio.sleep(RETRY_SECONDS)
+
+    async def _bring_back(self, user_keys: np.ndarray, rebuild: Rebuild) -> None:
+        for _ in range(LOOKS):
+            if not (absent := self._absent(user_keys)):
+                return
+            await within(LOOK_SECONDS, self._look(absent))
+        await rebuild(self._absent(user_keys))
 
     def _absent(self, user_keys: np.ndarray) -> list[int]:
         return np.unique(user_keys[self._state.users.away.among(user_keys)]).tolist()

@@ -73,7 +73,7 @@ class Projection:
         for each in unreadable:
             _log.error("event cannot be folded", position=each.position, reason=each.reason)
         batch = self.state.not_folded(batch)
-        await self._absent.bring_back(batch.user_key, until_done=True)
+        await self._absent.bring_back_for_fold(batch.user_key)
         applied = fold(self.state, batch)
         self._erasures.also_folded(batch)
         EVENTS_FOLDED.labels("applied").inc(int(applied.sum()))
@@ -93,9 +93,10 @@ class Projection:
         await self.reach(last_position, CATCH_UP_SECONDS)
         self.recovered = True
 
-    async def bring_back(self, user_keys: Sequence[int]) -> None:
-        """Bring those users into memory that have left it. Raises UNAVAILABLE while PostgreSQL is away."""
-        await self._absent.bring_back(np.array(user_keys, np.uint64))
+    async def bring_back(self, user_keys: np.ndarray, wait_seconds: float) -> None:
+        """Bring those of keys (n,) uint64 into memory that have left it. Raises UNAVAILABLE while PostgreSQL is
+        away."""
+        await self._absent.bring_back(user_keys, wait_seconds)
 
     def check_recovered(self) -> None:
         """Raise UNAVAILABLE while the state is behind what the log held when the process started."""

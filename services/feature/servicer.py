@@ -10,6 +10,7 @@ import grpc
 import numpy as np
 
 from freshet.feature.v1 import feature_pb2, feature_pb2_grpc
+from services.feature.absent_users import READ_SECONDS
 from services.feature.digesting import StateDigests
 from services.feature.facts import POSTGRES_SECONDS, FactReader
 from services.feature.peers import Peers, forward, forward_stream
@@ -61,7 +62,8 @@ class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
         self, user_id: str, partition: int, context: grpc.aio.ServicerContext
     ) -> feature_pb2.GetUserFeaturesResponse:
         key = user_key(user_id)
-        await self._projection.bring_back([key])
+        wait_seconds = remaining_seconds(context, 2 * READ_SECONDS) / 2
+        await self._projection.bring_back(np.array([key], np.uint64), wait_seconds)
         user, position = self._projection.state.users.read(key), self._projection.position
         token = encode_token({partition: position})
         response = feature_pb2.GetUserFeaturesResponse(

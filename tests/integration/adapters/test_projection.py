@@ -95,7 +95,7 @@ async def test_the_least_recently_used_leave_memory_and_come_back_on_demand(feat
     await feature.checkpoints.write()
     assert (len(feature.state.users), len(feature.state.users.away)) == (IN_MEMORY, 7)
     assert sorted(feature.state.users.keys().tolist()) == [8, 9, 10]
-    await feature.projection.bring_back([1, 2, 99])
+    await feature.projection.bring_back(np.array([1, 2, 99], np.uint64), 5.0)
     assert feature.state.users.read(1).history["item_key"].tolist() == [1]
     assert digest(feature.state) == whole
 
@@ -104,7 +104,7 @@ async def test_users_who_were_only_read_leave_memory_again(feature):
     for position in range(1, 11):
         feature.fold(position, position)
     await feature.checkpoints.write()
-    await feature.projection.bring_back(range(1, 11))
+    await feature.projection.bring_back(np.arange(1, 11, dtype=np.uint64), 5.0)
     assert len(feature.state.users) == 10
     await feature.checkpoints.write()
     assert len(feature.state.users) == IN_MEMORY
@@ -115,10 +115,10 @@ async def test_an_older_row_never_takes_the_place_of_a_newer_state(feature):
         feature.fold(position, position)
     await feature.checkpoints.write()
     [old] = await feature.store.read_users([1])
-    await feature.projection.bring_back([1])
+    await feature.projection.bring_back(np.array([1], np.uint64), 5.0)
     feature.fold(6, 1)
     await feature.checkpoints.write()
     feature.state.users.let_go(np.array([1], np.uint64))
     assert not feature.projection._absent._is_newest(old)
-    await feature.projection.bring_back([1])
+    await feature.projection.bring_back(np.array([1], np.uint64), 5.0)
     assert feature.state.users.read(1).history["item_key"].tolist() == [1, 6]

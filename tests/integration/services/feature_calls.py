@@ -8,6 +8,7 @@ from itertools import islice
 
 import grpc
 
+from deploy.local.brokers import Brokers
 from freshet.event.v1.event_pb2 import UserEvent
 from freshet.feature.v1.feature_pb2 import GetStateDigestRequest, GetUserFeaturesResponse
 from freshet.feature.v1.feature_pb2_grpc import FeatureServiceStub
@@ -70,12 +71,11 @@ async def watching(running: Running, user_id: str) -> AsyncIterator[AsyncIterato
         yield (answer.user_features async for answer in answers)
 
 
-async def users_by_partition(running: Running) -> dict[int, int]:
+async def number_of_users(running: Running, token: str) -> int:
     """How many users the service knows, in memory or away."""
-    answer = await FeatureServiceStub(running.client.channel("feature")).GetStateDigest(
-        GetStateDigestRequest()
-    )
-    return {each.partition: each.user_count for each in answer.partition_digests}
+    request = GetStateDigestRequest(min_consistency_token=token)
+    answer = await FeatureServiceStub(running.client.channel("feature")).GetStateDigest(request, timeout=30)
+    return sum(each.user_count for each in answer.partition_digests)
 
 
 async def digests_served_and_anew(running: Running, token: str = "") -> tuple[dict[int, str], dict[int, str]]:
@@ -89,6 +89,22 @@ async def digests_served_and_anew(running: Running, token: str = "") -> tuple[di
         {each.partition: each.digest for each in answer.partition_digests},
         {each.partition: each.digest for each in anew},
     )
+
+
+@asynccontextmanager
+async def without_postgres(brokers: Brokers, away: str) -> AsyncIterator[None]:
+    """PostgreSQL is "frozen" or "dead" while the context lasts."""
+    if away == "frozen":
+        brokers.postgres.pause()
+    else:
+        await brokers.postgres.sigkill()
+    try:
+        yield
+    finally:
+        if away == "frozen":
+            brokers.postgres.resume()
+        else:
+            await brokers.postgres.start()
 
 
 def of_one_partition(prefix: str, number: int) -> list[str]:

@@ -9,6 +9,7 @@ from freshet.feature.v1.feature_pb2 import GetUserFeaturesResponse
 from tests.builders import message
 from tests.conditions import eventually
 from tests.integration.services.conftest import Running
+from tests.integration.services.feature_calls import without_postgres
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -55,17 +56,8 @@ async def test_an_erased_user_has_no_profile_until_a_new_one_is_written(features
 async def test_while_postgres_is_away_features_come_without_a_profile_and_say_so(features, brokers, away):
     await described(features, User(user_id=away, country="BR"))
     token = (await features.client.write_user_event(message(user_id=away))).consistency_token
-    if away == "frozen":
-        brokers.postgres.pause()
-    else:
-        await brokers.postgres.sigkill()
-    try:
+    async with without_postgres(brokers, away):
         answer = await features.client.get_user_features(away, token)
-    finally:
-        if away == "frozen":
-            brokers.postgres.resume()
-        else:
-            await brokers.postgres.start()
     assert (dict(answer.event_counts), answer.HasField("profile"), answer.degraded) == (
         {"click": 1}, False, True,
     )  # fmt: skip
