@@ -9,7 +9,7 @@ import click
 import numpy as np
 from nats.aio.client import Client
 
-from shared.adapters.connection import nats_connection
+from services.console.log_connection import log_connection
 from shared.adapters.event_codec import decode_batch
 from shared.adapters.log_range import read_range
 from shared.adapters.log_reader import LogMessage
@@ -53,8 +53,8 @@ def log_options(command: F) -> F:
 
 @asynccontextmanager
 async def open_log(nats_url: str, namespace: str) -> AsyncIterator[Log]:
-    """The log of a namespace."""
-    async with nats_connection(nats_url, "console") as connection:
+    """The log of a namespace. Raises CommandFailed when it is away, also while the context lasts."""
+    async with log_connection(nats_url) as connection:
         yield Log(connection, Names(namespace))
 
 

@@ -59,9 +59,11 @@ class Checkpoints:
         async with self._turn:
             nothing_new = self._projection.position == self._written and self._unsaved is None
             if nothing_new or self._erasures.under_way:
-                return await self._store.check_owner(self._projection.state)
-            await self._save()
-            self._let_go()
+                await self._store.check_owner(self._projection.state)
+            else:
+                await self._save()
+            if self._unsaved is None:
+                self._let_go()
 
     async def _save(self) -> None:
         newer = take_snapshot(self._projection.state, self._projection.position)

@@ -42,6 +42,7 @@ class StateDigests:
         )
 
     async def _digest(self, partition: int) -> PartitionDigest:
+        await self._erasures.settled()  # one may have begun while the partition before was summed up
         copy = copy_partition(self._projection.state, partition)
         copy = copy._replace(position=self._projection.position)
         return copy.digest(await _sum(copy))

@@ -9,7 +9,7 @@ the user has never been. Until then no checkpoint is written, so that a crash on
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import nats.errors
@@ -19,15 +19,14 @@ from nats.aio.client import Client
 from prometheus_client import Counter
 
 from freshet.log.v1.log_pb2 import Erasure
-from shared.adapters.event_codec import decode_batch
-from shared.adapters.log_range import read_range
+from services.feature.fold_anew import fold_anew
+from shared.adapters.erasures import ErasureStep
 from shared.adapters.log_reader import LogMessage
 from shared.adapters.streams import Names, StreamError
 from shared.domain.event_batch import EventBatch
 from shared.domain.state import State, fold
 
 _log = structlog.get_logger("erasures")
-FOLD_AT_ONCE = 512
 RETRY_SECONDS = 1.0
 PARTITIONS_REFOLDED = Counter("freshet_partitions_refolded_total", "Partitions folded anew after an erasure.")
 
@@ -50,15 +49,26 @@ class Erasures:
         self._connection = connection
         self._names = names
         self._clean_to: dict[int, int] = {}
+        self._erased_at: dict[int, int] = {}
         self._under_way: dict[int, tuple[_Refold, asyncio.Task[None]]] = {}
         self._settled = asyncio.Event()
         self._settled.set()
 
-    def begin(self, last_position: int) -> None:
+    def begin(self, last_position: int, steps: Iterable[ErasureStep]) -> None:
         """Partitions that are folded from the beginning of the log, whose last position is given, need no second
-        fold for erasures that are complete already."""
+        fold for erasures that are complete already. steps: of the erasures up to there."""
         fresh = [partition for partition, position in self._state.positions.items() if position == 0]
         self._clean_to = dict.fromkeys(fresh, last_position)
+        for step in steps:
+            self._note(step.receipt.user_key, step.receipt.position)
+
+    def erased_at(self, user_key: int) -> int:
+        """The position of the newest request to erase a user, 0 if there is none. What is stored of them from before
+        it may still lie somewhere, and may not be shown."""
+        return self._erased_at.get(user_key, 0)
+
+    def _note(self, user_key: int, position: int) -> None:
+        self._erased_at[user_key] = max(position, self.erased_at(user_key))
 
     @property
     def under_way(self) -> bool:
@@ -69,22 +79,26 @@ class Erasures:
         """Wait until none is under way."""
         await self._settled.wait()
 
-    def take(self, messages: Sequence[LogMessage]) -> None:
-        """React to erasure messages."""
+    def take(self, messages: Sequence[LogMessage]) -> list[int]:
+        """React to erasure messages; the keys of the users whose state has ended."""
+        ended: list[int] = []
         for message in messages:
             partition = int(message.subject.rsplit(".", 1)[1])
             if message.position <= self._state.positions.get(partition, message.position):
                 continue
             try:
-                self._take(message, partition)
+                ended += self._take(message, partition)
             except DecodeError as error:
                 _log.error("erasure cannot be read", position=message.position, reason=repr(error))
+        return ended
 
-    def _take(self, message: LogMessage, partition: int) -> None:
+    def _take(self, message: LogMessage, partition: int) -> Iterator[int]:
         receipt = Erasure.FromString(message.payload).receipt
         self._state.positions[partition] = message.position
         if not receipt.HasField("complete_time"):
+            self._note(receipt.user_key, message.position)
             self._state.erase(receipt.user_key)
+            yield receipt.user_key
         elif receipt.deleted_events and message.position > self._clean_to.get(partition, 0):
             self._refold(partition, message.position)
 
@@ -110,13 +124,7 @@ class Erasures:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _run(self, refold: _Refold) -> None:
-        subjects = [self._names.event_subject(refold.partition, "*")]
-        async for messages in read_range(self._connection, self._names, subjects, refold.to_position):
-            for start in range(0, len(messages), FOLD_AT_ONCE):
-                some = messages[start : start + FOLD_AT_ONCE]
-                batch = decode_batch([(each.position, each.payload) for each in some]).batch
-                fold(refold.state, refold.state.not_folded(batch))
-                await asyncio.sleep(0)
+        await fold_anew(self._connection, self._names, refold.state, refold.to_position)
         self._finish(refold)
 
     def _finish(self, refold: _Refold) -> None:

@@ -16,18 +16,22 @@ from freshet.feature.v1.feature_pb2_grpc import add_FeatureServiceServicer_to_se
 from freshet.feature.v1.state_pb2_grpc import add_StateServiceServicer_to_server
 from services.feature.absent_users import AbsentUsers
 from services.feature.checkpoints import Checkpoints, Pace
+from services.feature.damaged_users import DamagedUsers
 from services.feature.digesting import StateDigests
 from services.feature.erasures import Erasures
+from services.feature.facts import FactReader
 from services.feature.peers import Peers
 from services.feature.projection import Projection
 from services.feature.reading import Reading
 from services.feature.servicer import FeatureServicer, Sources
 from services.feature.settings import FeatureSettings
 from services.feature.state_servicer import StateServicer
+from services.feature.time_travel import Past
 from shared.adapters.archive import Archive
 from shared.adapters.catalogue import Catalogue, caught_up
 from shared.adapters.connection import nats_connection
 from shared.adapters.database import database_engine, ensure_tables
+from shared.adapters.erasures import list_erasures
 from shared.adapters.log_reader import LogReader, LogSource
 from shared.adapters.presets import load_preset
 from shared.adapters.state_store import OwnershipLostError, StateStore
@@ -98,7 +102,8 @@ class Workers:
         self._store = StateStore(tools.engine, tools.fold.name)
         self._loaded = asyncio.Event()
         self.erasures = Erasures(self._state, tools.nats, tools.names)
-        absent = AbsentUsers(self._state.users, self._store)
+        damaged = DamagedUsers(self._state, tools.nats, tools.names, self.erasures)
+        absent = AbsentUsers(self._state, self._store, damaged)
         self.projection = Projection(self._state, absent, self.erasures, tools.names)
         pace = Pace(settings.checkpoint_seconds, settings.users_in_memory)
         self.checkpoints = Checkpoints(self.projection, self.erasures, self._store, pace)
@@ -123,7 +128,7 @@ class Workers:
         await self._store.load(self._state, settings.users_in_memory)
         self.projection.begin()
         last = await _last_position(nats, names, self._subjects)
-        self.erasures.begin(last)
+        self.erasures.begin(last, await list_erasures(nats, names, last))
         self._loaded.set()
         await self.projection.recover(last)
 
@@ -138,14 +143,17 @@ def _service(tools: Tools, workers: Workers) -> Service:
             partial(workers.catalogue.follow, tools.nats, tools.names),
         ],
         ready=workers.ready,
+        notice=workers.projection.watchers.end,
         drain=workers.checkpoints.write_if_possible,
     )
 
 
 def _register(tools: Tools, workers: Workers, server: grpc.aio.Server) -> None:
-    reading = Reading(tools.fold.preset, workers.catalogue, tools.engine)
+    facts = FactReader(tools.engine, workers.erasures)
+    past = Past(tools.fold, Archive(tools.engine), tools.nats, tools.names, workers.erasures)
     digests = StateDigests(workers.projection, workers.erasures)
-    sources = Sources(reading, Archive(tools.engine), digests, tools.peers)
+    reading = Reading(tools.fold.preset, workers.catalogue)
+    sources = Sources(reading, facts, past, digests, tools.peers)
     add_FeatureServiceServicer_to_server(FeatureServicer(workers.projection, sources), server)
     add_StateServiceServicer_to_server(StateServicer(workers.projection), server)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -95,7 +95,9 @@ async def forward(call: Any, request: Any, context: grpc.aio.ServicerContext) ->
         await _refuse(context, error)
 
 
-async def forward_stream(call: Any, request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+async def forward_stream(
+    call: Any, request: Any, context: grpc.aio.ServicerContext
+) -> AsyncGenerator[Any, None]:
     """The same for a call that answers with a stream."""
     try:
         timeout = remaining_seconds(context, WATCH_SECONDS)

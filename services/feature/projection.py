@@ -61,7 +61,7 @@ class Projection:
             if kind == "events":
                 await self._fold(run)
             elif kind == "erasures":
-                self._erasures.take(run)
+                self.watchers.changed(self._erasures.take(run))
             self._advance(run[-1].position)
 
     def _kind(self, message: LogMessage) -> str:
@@ -73,12 +73,12 @@ class Projection:
         for each in unreadable:
             _log.error("event cannot be folded", position=each.position, reason=each.reason)
         batch = self.state.not_folded(batch)
-        await self._absent.bring_back(batch.user_key, until_done=True)
+        await self._absent.bring_back_for_fold(batch.user_key)
         applied = fold(self.state, batch)
         self._erasures.also_folded(batch)
         EVENTS_FOLDED.labels("applied").inc(int(applied.sum()))
         EVENTS_FOLDED.labels("none").inc(len(messages) - int(applied.sum()))
-        self.watchers.changed(batch.user_key)
+        self.watchers.changed(batch.user_key[applied].tolist())
 
     def _advance(self, position: int) -> None:
         self.position = position
@@ -93,9 +93,10 @@ class Projection:
         await self.reach(last_position, CATCH_UP_SECONDS)
         self.recovered = True
 
-    async def bring_back(self, user_keys: Sequence[int]) -> None:
-        """Bring those users into memory that have left it. Raises UNAVAILABLE while PostgreSQL is away."""
-        await self._absent.bring_back(np.array(user_keys, np.uint64))
+    async def bring_back(self, user_keys: np.ndarray, wait_seconds: float) -> None:
+        """Bring those of keys (n,) uint64 into memory that have left it. Raises UNAVAILABLE while PostgreSQL is
+        away."""
+        await self._absent.bring_back(user_keys, wait_seconds)
 
     def check_recovered(self) -> None:
         """Raise UNAVAILABLE while the state is behind what the log held when the process started."""

@@ -6,11 +6,10 @@ import math
 from collections.abc import Callable, Iterable
 
 import numpy as np
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from freshet.feature.v1 import feature_pb2
+from services.feature.facts import Facts
 from shared.adapters.catalogue import Catalogue
-from shared.adapters.item_facts import read_item_facts
 from shared.domain.event import EventType
 from shared.domain.features import FeatureValue, read_item, read_user
 from shared.domain.item_features import ItemReading
@@ -20,24 +19,25 @@ from shared.domain.user_record import UserView
 
 
 class Reading:
-    """Describes users and items with what the catalogue says about their items."""
+    """Describes users and items with the facts beside their behaviour."""
 
-    def __init__(self, preset: DomainPreset, catalogue: Catalogue, engine: AsyncEngine) -> None:
+    def __init__(self, preset: DomainPreset, catalogue: Catalogue) -> None:
         self._preset = preset
         self._catalogue = catalogue
-        self._engine = engine
 
-    async def describe_user(
-        self, response: feature_pb2.GetUserFeaturesResponse, user: UserView | None
+    def describe_user(
+        self, response: feature_pb2.GetUserFeaturesResponse, user: UserView | None, facts: Facts
     ) -> None:
-        """Fill in the features of a user; None, of somebody never seen, leaves the response as it is."""
+        """Fill in the profile, and the features unless the user is None, somebody never seen."""
+        response.degraded = facts.degraded
+        if facts.profile is not None:
+            response.profile.CopyFrom(facts.profile)
         if user is None:
             return
-        facts = await self._facts(user.history["item_key"])
         response.consumed_item_count = len(user.consumed)
         response.event_counts.update(_by_word(user.event_count))
         self._describe_history(response, user)
-        _describe(response.features, read_user(UserReading(user, self._preset, facts)))
+        _describe(response.features, read_user(UserReading(user, self._preset, self._of(facts))))
 
     def _describe_history(self, response: feature_pb2.GetUserFeaturesResponse, user: UserView) -> None:
         for item_key, time_ms, value, event_type in user.history.tolist():
@@ -50,14 +50,12 @@ class Reading:
             if not math.isnan(value):
                 entry.value = value
 
-    async def describe_items(
-        self, item_ids: Iterable[str], records: np.ndarray
+    def describe_items(
+        self, item_ids: Iterable[str], records: np.ndarray, facts: Facts
     ) -> list[feature_pb2.ItemFeatures]:
         """The features of items, from their merged records (n,) ITEM_RECORD; zeros for those never seen."""
-        seen = records[records["time_ms"] != 0]
-        facts = await self._facts(np.concatenate([seen["item_key"], seen["neighbour_key"].ravel()]))
-        pairs = zip(item_ids, range(len(records)), strict=True)
-        return [self._item(item_id, records[row : row + 1], facts) for item_id, row in pairs]
+        pairs, of = zip(item_ids, range(len(records)), strict=True), self._of(facts)
+        return [self._item(item_id, records[row : row + 1], of) for item_id, row in pairs]
 
     def _item(
         self, item_id: str, record: np.ndarray, facts: Callable[[int], ItemFacts]
@@ -74,9 +72,19 @@ class Reading:
         )
         return features
 
-    async def _facts(self, item_keys: np.ndarray) -> Callable[[int], ItemFacts]:
-        known = await read_item_facts(self._engine, np.unique(item_keys).tolist()) if len(item_keys) else {}
-        return lambda key: known.get(key) or ItemFacts(self._catalogue.id_of(key) or "")
+    def _of(self, facts: Facts) -> Callable[[int], ItemFacts]:
+        return lambda key: facts.items.get(key) or ItemFacts(self._catalogue.id_of(key) or "")
+
+
+def items_of_user(user: UserView | None) -> np.ndarray:
+    """Keys (n,) uint64 of the items whose facts the features of a user need."""
+    return user.history["item_key"] if user is not None else np.empty(0, np.uint64)
+
+
+def items_of_items(records: np.ndarray) -> np.ndarray:
+    """Keys (n,) uint64 of the items whose facts the features of items need, from their records (m,) ITEM_RECORD."""
+    seen = records[records["time_ms"] != 0]
+    return np.concatenate([seen["item_key"], seen["neighbour_key"].ravel()])
 
 
 def _describe(messages, values: Iterable[FeatureValue]) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import NamedTuple
 
 import grpc
 import numpy as np
 
 from freshet.feature.v1 import feature_pb2, feature_pb2_grpc
+from services.feature.absent_users import READ_SECONDS
 from services.feature.digesting import StateDigests
+from services.feature.facts import POSTGRES_SECONDS, FactReader
 from services.feature.peers import Peers, forward, forward_stream
 from services.feature.projection import Projection
-from services.feature.reading import Reading
-from services.feature.time_travel import user_as_of
-from shared.adapters.archive import Archive
+from services.feature.reading import Reading, items_of_items, items_of_user
+from services.feature.time_travel import Past
 from shared.adapters.keys import item_key, user_key
 from shared.domain.consistency import MalformedTokenError, decode_token, encode_token
 from shared.domain.item_counters import merge_items
@@ -31,7 +33,8 @@ class Sources(NamedTuple):
     """What answers are made of, beside the projection."""
 
     reading: Reading
-    archive: Archive
+    facts: FactReader
+    past: Past
     digests: StateDigests
     peers: Peers
 
@@ -52,27 +55,39 @@ class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
             return await forward(owner.GetUserFeatures, request, context)
         await self._reach(request.min_consistency_token, context, partition)
         if request.as_of_position:
-            return await self._as_of(request)
-        return await self._present(request.user_id, partition)
+            return await self._as_of(request, partition, context)
+        return await self._present(request.user_id, partition, context)
 
-    async def _present(self, user_id: str, partition: int) -> feature_pb2.GetUserFeaturesResponse:
+    async def _present(
+        self, user_id: str, partition: int, context: grpc.aio.ServicerContext
+    ) -> feature_pb2.GetUserFeaturesResponse:
         key = user_key(user_id)
-        await self._projection.bring_back([key])
+        wait_seconds = remaining_seconds(context, 2 * READ_SECONDS) / 2
+        await self._projection.bring_back(np.array([key], np.uint64), wait_seconds)
         user, position = self._projection.state.users.read(key), self._projection.position
         token = encode_token({partition: position})
         response = feature_pb2.GetUserFeaturesResponse(
             user_id=user_id, consistency_token=token, position=position
         )
-        await self._sources.reading.describe_user(response, user)
+        facts = await self._sources.facts.read(items_of_user(user), _postgres_seconds(context), key)
+        self._sources.reading.describe_user(response, user, facts)
         return response
 
     async def _as_of(
-        self, request: feature_pb2.GetUserFeaturesRequest
+        self,
+        request: feature_pb2.GetUserFeaturesRequest,
+        partition: int,
+        context: grpc.aio.ServicerContext,
     ) -> feature_pb2.GetUserFeaturesResponse:
         key, position = user_key(request.user_id), request.as_of_position
-        user = await user_as_of(self._sources.archive, self._projection.state.settings, key, position)
-        response = feature_pb2.GetUserFeaturesResponse(user_id=request.user_id, position=position)
-        await self._sources.reading.describe_user(response, user)
+        wait_seconds = remaining_seconds(context, LONGEST_WAIT_SECONDS)
+        user, profile = await self._sources.past.at(key, position, wait_seconds)
+        token = encode_token({partition: position})
+        response = feature_pb2.GetUserFeaturesResponse(
+            user_id=request.user_id, consistency_token=token, position=position, profile=profile
+        )
+        facts = await self._sources.facts.read(items_of_user(user), _postgres_seconds(context))
+        self._sources.reading.describe_user(response, user, facts)
         return response
 
     @streaming
@@ -80,15 +95,23 @@ class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
         self, request: feature_pb2.WatchUserFeaturesRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[feature_pb2.WatchUserFeaturesResponse]:
         partition = self._partition_of(request.user_id)
-        if (owner := self._sources.peers.owner_of(partition, context)) is not None:
-            async for response in forward_stream(owner.WatchUserFeatures, request, context):
+        owner = self._sources.peers.owner_of(partition, context)
+        if owner is None:
+            answers = self._changes(request.user_id, partition, context)
+        else:
+            answers = forward_stream(owner.WatchUserFeatures, request, context)
+        async with aclosing(self._projection.watchers.until_end(answers)) as until_end:
+            async for response in until_end:
                 yield response
-            return
+
+    async def _changes(
+        self, user_id: str, partition: int, context: grpc.aio.ServicerContext
+    ) -> AsyncGenerator[feature_pb2.WatchUserFeaturesResponse, None]:
         self._projection.check_recovered()
-        with self._projection.watchers.watch(user_key(request.user_id)) as changed:
+        with self._projection.watchers.watch(user_key(user_id)) as changed:
             while True:
                 changed.clear()
-                present = await self._present(request.user_id, partition)
+                present = await self._present(user_id, partition, context)
                 yield feature_pb2.WatchUserFeaturesResponse(user_features=present)
                 await changed.wait()
 
@@ -106,9 +129,11 @@ class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
         others = await self._sources.peers.item_counters(keys, positions, wait_seconds)
         state, position = self._projection.state, self._projection.position
         records = merge_items(np.concatenate([state.items.rows_of(keys), *others]), keys)
+        facts = await self._sources.facts.read(items_of_items(records), _postgres_seconds(context))
         return feature_pb2.BatchGetItemFeaturesResponse(
-            item_features=await self._sources.reading.describe_items(request.item_ids, records),
+            item_features=self._sources.reading.describe_items(request.item_ids, records, facts),
             consistency_token=encode_token(positions | dict.fromkeys(state.positions, position)),
+            degraded=facts.degraded,
         )
 
     @unary
@@ -116,7 +141,7 @@ class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
         self, request: feature_pb2.GetStateDigestRequest, context: grpc.aio.ServicerContext
     ) -> feature_pb2.GetStateDigestResponse:
         await self._reach(request.min_consistency_token, context)
-        timeout_seconds = remaining_seconds(context, DIGEST_WAIT_SECONDS)
+        timeout_seconds = remaining_seconds(context, DIGEST_WAIT_SECONDS, margin=0.1)
         return await self._sources.digests.of(list(request.partitions), timeout_seconds)
 
     def _partition_of(self, user_id: str) -> int:
@@ -140,3 +165,8 @@ class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
             raise token_not_reached(
                 f"the state reflects position {self._projection.position}, not yet {wanted}"
             )
+
+
+def _postgres_seconds(context: grpc.aio.ServicerContext) -> float:
+    """How long an answer may wait for PostgreSQL: half of what the call has left at most, so that it still comes."""
+    return remaining_seconds(context, 2 * POSTGRES_SECONDS) / 2

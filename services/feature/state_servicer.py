@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import grpc
 import numpy as np
+import structlog
 
 from freshet.feature.v1 import state_pb2, state_pb2_grpc
+from services.feature.absent_users import READ_SECONDS
 from services.feature.projection import Projection
 from shared.domain.item_counters import trending
 from shared.domain.violation import Violation
-from shared.runtime.errors import invalid_argument
-from shared.runtime.rpc import unary
+from shared.runtime.errors import Refusal, invalid_argument
+from shared.runtime.rpc import remaining_seconds, unary
 
+_log = structlog.get_logger("state_servicer")
 MAX_USERS = 1024
 MAX_ITEMS = 1000
 MAX_TRENDING = 10_000
@@ -37,8 +40,15 @@ class StateServicer(state_pb2_grpc.StateServiceServicer):
         self._check_owned(keys)
         await self._reach(max(request.min_positions, default=0), request.wait_seconds)
         if len(self._state.users.away):
-            await self._projection.bring_back(request.user_keys)
+            await self._bring_back(keys, remaining_seconds(context, 2 * READ_SECONDS) / 2)
         return self._read(keys)
+
+    async def _bring_back(self, user_keys: np.ndarray, wait_seconds: float) -> None:
+        """Those who cannot be brought back hold up nobody else: the answer tells which rows they are."""
+        try:
+            await self._projection.bring_back(user_keys, wait_seconds)
+        except Refusal as refusal:
+            _log.debug("users are absent", reason=refusal.reason)
 
     def _check_owned(self, user_keys: np.ndarray) -> None:
         """Raise INVALID_ARGUMENT for a user of another instance: an empty answer at this one's position would be
@@ -73,6 +83,7 @@ class StateServicer(state_pb2_grpc.StateServiceServicer):
             consumed_key=b"".join(part.tobytes() for part in parts),
             consumed_end=np.cumsum(counts).tolist(),
             positions=[self._projection.position] * len(user_keys),
+            absent_rows=np.flatnonzero(users.away.among(user_keys)).tolist(),
         )
 
     @unary

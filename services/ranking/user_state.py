@@ -9,7 +9,7 @@ import numpy as np
 
 class UserState(NamedTuple):
     """One user. item_key (T,) uint64 and event_type (T,) uint8 with zeros on the left; time_ms (T,) int64;
-    consumed (n,) uint64; position: of the log, that this reflects. stale: the feature service did not answer."""
+    consumed (n,) uint64; position: of the log, that this reflects. stale: the feature service could not tell."""
 
     item_key: np.ndarray
     event_type: np.ndarray

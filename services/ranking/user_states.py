@@ -38,7 +38,7 @@ class UserStates:
         self, user_keys: Sequence[int], min_positions: Sequence[int], wait_seconds: float
     ) -> list[UserState]:
         """States of users, each reflecting its min position if that is reached within `wait_seconds`.
-        While the instance that owns a user is away: what was last known, marked stale."""
+        While the instance that owns a user, or the user's state, is away: what was last known, marked stale."""
         if len(self._instances.all) == 1:
             return await self._ask(self._instances.all[0], user_keys, min_positions, wait_seconds)
         shares: defaultdict[FeatureInstance, list[int]] = defaultdict(list)
@@ -76,6 +76,8 @@ class UserStates:
             return [self._last_known(key)._replace(stale=True) for key in user_keys]
         states = _unpack(response, len(user_keys))
         instance.position = states[-1].position
+        for row in response.absent_rows:
+            states[row] = self._last_known(user_keys[row])._replace(stale=True)
         self._remember(user_keys, states)
         return states
 
@@ -90,8 +92,8 @@ class UserStates:
 
     def _remember(self, user_keys: Sequence[int], states: Sequence[UserState]) -> None:
         for key, state in zip(user_keys, states, strict=True):
-            if self._erased.covers(key, state.position):
-                continue  # read before the erasure
+            if state.stale or self._erased.covers(key, state.position):
+                continue  # not read now, or read before the erasure
             self._last[key] = _copy(state)  # a view would keep the whole batch in memory
             self._last.move_to_end(key)
         while len(self._last) > REMEMBERED_USERS:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 import structlog
@@ -15,6 +16,7 @@ from sqlalchemy.schema import CreateColumn
 
 from shared.adapters.tables import events, metadata
 
+T = TypeVar("T")
 _log = structlog.get_logger("database")
 DEFECTS = (ProgrammingError, DataError, IntegrityError, NotSupportedError)
 """What a call raises because it is wrong in itself: trying again is of no use. Catch these before UNAVAILABLE."""
@@ -22,6 +24,7 @@ UNAVAILABLE = (OSError, TimeoutError, DBAPIError)
 """What a call raises while PostgreSQL is away."""
 _FIRST_RETRY_SECONDS = 0.1
 _LONGEST_RETRY_SECONDS = 5.0
+_given_up: set[asyncio.Task[Any]] = set()
 
 
 def schema_name(namespace: str) -> str:
@@ -45,6 +48,28 @@ async def database_engine(url: str, namespace: str, application: str) -> AsyncIt
         yield engine
     finally:
         await engine.dispose()
+
+
+async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work` on the database. Raises TimeoutError when it takes longer, as it does while PostgreSQL is
+    frozen; closing the connection takes some seconds more then, which the caller does not wait for."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+        if task.done():
+            return task.result()
+        raise TimeoutError(f"PostgreSQL has not answered within {seconds:.1f} s")
+    finally:
+        if not task.done():
+            _give_up(task)
+
+
+def _give_up(task: asyncio.Task[Any]) -> None:
+    """Cancel a task that nobody waits for any more; how it ends is of no interest."""
+    _given_up.add(task)
+    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+    task.add_done_callback(_given_up.discard)
+    task.cancel()
 
 
 async def ensure_tables(engine: AsyncEngine, namespace: str) -> None:

@@ -6,28 +6,21 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from freshet.catalog.v1.item_pb2 import Item
-from shared.adapters.database import DEFECTS, UNAVAILABLE
 from shared.adapters.event_codec import milliseconds
 from shared.adapters.keys import signed, unsigned
 from shared.adapters.tables import items
 from shared.domain.user_features import ItemFacts
 
 
-async def read_item_facts(engine: AsyncEngine, item_keys: Sequence[int]) -> dict[int, ItemFacts]:
-    """Facts by key, of the items that the catalogue holds. While PostgreSQL is away: of none."""
+async def read_item_facts(connection: AsyncConnection, item_keys: Sequence[int]) -> dict[int, ItemFacts]:
+    """Facts by key, of the items that the catalogue holds. Raises what SQLAlchemy raises while PostgreSQL is away."""
     wanted = sa.bindparam("keys", [signed(key) for key in item_keys], ARRAY(sa.BigInteger))
     query = sa.select(items.c.item_key, items.c.payload).where(items.c.item_key == sa.any_(wanted))
-    try:
-        async with engine.connect() as connection:
-            rows = await connection.execute(query)
-            return {unsigned(row.item_key): facts_of(Item.FromString(row.payload)) for row in rows}
-    except DEFECTS:
-        raise
-    except UNAVAILABLE:
-        return {}
+    rows = await connection.execute(query)
+    return {unsigned(row.item_key): facts_of(Item.FromString(row.payload)) for row in rows}
 
 
 def facts_of(item: Item) -> ItemFacts:

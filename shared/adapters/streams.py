@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from nats.aio.client import Client
 from nats.errors import NoRespondersError, TimeoutError
@@ -164,12 +164,25 @@ async def api(connection: Client, call: str, request: dict[str, object] | None =
     return json.loads(answer.data)
 
 
-async def last_position(connection: Client, names: Names) -> int:
-    """The last sequence of the log; 0 when it is empty."""
+class Bounds(NamedTuple):
+    """The positions of the log's first and last message; first is last + 1 when it holds none."""
+
+    first: int
+    last: int
+
+
+async def log_bounds(connection: Client, names: Names) -> Bounds:
+    """Where the log begins and ends. Raises StreamError, and what nats-py raises while NATS is away."""
     answer = await _patiently(connection, f"STREAM.INFO.{names.events}", {})
     if "error" in answer:
         raise StreamError(f"stream {names.events}: {answer['error']['description']}")
-    return int(answer["state"]["last_seq"])
+    last = int(answer["state"]["last_seq"])
+    return Bounds(int(answer["state"]["first_seq"]) if answer["state"]["messages"] else last + 1, last)
+
+
+async def last_position(connection: Client, names: Names) -> int:
+    """The last sequence of the log; 0 when it is empty."""
+    return (await log_bounds(connection, names)).last
 
 
 async def last_position_of(connection: Client, names: Names, subject: str) -> int:

@@ -64,6 +64,7 @@ class FreshetClient:
     list_dead_letters = _answers(calls.list_dead_letters)
     redrive_dead_letters = _answers(calls.redrive_dead_letters)
     get_user_features = _answers(calls.get_user_features)
+    watch_user_features = _streams(calls.watch_user_features)
     batch_get_item_features = _answers(calls.batch_get_item_features)
     recommend = _answers(calls.recommend)
     get_model_status = _answers(calls.get_model_status)

@@ -118,10 +118,22 @@ def redrive_dead_letters(
     return Call("ingestion", "RedriveDeadLetters", request, BATCH_TIMEOUT_SECONDS)
 
 
-def get_user_features(user_id: str, min_consistency_token: str = "") -> Call[feature.GetUserFeaturesResponse]:
-    """What is folded of one user. Raises FailedPrecondition if the token is not reached by the deadline."""
-    request = feature.GetUserFeaturesRequest(user_id=user_id, min_consistency_token=min_consistency_token)
+def get_user_features(
+    user_id: str, min_consistency_token: str = "", as_of_position: int = 0
+) -> Call[feature.GetUserFeaturesResponse]:
+    """What is folded of one user, now or as of a past position. Raises FailedPrecondition if the token is not reached
+    by the deadline, InvalidArgument for a position that the log does not hold."""
+    request = feature.GetUserFeaturesRequest(
+        user_id=user_id, min_consistency_token=min_consistency_token, as_of_position=as_of_position
+    )
     return Call("feature", "GetUserFeatures", request)
+
+
+def watch_user_features(user_id: str) -> StreamCall[feature.WatchUserFeaturesResponse]:
+    """What is folded of one user, now and after each change. Raises Unavailable when the service goes down: watch again
+    then."""
+    request = feature.WatchUserFeaturesRequest(user_id=user_id)
+    return StreamCall("feature", "WatchUserFeatures", request, WATCH_TIMEOUT_SECONDS)
 
 
 def batch_get_item_features(

@@ -21,6 +21,9 @@ class AwayUsers:
     def __len__(self) -> int:
         return len(self._index)
 
+    def __contains__(self, user_key: int) -> bool:
+        return self._index.find_one(user_key) >= 0
+
     def among(self, user_keys: np.ndarray) -> np.ndarray:
         """Which of keys (n,) uint64 are away, (n,) bool."""
         if not len(self._index):

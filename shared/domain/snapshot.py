@@ -26,13 +26,14 @@ class Snapshot:
         """Both, the newer where both have one: what to store when this one could not be."""
         older = ~np.isin(self.records["user_key"], list(newer.erased))
         records = np.concatenate([self.records[older], newer.records])
+        departed = {key: items for key, items in self.departed.items() if key not in newer.erased}
         older = ~np.isin(self.items["partition"], list(newer.emptied))
         items = np.concatenate([self.items[older], newer.items])
         places = items["item_key"] ^ (items["partition"].astype(np.uint64) << np.uint64(48))
         return Snapshot(
             newer.position,
             records[_last(records["user_key"])],
-            self.departed | newer.departed,
+            departed | newer.departed,
             items[_last(places)],
             self.erased | newer.erased,
             self.emptied | newer.emptied,

@@ -145,6 +145,11 @@ class UserStates:
         """Put back what `export` gave. Raises ValueError when it was made for another history length."""
         self.restore_all([user_key], [record], [departed])
 
+    def put(self, user_key: int, record: bytes, departed: bytes) -> None:
+        """Like `restore`, for what is not stored yet."""
+        self.restore(user_key, record, departed)
+        self.changed[self._index.find_one(user_key)] = True
+
     def restore_all(
         self, user_keys: Sequence[int], records: Sequence[bytes], departed: Sequence[bytes]
     ) -> None:

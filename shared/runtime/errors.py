@@ -15,9 +15,12 @@ from shared.domain.violation import Violation
 DOMAIN = "freshet"
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Refusal(Exception):
-    """A call that ends with an error. reason: a stable word for programs, the `reason` of ErrorInfo."""
+    """A call that ends with an error. reason: a stable word for programs, the `reason` of ErrorInfo.
+
+    Not frozen: Python sets the traceback of an exception that leaves a `@contextmanager`.
+    """
 
     code: grpc.StatusCode
     reason: str
@@ -54,14 +57,20 @@ def overloaded(message: str, retry_seconds: float = 0.5) -> Refusal:
     return Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED", message, (_retry(retry_seconds),))
 
 
-def token_not_reached(message: str, retry_seconds: float = 0.1) -> Refusal:
+def token_not_reached(message: str) -> Refusal:
     """FAILED_PRECONDITION: the state does not yet reflect the consistency token."""
-    violation = error_details_pb2.PreconditionFailure.Violation(
-        type="CONSISTENCY_TOKEN", subject="min_consistency_token", description=message
-    )
-    failure = error_details_pb2.PreconditionFailure(violations=[violation])
-    details = (failure, _retry(retry_seconds))
-    return Refusal(grpc.StatusCode.FAILED_PRECONDITION, "CONSISTENCY_TOKEN_NOT_REACHED", message, details)
+    return _not_yet("CONSISTENCY_TOKEN_NOT_REACHED", "CONSISTENCY_TOKEN", "min_consistency_token", message)
+
+
+def archive_behind(message: str) -> Refusal:
+    """FAILED_PRECONDITION: the archive does not yet hold the position that was asked for."""
+    return _not_yet("ARCHIVE_BEHIND", "POSITION", "as_of_position", message)
+
+
+def _not_yet(reason: str, kind: str, field: str, message: str) -> Refusal:
+    violation = error_details_pb2.PreconditionFailure.Violation(type=kind, subject=field, description=message)
+    details = (error_details_pb2.PreconditionFailure(violations=[violation]), _retry(0.1))
+    return Refusal(grpc.StatusCode.FAILED_PRECONDITION, reason, message, details)
 
 
 def not_found(field: str, message: str) -> Refusal:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 
 from services.feature.absent_users import AbsentUsers
 from services.feature.checkpoints import Checkpoints, Pace
+from services.feature.damaged_users import DamagedUsers
 from services.feature.erasures import Erasures
 from services.feature.projection import Projection
 from shared.adapters.database import schema_name
@@ -45,7 +47,8 @@ async def feature(space) -> Feature:
     folded, store = state(), StateStore(space.engine, "fold 1")
     await store.load(folded, IN_MEMORY)
     erasures = Erasures(folded, space.nats, space.names)
-    projection = Projection(folded, AbsentUsers(folded.users, store), erasures, space.names)
+    absent = AbsentUsers(folded, store, DamagedUsers(folded, space.nats, space.names, erasures))
+    projection = Projection(folded, absent, erasures, space.names)
     return Feature(store, projection, Checkpoints(projection, erasures, store, Pace(60.0, IN_MEMORY)))
 
 
@@ -92,9 +95,19 @@ async def test_the_least_recently_used_leave_memory_and_come_back_on_demand(feat
     await feature.checkpoints.write()
     assert (len(feature.state.users), len(feature.state.users.away)) == (IN_MEMORY, 7)
     assert sorted(feature.state.users.keys().tolist()) == [8, 9, 10]
-    await feature.projection.bring_back([1, 2, 99])
+    await feature.projection.bring_back(np.array([1, 2, 99], np.uint64), 5.0)
     assert feature.state.users.read(1).history["item_key"].tolist() == [1]
     assert digest(feature.state) == whole
+
+
+async def test_users_who_were_only_read_leave_memory_again(feature):
+    for position in range(1, 11):
+        feature.fold(position, position)
+    await feature.checkpoints.write()
+    await feature.projection.bring_back(np.arange(1, 11, dtype=np.uint64), 5.0)
+    assert len(feature.state.users) == 10
+    await feature.checkpoints.write()
+    assert len(feature.state.users) == IN_MEMORY
 
 
 async def test_an_older_row_never_takes_the_place_of_a_newer_state(feature):
@@ -102,8 +115,10 @@ async def test_an_older_row_never_takes_the_place_of_a_newer_state(feature):
         feature.fold(position, position)
     await feature.checkpoints.write()
     [old] = await feature.store.read_users([1])
-    await feature.projection.bring_back([1])
+    await feature.projection.bring_back(np.array([1], np.uint64), 5.0)
     feature.fold(6, 1)
-    newer = digest(feature.state)
-    feature.projection._absent._restore(old)
-    assert digest(feature.state) == newer
+    await feature.checkpoints.write()
+    feature.state.users.let_go(np.array([1], np.uint64))
+    assert not feature.projection._absent._is_newest(old)
+    await feature.projection.bring_back(np.array([1], np.uint64), 5.0)
+    assert feature.state.users.read(1).history["item_key"].tolist() == [1, 6]

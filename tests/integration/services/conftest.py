@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import urllib.request
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -11,10 +13,12 @@ from typing import Any
 import pytest_asyncio
 
 from deploy.local.brokers import Brokers, BrokerSettings, local_brokers
+from deploy.local.ports import free_ports
 from deploy.local.suite import Suite, SuiteSettings, local_suite
 from freshet.ingestion.v1.ingestion_pb2 import DeadLetter, WriteOutcome, WriteStatus
 from shared.adapters.streams import last_position
 from shared.client import Addresses, FreshetClient
+from tests.builders import catalogue_item
 from tests.integration.namespaces import SMALL, Namespace, new_namespace
 
 
@@ -50,6 +54,12 @@ class Running:
         """The last position of the log."""
         return await last_position(self.space.nats, self.space.names)
 
+    async def metric(self, service: str, sample: str) -> float:
+        """What a service counts now, for example of 'freshet_users{where="away"}'."""
+        url = f"http://127.0.0.1:{self.suite.settings.metrics_ports[service]}/metrics"
+        text = (await asyncio.to_thread(urllib.request.urlopen, url, timeout=5)).read().decode()
+        return next(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(sample))
+
     async def at_the_door(self) -> int:
         """How many messages wait at the NATS door."""
         info = await self.space.nats.jetstream().stream_info(self.space.names.stream("INGEST"))
@@ -76,6 +86,7 @@ async def services(
             namespace=space.name,
             domain="video",
             services=names,
+            metrics_ports=dict(zip(names, free_ports(len(names)), strict=True)),
             environment={name: {"FRESHET_DRAIN_NOTICE_SECONDS": "0", **told} for name in names},
         )
         suite = await stack.enter_async_context(local_suite(settings))
@@ -87,6 +98,18 @@ async def services(
 async def ingestion(brokers, tmp_path_factory) -> AsyncIterator[Running]:
     """One ingestion service for all tests that do it no harm."""
     async with services(brokers, tmp_path_factory.mktemp("ingestion"), ("ingestion",)) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def features(brokers, tmp_path_factory) -> AsyncIterator[Running]:
+    """Features, with what writes and reads them, for all tests that leave them whole; each has users of its own. Few
+    users are in memory, and the log begins at position 2."""
+    told = {"users_in_memory": "50", "checkpoint_seconds": "0.2", "erasure_settle_seconds": "0.1"}
+    directory, names = tmp_path_factory.mktemp("features"), ("ingestion", "feature", "ranking")
+    async with services(brokers, directory, names, **told) as running:
+        await running.client.upsert_items([catalogue_item("forgotten"), catalogue_item("i1")])
+        await running.space.nats.jetstream().purge_stream(running.space.names.events, seq=2)
         yield running
 
 

@@ -25,6 +25,11 @@ def user(user_id: str = "u1", **fields) -> User:
     return User(user_id=user_id, **{"language": "pt-BR", "country": "BR", **fields})
 
 
+async def profile(running: Running, user_id: str) -> User | None:
+    async with running.space.engine.connect() as connection:
+        return await read_profile(connection, user_key(user_id))
+
+
 async def test_a_user_is_written_once_for_each_version_and_archived(ingestion):
     first, second = user("v1"), user("v1", country="PT")
     for version in (first, first, second, second, first):
@@ -34,7 +39,7 @@ async def test_a_user_is_written_once_for_each_version_and_archived(ingestion):
     assert words(outcomes) == ["DUPLICATE", "ACCEPTED"]
 
     async def archived() -> bool:
-        return await read_profile(ingestion.space.engine, user_key("v1")) == second
+        return await profile(ingestion, "v1") == second
 
     await eventually(archived)
 
@@ -60,7 +65,7 @@ async def test_a_bad_user_is_refused_by_field_and_the_others_taken(ingestion, ba
 
 
 async def test_nobody_has_a_profile_who_was_never_written(ingestion):
-    assert await read_profile(ingestion.space.engine, user_key("nobody")) is None
+    assert await profile(ingestion, "nobody") is None
 
 
 async def newest(running: Running, item_id: str) -> Item:

@@ -1,0 +1,49 @@
+"""From the request to erase a user on, before anything is deleted, nothing is told of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from freshet.catalog.v1.user_pb2 import User
+from tests.builders import message
+from tests.integration.services.feature_calls import archived, erasure_requested, token_of, written
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def asked_for(features) -> AsyncIterator[str]:
+    """A user with behaviour and a profile whose erasure is asked for, and nothing is deleted yet."""
+    user = "asked-for"
+    await features.client.upsert_users([User(user_id=user, country="BR")])
+    await written(features, [message(user_id=user)])
+    before = await features.client.get_user_features(user)
+    await archived(features, before.position)
+    assert (await features.client.get_user_features(user)).profile.country == "BR"
+    features.suite.service("ingestion").pause()
+    try:
+        await features.client.get_user_features(user, token_of(user, await erasure_requested(features, user)))
+        yield user
+    finally:
+        features.suite.service("ingestion").resume()
+    await features.client.erase_user(user)
+
+
+async def test_the_profile_is_hidden(features, asked_for):
+    assert not (await features.client.get_user_features(asked_for)).HasField("profile")
+
+
+async def test_nothing_is_told_as_of_any_position(features, asked_for):
+    now = await features.client.get_user_features(asked_for)
+    for position in (now.position - 1, now.position - 2):
+        past = await features.client.get_user_features(asked_for, as_of_position=position)
+        assert (dict(past.event_counts), past.HasField("profile")) == ({}, False)
+
+
+async def test_a_restart_brings_nothing_back(features, asked_for):
+    await features.suite.restart("feature")
+    now = await features.client.get_user_features(asked_for)
+    assert (dict(now.event_counts), now.HasField("profile")) == ({}, False)

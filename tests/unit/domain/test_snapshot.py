@@ -1,0 +1,43 @@
+"""A checkpoint that could not be stored is joined with the next one."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.domain.snapshot import Snapshot, take_snapshot
+from shared.domain.state import fold_events
+from tests.builders import state
+from tests.unit.domain.strategies import logs
+
+
+class Store:
+    """What a database holds after some snapshots."""
+
+    def __init__(self, *snapshots: Snapshot) -> None:
+        self.users: dict[int, tuple[bytes, bytes]] = {}
+        self.items: dict[tuple[int, int], bytes] = {}
+        for snapshot in snapshots:
+            self._save(snapshot)
+
+    def _save(self, snapshot: Snapshot) -> None:
+        self.users = {key: row for key, row in self.users.items() if key not in snapshot.erased}
+        self.items = {key: row for key, row in self.items.items() if key[0] not in snapshot.emptied}
+        for record in snapshot.records:
+            key = int(record["user_key"])
+            self.users[key] = (record.tobytes(), snapshot.departed.get(key, b""))
+        for record in snapshot.items:
+            self.items[int(record["partition"]), int(record["item_key"])] = record.tobytes()
+
+
+@given(logs(), st.data())
+def test_joined_snapshots_store_what_both_would_have_also_when_a_user_is_erased_in_between(log, data):
+    cut, erased = data.draw(st.integers(0, len(log))), data.draw(st.integers(1, 3))
+    folded = fold_events(state(history_length=2), log[:cut])
+    older = take_snapshot(folded, cut)
+    folded.erase(erased)
+    without = [each for each in log[:cut] if each.user_key != erased]
+    folded.take_items(erased % 4, fold_events(state(history_length=2), without))
+    newer = take_snapshot(fold_events(folded, log[cut:]), len(log))
+    apart, joined = Store(older, newer), Store(older.joined(newer))
+    assert (joined.users, joined.items) == (apart.users, apart.items)
