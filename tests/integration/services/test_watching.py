@@ -53,11 +53,11 @@ async def test_the_watcher_of_an_erased_user_sees_somebody_unknown(features):
 
 
 async def test_a_watch_ends_when_the_service_drains_and_says_when_to_watch_again(features):
-    async with watching(features, "left") as answers:
+    async with watching(features, "draining") as answers:
         await anext(answers)
         await features.suite.restart("feature")
         with pytest.raises(Unavailable) as caught:
             await anext(answers)
     assert (caught.value.reason, caught.value.retry_delay_seconds) == ("DRAINING", 0.2)
-    async with watching(features, "left") as answers:
+    async with watching(features, "draining") as answers:
         assert not (await anext(answers)).history
