@@ -61,7 +61,7 @@ async def _check(output: Output, domain: str | None, nats_url: str, namespace: s
 async def _compare(
     output: Output, log: Log, answers: list[GetStateDigestResponse], domain: str | None
 ) -> dict[str, Any]:
-    served = {each.partition: each for answer in answers for each in answer.partition_digests}
+    served = served_digests(answers)
     state = State(fold_settings(answers[0].fold, domain), served)
     limits = {partition: int(each.position) for partition, each in served.items()}
     with output.progress("positions") as progress:
@@ -77,6 +77,16 @@ async def _compare(
         "fold": state.settings.name,
         "partitions": rows,
     }
+
+
+def served_digests(answers: list[GetStateDigestResponse]) -> dict[int, PartitionDigest]:
+    """What all instances say, by partition. Raises CommandFailed when some partition is nobody's: a proof that leaves
+    one out proves nothing."""
+    served = {each.partition: each for answer in answers for each in answer.partition_digests}
+    if missing := sorted(set(range(answers[0].fold.partitions)) - set(served)):
+        where = "name all instances in FRESHET_FEATURE_ADDRESS, for example 0-7=host:port,8-15=host:port"
+        raise CommandFailed(f"no instance that was asked owns partitions {missing}: {where}")
+    return served
 
 
 def fold_settings(fold: Fold, domain: str | None) -> FoldSettings:
