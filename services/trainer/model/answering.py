@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from services.trainer.model.scoring import Histories, Scorer
 
@@ -91,6 +92,6 @@ def _ranks(scores: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 def _top(scores: np.ndarray, k: int) -> np.ndarray:
     """``(B, k) int64``: indices of the best, in no order; -1 where fewer can be recommended."""
-    usable = np.where(np.isnan(scores), -np.inf, scores)
-    best = np.argpartition(-usable, k - 1, axis=1)[:, :k] if k else np.empty((len(scores), 0), np.int64)
-    return np.where(np.isneginf(np.take_along_axis(usable, best, axis=1)), _NO_ITEM, best)
+    usable = torch.from_numpy(np.nan_to_num(scores, nan=-np.inf, posinf=np.inf, neginf=-np.inf))
+    best, place = torch.topk(usable, k, dim=1, sorted=False)
+    return torch.where(torch.isneginf(best), _NO_ITEM, place).numpy()

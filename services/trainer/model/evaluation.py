@@ -57,11 +57,13 @@ class HoldOut:
     cases: Cases
 
 
-def leave_one_out(columns: EventColumns, options: CaseOptions | None = None) -> HoldOut:
-    """Holds out every user's last event."""
+def leave_one_out(columns: EventColumns, options: CaseOptions | None = None, later_than: int = 0) -> HoldOut:
+    """Holds out every user's last event, of those that are behind position ``later_than``: a model that has learned
+    the log up to there is asked for nothing it has learned."""
     from_end = np.unique(columns.user_key[::-1], return_index=True)[1]
     held = np.zeros(len(columns), bool)
     held[len(columns) - 1 - from_end] = True
+    held &= columns.position > later_than
     return _hold_out(columns, held, options or CaseOptions())
 
 
@@ -155,7 +157,9 @@ def judge(cases: Cases, scorers: Mapping[str, Scorer], k: int = 10) -> dict[str,
     Raises:
         ValueError: a scorer gave NaN.
     """
-    return {name: judgement(answer(cases, scorer, k), len(cases.catalogue), k) for name, scorer in scorers.items()}
+    return {
+        name: judgement(answer(cases, scorer, k), len(cases.catalogue), k) for name, scorer in scorers.items()
+    }
 
 
 def judgement(answers: Answers, catalogue_size: int, k: int) -> Judgement:

@@ -92,4 +92,3 @@ def _counts(occurring: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """``(Q,) int64``: how often each wanted key occurs."""
     ordered = np.sort(occurring)
     return np.searchsorted(ordered, wanted, "right") - np.searchsorted(ordered, wanted, "left")
-

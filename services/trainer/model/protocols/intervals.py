@@ -6,7 +6,8 @@ Several questions to one user are no independent witnesses, so users are drawn, 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
@@ -15,7 +16,8 @@ _CELLS_AT_ONCE = 1 << 22
 _COVERAGE_RESAMPLES = 200
 
 
-class Estimate(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Estimate:
     """A figure, and its interval from low to high."""
 
     value: float
@@ -50,7 +52,9 @@ class UserBootstrap:
         drawn = np.concatenate([block @ both for block in self._drawn(self._resamples)])  # (R, M + 1)
         drawn = drawn[drawn[:, -1] > 0]
         low, high = np.quantile(drawn[:, :-1] / drawn[:, -1:], self._ends, axis=0)
-        return [Estimate(*map(float, each)) for each in zip(sums.sum(0) / counts.sum(), low, high, strict=True)]
+        return [
+            Estimate(*map(float, each)) for each in zip(sums.sum(0) / counts.sum(), low, high, strict=True)
+        ]
 
     def coverage(self, top: np.ndarray, catalogue_items: int) -> Estimate:
         """Share of the catalogue in all lists.
@@ -67,7 +71,9 @@ class UserBootstrap:
             return Estimate(0.0, 0.0, 0.0)
         items, item = np.unique(top[filled], return_inverse=True)
         user = np.broadcast_to(self._user[:, None], top.shape)[filled]
-        lists = sparse.csr_matrix((np.ones(len(item), np.float32), (item, user)), (len(items), len(self._users)))
+        lists = sparse.csr_matrix(
+            (np.ones(len(item), np.float32), (item, user)), (len(items), len(self._users))
+        )
         resamples = min(self._resamples, _COVERAGE_RESAMPLES)
         shares = np.concatenate([((lists @ block.T) > 0).sum(0) for block in self._drawn(resamples)])
         shares = shares / catalogue_items
@@ -78,7 +84,7 @@ class UserBootstrap:
     def _per_user(self, values: np.ndarray) -> np.ndarray:
         return np.bincount(self._user, values, minlength=len(self._users))
 
-    def _drawn(self, resamples: int):
+    def _drawn(self, resamples: int) -> Iterator[np.ndarray]:
         """How often each user is in each resample, ``(R', U) float32`` at a time."""
         generator = np.random.default_rng(self._seed)
         users = len(self._users)

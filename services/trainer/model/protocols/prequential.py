@@ -58,8 +58,8 @@ class PrequentialOptions:
     k: int = 10
 
     def __post_init__(self) -> None:
-        if self.warm_up_events < 1 or self.learn_every < 1:
-            raise ValueError("warm_up_events and learn_every are at least 1")
+        if self.learn_every < 1:
+            raise ValueError(f"learn_every must be at least 1, got {self.learn_every}")
 
 
 def prequential(
@@ -94,17 +94,22 @@ def in_random_order_of_ties(columns: EventColumns, seed: int) -> EventColumns:
     drawn = np.random.default_rng(seed).random(len(columns))
     order = np.lexsort((drawn, columns.time_ms // 1000))
     numbered = replace(columns, position=np.arange(1, len(columns) + 1))
-    shuffled = (getattr(columns, name)[order] for name in ("user_key", "item_key", "event_type", "time_ms", "value"))
+    shuffled = (
+        getattr(columns, name)[order] for name in ("user_key", "item_key", "event_type", "time_ms", "value")
+    )
     return EventColumns(numbered.position, *shuffled)
 
 
-def _gone_through(stream: Stream, contestant: Contestant, options: PrequentialOptions, on_asked: OnAsked) -> Entry:
+def _gone_through(
+    stream: Stream, contestant: Contestant, options: PrequentialOptions, on_asked: OnAsked
+) -> Entry:
     run = _Run(stream, contestant, options.k)
     asked = 0
     for first, last in stream.chunks(options.learn_every):
         questions = stream.questions(first, last)
         run.ask(questions)
-        run.learn(stream.rows(first, last))
+        if last < stream.end:
+            run.learn(stream.rows(first, last))
         asked += len(questions)
         on_asked(contestant.name, asked, len(stream.asked))
     return run.entry()

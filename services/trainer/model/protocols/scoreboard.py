@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -63,11 +62,16 @@ class Standing:
     answering_seconds: float
 
 
-class Gain(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Gain:
     """A paired difference in NDCG@k.
 
-    name: whose. of: what makes it, "live history" (frozen - stale), "learning on" (continual - frozen), or "best
-    baseline" for a model's lead over that. against: what it is compared with. difference: with its interval.
+    Attributes:
+        name: whose.
+        of: what makes it, "live history" (frozen - stale), "learning on" (continual - frozen), or "best baseline"
+            for a model's lead over that.
+        against: what it is compared with.
+        difference: with its interval.
     """
 
     name: str
@@ -131,9 +135,7 @@ class _Judge:
         self._outcome, self._draw, self._k = outcome, draw, k
 
     def standings(self) -> list[Standing]:
-        return [
-            self._standing(entry, mode) for entry in self._outcome.entries for mode in entry.answers
-        ]
+        return [self._standing(entry, mode) for entry in self._outcome.entries for mode in entry.answers]
 
     def _standing(self, entry: Entry, mode: str) -> Standing:
         answers = entry.answers[mode]
@@ -155,7 +157,8 @@ class _Judge:
         values = np.stack([gain(answers.ranks, self._k) for gain in gains], axis=1)  # (Q, 3)
         listed = np.where(counted[:, None], answers.top, -1)
         covered = self._draw.coverage(listed, self._outcome.catalogue_items)
-        return Figures(int(counted.sum()), *self._draw.means(values, counted), covered)
+        ndcg, hit_rate, mrr = self._draw.means(values, counted)
+        return Figures(int(counted.sum()), ndcg, hit_rate, mrr, covered)
 
 
 def _course(gains: np.ndarray) -> list[float]:
@@ -163,8 +166,6 @@ def _course(gains: np.ndarray) -> list[float]:
 
 
 def _with_best(standings: list[Standing]) -> list[Standing]:
-    from dataclasses import replace
-
     best = max((each.overall.ndcg.value for each in standings), default=0.0)
     return [replace(each, best=each.overall.ndcg.value == best > 0.0) for each in standings]
 
@@ -189,7 +190,12 @@ def _leads(outcome: Outcome, standings: list[Standing], draw: UserBootstrap, k: 
     bar = max(baselines, key=lambda each: each.overall.ndcg.value)
     against = entries[bar.name].answers[bar.mode]
     return [
-        Gain(name, BEST_BASELINE, bar.name, _difference(draw, entries[name].answers[served[name].mode], against, k))
+        Gain(
+            name,
+            BEST_BASELINE,
+            bar.name,
+            _difference(draw, entries[name].answers[served[name].mode], against, k),
+        )
         for name, entry in entries.items()
         if not entry.contestant.baseline
     ]
@@ -201,6 +207,7 @@ def _difference(draw: UserBootstrap, better: Answers, worse: Answers, k: int) ->
 
 
 def _verdict(lead: Gain, k: int) -> str:
-    value, low, high = lead.difference
-    words = "beats" if low > 0 else "does worse than" if high < 0 else "does not clearly beat"
-    return f"{lead.name} {words} the best baseline, {lead.against}: NDCG@{k} {value:+.4f} [{low:+.4f}, {high:+.4f}]"
+    by = lead.difference
+    words = "beats" if by.low > 0 else "does worse than" if by.high < 0 else "does not clearly beat"
+    figures = f"NDCG@{k} {by.value:+.4f} [{by.low:+.4f}, {by.high:+.4f}]"
+    return f"{lead.name} {words} the best baseline, {lead.against}: {figures}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from services.trainer.model.answering import Cases
@@ -17,6 +19,7 @@ class Stream:
 
     Attributes:
         warm_up: the rows before the first question.
+        end: how many rows there are.
         catalogue: ``(C,) uint64``, sorted ascending: all items that occur.
         asked: ``(Q,) int64``, ascending: the rows that are asked for, targets that their user has not seen.
     """
@@ -30,6 +33,7 @@ class Stream:
         self._seen = self._timeline(columns.user_key, roles.seen)
         self._targets = self._timeline(columns.item_key, roles.target)
         self._begin = self._event_start(warm_up_events)
+        self.end = len(columns)
         self.warm_up = columns.take(slice(0, self._begin))
         self.catalogue = np.unique(columns.item_key)
         is_target = has_type(columns.event_type, roles.target) & ~self._already_seen(roles.seen)
@@ -40,7 +44,7 @@ class Stream:
         """First and last + 1 row of each stretch of about so many rows after the warm-up; no event is cut."""
         cuts = [self._event_start(row) for row in range(self._begin, len(self._columns), events)]
         cuts = sorted({self._begin, *cuts, len(self._columns)})
-        return list(zip(cuts[:-1], cuts[1:], strict=True))
+        return list(pairwise(cuts))
 
     def rows(self, first: int, last: int) -> EventColumns:
         """The events of a stretch."""
@@ -104,7 +108,9 @@ class Stream:
         place = end[:, None] - self._length + np.arange(self._length)  # (B, T)
         mask = place >= start[:, None]
         if not len(self._history.rows):
-            return Histories(*(np.zeros(mask.shape, kind) for kind in (np.uint64, np.int64, np.float32, bool)))
+            return Histories(
+                *(np.zeros(mask.shape, kind) for kind in (np.uint64, np.int64, np.float32, bool))
+            )
         row = self._history.rows[np.where(mask, place, 0)]
         age = np.maximum(columns.time_ms[asked][:, None] - columns.time_ms[row], 0) / 1000.0
         return Histories(
