@@ -25,18 +25,23 @@ def as_lines(board: Document) -> list[str]:
     return [
         f"{board['questions']:,} questions to {board['users']:,} users, {board['catalogue_items']:,} items, "
         f"{board['learned_events']:,} events learned before",
+        f"time for learning: {_learning(board)}",
         *(f"{name}: {meaning}" for name, meaning in board["segment_meanings"].items()),
         *board["verdicts"],
     ]
 
 
+def _learning(board: Document) -> str:
+    seconds = {each["name"]: each["learning_seconds"] for each in board["standings"]}
+    return ", ".join(f"{name} {spent:,.1f} s" for name, spent in seconds.items())
+
+
 def _standings(board: Document) -> Table:
     metrics = ("ndcg", "hit_rate", "mrr", "coverage")
     heads = (f"{name}@{board['k']}" for name in ("NDCG", "HR", "MRR", "coverage"))
-    table = _table(_title(board), "", "", *heads, "learned in")
+    table = _table(_title(board), "", "", *heads)
     for each, name in zip(board["standings"], _names(board), strict=True):
-        cells = [_interval(each["overall"][metric]) for metric in metrics]
-        table.add_row(*name, *cells, f"{each['learning_seconds']:,.0f} s" if name[0].plain else "")
+        table.add_row(*name, *(_interval(each["overall"][metric]) for metric in metrics))
     return table
 
 
@@ -62,7 +67,7 @@ def _gains(board: Document) -> Table:
 
 def _table(title: str, *heads: str) -> Table:
     """A table of cells that are never broken: the figure above its interval."""
-    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", pad_edge=False, collapse_padding=True)
     for head in heads:
         table.add_column(head, no_wrap=True)
     return table

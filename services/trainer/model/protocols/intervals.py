@@ -79,7 +79,7 @@ class UserBootstrap:
         shares = shares / catalogue_items
         value = len(items) / catalogue_items
         low, high = value + np.quantile(shares, self._ends) - shares.mean()
-        return Estimate(value, float(max(low, 0.0)), float(min(high, 1.0)))
+        return Estimate(value, float(np.clip(low, 0.0, value)), float(np.clip(high, value, 1.0)))
 
     def _per_user(self, values: np.ndarray) -> np.ndarray:
         return np.bincount(self._user, values, minlength=len(self._users))

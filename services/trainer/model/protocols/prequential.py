@@ -93,11 +93,9 @@ def in_random_order_of_ties(columns: EventColumns, seed: int) -> EventColumns:
     """
     drawn = np.random.default_rng(seed).random(len(columns))
     order = np.lexsort((drawn, columns.time_ms // 1000))
-    numbered = replace(columns, position=np.arange(1, len(columns) + 1))
-    shuffled = (
-        getattr(columns, name)[order] for name in ("user_key", "item_key", "event_type", "time_ms", "value")
-    )
-    return EventColumns(numbered.position, *shuffled)
+    moved = ("user_key", "item_key", "event_type", "time_ms", "value")
+    numbered = np.arange(1, len(columns) + 1)
+    return EventColumns(numbered, *(getattr(columns, name)[order] for name in moved))
 
 
 def _gone_through(
