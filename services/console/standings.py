@@ -48,7 +48,7 @@ def _standings(board: Document) -> Table:
 def _segments(board: Document) -> Table:
     names = list(board["segment_meanings"])
     first = board["standings"][0]["segments"]
-    heads = (f"{name}\n{first[name]['questions']:,} questions" for name in names)
+    heads = (f"{name}\n{first[name]['questions']:,} asked" for name in names)
     table = _table(f"NDCG@{board['k']} by segment", "", "", *heads)
     for each, name in zip(board["standings"], _names(board), strict=True):
         found = (each["segments"][segment] for segment in names)

@@ -51,6 +51,10 @@ class ModelEvaluations:
             raise JudgingAlreadyError("another model is being judged")
         async with self._busy:
             model = await self._model(model_version)
+            if model.trained_to_position >= await self._tools.archive.position():
+                raise NotJudgeableError(
+                    f"there is no traffic later than the training of {model.model_version}"
+                )
             with tempfile.TemporaryDirectory(prefix="freshet-judging-") as directory:
                 job = await self._job(model, protocol, Path(directory) / "model.bundle")
                 return job, await _judged(job)
