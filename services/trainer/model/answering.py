@@ -10,7 +10,7 @@ import torch
 
 from services.trainer.model.scoring import Histories, Scorer
 
-_SCORES_AT_ONCE = 1 << 20
+_SCORES_AT_ONCE = 1 << 22
 _MOST_AT_ONCE = 256
 _NO_ITEM = -1
 

@@ -17,7 +17,10 @@ from shared.domain.event_columns import EventColumns
 
 
 class Learner(Protocol):
-    """Learns events in log order. Its state may change in place: what is frozen is a deep copy of its scorer."""
+    """Learns events in log order, a few hundred at a time: what costs more than a fold waits until enough have come.
+
+    Its state may change in place: what is frozen is a deep copy of its scorer.
+    """
 
     def learn(self, columns: EventColumns) -> None:
         """Learns newly arrived events, later in the log than all before them."""
