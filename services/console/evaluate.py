@@ -11,7 +11,7 @@ import orjson
 
 from services.console.dataset import Dataset
 from services.console.failures import CommandFailed, run
-from services.console.offline import check_installed, judge, write_columns
+from services.console.offline import check_installed, ended_in_good_order, judge, write_columns
 from services.console.output import Output, json_option
 from services.console.replay import load
 from services.console.standings import as_lines, as_tables
@@ -159,7 +159,7 @@ def _live(dataset: Dataset, file: Path | None, output: Output, chosen: dict[str,
 
 def _offline(dataset: Dataset, file: Path | None, output: Output, chosen: dict[str, Any]) -> None:
     check_installed(bool(chosen["plots"]))
-    with tempfile.TemporaryDirectory(prefix="freshet-evaluate-") as directory:
+    with ended_in_good_order(), tempfile.TemporaryDirectory(prefix="freshet-evaluate-") as directory:
         columns = Path(directory) / "columns.npz"
         write_columns(dataset.interactions, columns)
         job = _job(columns, chosen)

@@ -7,6 +7,7 @@ and passes the job as JSON, as `services.trainer.evaluation_jobs` describes it.
 import contextlib
 import importlib.util
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -71,6 +72,16 @@ def judge(job: dict[str, Any], output: Output) -> dict[str, Any]:
 
 def _draw(progress: Progress, bar: TaskID, stage: str, done: int, total: int, detail: str) -> None:
     progress.update(bar, description=stage, completed=done, total=total, detail=detail)
+
+
+@contextlib.contextmanager
+def ended_in_good_order() -> Iterator[None]:
+    """SIGTERM ends what goes on as Ctrl-C does, so that nothing is left behind."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager

@@ -2,14 +2,20 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
+import psutil
 import pytest
 from rich.console import Console
 
 from services.console.dataset import Interaction
+from services.console.failures import INTERRUPTED
 from services.console.offline import write_columns
 from services.console.standings import as_lines, as_tables
+from tests.conditions import eventually
 from tests.unit.console.conftest import document, freshet
 
 
@@ -113,3 +119,14 @@ def test_columns_are_ordered_by_time_and_ties_stay_in_file_order(tmp_path):
     first, second, third = columns["item_key"].tolist()
     write_columns([rows[1], rows[0], rows[2]], tmp_path / "columns.npz")
     assert np.load(tmp_path / "columns.npz")["item_key"].tolist() == [first, second, third]
+
+
+async def test_sigterm_ends_the_judging_too_and_leaves_nothing_behind(ring, tmp_path):
+    command = [sys.executable, "-m", "services.console", "evaluate", "--data", str(ring), "--threads", "1"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, env={**os.environ, "TMPDIR": str(tmp_path)}, **quiet) as console:
+        (judge,) = await eventually(psutil.Process(console.pid).children)
+        console.terminate()
+        assert console.wait(20) == INTERRUPTED
+    assert not judge.is_running()
+    assert list(tmp_path.iterdir()) == []
