@@ -44,6 +44,7 @@ class NothingToJudge(ValueError):
 def judge_data(job: DataJob, tell: Tell) -> Judged:
     """Trains and judges on a data set. Raises NothingToJudge, UnknownContestant, TrainingError."""
     columns = read_columns(Path(job.columns_file))
+    # Leave-one-out keeps the file's order within a second, so that it asks what the live system is asked.
     if job.protocol != LEAVE_ONE_OUT:
         columns = in_random_order_of_ties(columns, job.seed)
     outcome = _DataJudge(job, tell).outcome(columns)

@@ -54,7 +54,7 @@ def _segments(board: Scoreboard) -> Figure:
     questions = [rows[0].segments[name].questions for name in names] if rows else []
     labels = [f"{name}\n{count:,} questions" for name, count in zip(names, questions, strict=True)]
     axes.set_xticks(place + 0.4 - width / 2, labels)
-    _finish(axes, board.k)
+    _finish(figure, axes, board.k)
     return figure
 
 
@@ -66,18 +66,18 @@ def _course(board: Scoreboard) -> Figure:
             share = (np.arange(len(row.course)) + 0.5) / len(row.course)
             axes.plot(share, row.course, label=_label(row), linestyle="--" if row.baseline else "-")
     axes.set_xlabel(f"share of the questions so far, in {COURSE_POINTS} stretches")
-    _finish(axes, board.k)
+    _finish(figure, axes, board.k)
     return figure
 
 
-def _finish(axes: Axes, k: int) -> None:
+def _finish(figure: Figure, axes: Axes, k: int) -> None:
     axes.set_ylabel(f"NDCG@{k}")
     axes.set_ylim(bottom=0.0)
-    axes.legend(fontsize="small")
+    figure.legend(fontsize="small", loc="outside right upper")
 
 
 def _figure(title: str, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(8.0, height), layout="constrained")
+    figure = Figure(figsize=(9.0, height), layout="constrained")
     axes = figure.subplots()
     axes.set_title(title)
     return figure, axes
