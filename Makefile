@@ -48,7 +48,7 @@ chaos: $(STAMP) ## kill every process at random under load, 50 times, and prove 
 	@$(BIN)/python -m tests.chaos
 
 evaluate: $(STAMP) ## leave-one-out through the live Recommend on DATA
-	@$(BIN)/freshet evaluate --data $(DATA) --protocol leave-one-out
+	@$(BIN)/freshet evaluate --live --data $(DATA) --protocol leave-one-out
 
 proto: $(STAMP) ## generate the code of the protos anew
 	@$(BIN)/pip install --quiet --constraint requirements.lock grpcio-tools

@@ -1,26 +1,36 @@
-"""`freshet evaluate`: how good are the recommendations, asked of the running system."""
+"""`freshet evaluate`: how good are recommendations?"""
 
+import os
 import tempfile
-import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 import orjson
-from rich.console import RenderableType
-from rich.table import Table
 
-from deploy.local.errors import LauncherError
-from deploy.local.suite import SuiteSettings, local_suite
 from services.console.dataset import Dataset
-from services.console.evaluation import Evaluation, evaluate_live
 from services.console.failures import CommandFailed, run
+from services.console.offline import check_installed, ended_in_good_order, judge, write_columns
 from services.console.output import Output, json_option
 from services.console.replay import load
-from shared.client import SERVICES, Addresses, FreshetClient
+from services.console.standings import as_lines, as_tables
 
-WAIT_SECONDS = 60.0
+LEAVE_ONE_OUT, TEMPORAL, PREQUENTIAL = "leave-one-out", "temporal", "prequential"
 DEFAULT_MINUTES = 5.0
+_OF_ONE_PROTOCOL = {
+    "warm_up": ("--warm-up", PREQUENTIAL),
+    "learn_every": ("--learn-every", PREQUENTIAL),
+    "cut": ("--cut", TEMPORAL),
+    "held_out_share": ("--held-out-share", TEMPORAL),
+}
+_NOT_LIVE = {
+    "encoder": "--encoder",
+    "preset": "--preset",
+    "plots": "--plots",
+    "seed": "--seed",
+    "threads": "--threads",
+}
 
 
 @click.command(short_help="Judge recommendations against a data set.")
@@ -33,97 +43,159 @@ DEFAULT_MINUTES = 5.0
 )
 @click.option(
     "--protocol",
-    type=click.Choice(["leave-one-out"]),
-    default="leave-one-out",
+    type=click.Choice([LEAVE_ONE_OUT, TEMPORAL, PREQUENTIAL]),
+    default=LEAVE_ONE_OUT,
     show_default=True,
-    expose_value=False,
+    help="Each user's last event; each user's next one behind a cut in time; or every event in turn.",
 )
+@click.option(
+    "--encoder",
+    multiple=True,
+    metavar="NAME",
+    help='What to train, as often as you like; "all", or "none" for baselines alone. By default transformer.',
+)
+@click.option("--preset", metavar="SIZE", help="Size of the encoder: small, base (the default) or large.")
 @click.option(
     "--minutes",
     type=click.FloatRange(min=0, min_open=True),
     default=DEFAULT_MINUTES,
     show_default=True,
-    help="The most time for learning.",
+    help="The most time for learning, for each encoder.",
 )
-@click.option("--domain", default="video", show_default=True, help="Domain preset of the own suite.")
+@click.option(
+    "--warm-up",
+    type=click.IntRange(min=1),
+    help="Prequential: events learned before the first question; by default half of them.",
+)
+@click.option(
+    "--learn-every",
+    type=click.IntRange(min=1),
+    help="Prequential: events asked for before they are learned; by default 256.",
+)
+@click.option(
+    "--cut",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
+    help="Temporal: the time, in UTC, from which on events are held out.",
+)
+@click.option(
+    "--held-out-share",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Temporal: without --cut, the newest share of the events is held out; by default 0.1.",
+)
+@click.option("--domain", default="video", show_default=True, help="Domain preset: what events mean.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), help="Of training, ties of a second, and intervals; by default 0."
+)
+@click.option("--threads", type=click.IntRange(1, 256), help="Threads that learn; by default all processors.")
 @click.option(
     "--output",
     "file",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     help="Write JSON here too.",
 )
-@click.option("--against-running", is_flag=True, help="Use the running suite instead of an own one.")
+@click.option(
+    "--plots",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write pictures into this directory.",
+)
+@click.option("--live", is_flag=True, help="Ask `Recommend` of a suite that is started for it.")
+@click.option("--against-running", is_flag=True, help="Ask `Recommend` of the running suite.")
 @json_option
-def evaluate(directory: Path, file: Path | None, as_json: bool, **conditions: Any) -> None:
-    """Replay a data set without each user's last event, train, and judge what `Recommend` answers.
+def evaluate(directory: Path, file: Path | None, as_json: bool, **chosen: Any) -> None:
+    """Judge the baselines and an encoder on a data set, or with --live the whole system by what it answers.
 
-    An answer is good if the event that was kept back stands high in it. Runs on a suite of its own: fresh
-    directory, free ports. With --against-running, the log of the running suite must not hold the events
-    that are kept back: use a namespace that has never seen the data set.
+    An answer is good if the event that was kept back stands high in it: all items are ranked that the user has
+    not seen. Every figure comes with its 95 % interval. A model that does not beat the baselines says so.
+
+    --live replays the data set without each user's last event into a suite of its own, trains, and judges what
+    `Recommend` answers. With --against-running, the log of the running suite must not hold the events that are
+    kept back: use a namespace that has never seen the data set.
 
     \b
     Example:
-      freshet evaluate --data data/ml-100k --protocol leave-one-out --minutes 5
+      freshet evaluate --data data/ml-100k --protocol prequential --encoder transformer --minutes 5
+      freshet evaluate --data data/ml-100k --live
     """
     output = Output(as_json)
+    _check(chosen)
     dataset = load(directory, False, output)
     if not dataset.interactions:
         raise CommandFailed(f"{directory} has no interactions")
+    if chosen["live"] or chosen["against_running"]:
+        _live(dataset, file, output, chosen)
+    else:
+        _offline(dataset, file, output, chosen)
+
+
+def _check(chosen: dict[str, Any]) -> None:
+    """Raises click.UsageError for options that do not go together."""
+    for name, (option, protocol) in _OF_ONE_PROTOCOL.items():
+        if chosen[name] is not None and chosen["protocol"] != protocol:
+            raise click.UsageError(f"{option} goes with --protocol {protocol}, not {chosen['protocol']}")
+    if chosen["cut"] and chosen["held_out_share"]:
+        raise click.UsageError("--cut and --held-out-share are two ways to cut: give one of them")
+    if not (chosen["live"] or chosen["against_running"]):
+        return
+    if chosen["protocol"] != LEAVE_ONE_OUT:
+        raise click.UsageError(f"--live goes with --protocol {LEAVE_ONE_OUT}, not {chosen['protocol']}")
+    for name, option in _NOT_LIVE.items():
+        if chosen[name]:
+            raise click.UsageError(f"{option} does not go with --live: the suite trains what it serves")
+
+
+def _live(dataset: Dataset, file: Path | None, output: Output, chosen: dict[str, Any]) -> None:
+    # The launcher is for developers' machines; judging offline does without.
+    from deploy.local.errors import LauncherError
+    from services.console import live
+
+    conditions = {name: chosen[name] for name in ("minutes", "domain", "against_running")}
     try:
-        evaluation = run(_evaluate(dataset, output, **conditions))
+        evaluation = run(live.judge_live(dataset, output, **conditions))
     except LauncherError as error:
         raise CommandFailed(str(error)) from error
+    _write(evaluation.document(), file)
+    output.result(evaluation.document(), live.as_table(evaluation), live.as_lines(evaluation))
+
+
+def _offline(dataset: Dataset, file: Path | None, output: Output, chosen: dict[str, Any]) -> None:
+    check_installed(bool(chosen["plots"]))
+    with ended_in_good_order(), tempfile.TemporaryDirectory(prefix="freshet-evaluate-") as directory:
+        columns = Path(directory) / "columns.npz"
+        write_columns(dataset.interactions, columns)
+        job = _job(columns, chosen)
+        board = judge(job, output)
+    document = {"dataset": dataset.name, "settings": _settings(job), **board}
+    _write(document, file)
+    output.result(document, as_tables(document), as_lines(document))
+
+
+def _job(columns: Path, chosen: dict[str, Any]) -> dict[str, Any]:
+    """What the trainer's code is told; what is not given is left to its defaults."""
+    cut: datetime | None = chosen["cut"]
+    given = {
+        "warm_up_events": chosen["warm_up"],
+        "learn_every": chosen["learn_every"],
+        "cut_time_ms": cut and int(cut.replace(tzinfo=UTC).timestamp() * 1_000),
+        "held_out_share": chosen["held_out_share"],
+        "seed": chosen["seed"],
+        "plots": chosen["plots"] and str(chosen["plots"].resolve()),
+    }
+    return {
+        "columns_file": str(columns),
+        "domain": chosen["domain"],
+        "protocol": chosen["protocol"],
+        "encoders": list(chosen["encoder"]) or ["transformer"],
+        "preset": chosen["preset"] or "base",
+        "minutes": chosen["minutes"],
+        "threads": chosen["threads"] or os.cpu_count() or 1,
+        **{name: value for name, value in given.items() if value is not None},
+    }
+
+
+def _settings(job: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in job.items() if name not in ("columns_file", "plots", "protocol")}
+
+
+def _write(document: dict[str, Any], file: Path | None) -> None:
     if file is not None:
-        file.write_bytes(orjson.dumps(evaluation.document(), option=orjson.OPT_INDENT_2))
-    output.result(evaluation.document(), as_table(evaluation), as_lines(evaluation))
-
-
-async def _evaluate(
-    dataset: Dataset, output: Output, minutes: float, domain: str, against_running: bool
-) -> Evaluation:
-    if not against_running:
-        return await _on_own_suite(dataset, output, minutes, domain)
-    async with FreshetClient() as client:
-        return await evaluate_live(client, dataset, minutes, WAIT_SECONDS, output)
-
-
-async def _on_own_suite(dataset: Dataset, output: Output, minutes: float, domain: str) -> Evaluation:
-    with tempfile.TemporaryDirectory(prefix="freshet-evaluate-", ignore_cleanup_errors=True) as directory:
-        output.note("starting a suite of its own")
-        async with local_suite(_suite_settings(Path(directory), domain)) as suite:
-            addresses = Addresses(**{service: suite.address(service) for service in SERVICES})
-            async with FreshetClient(addresses) as client:
-                return await evaluate_live(client, dataset, minutes, WAIT_SECONDS, output)
-
-
-def _suite_settings(directory: Path, domain: str) -> SuiteSettings:
-    """Fresh brokers and services that train only when they are told to."""
-    only_when_told = {"FRESHET_TRAIN_EVERY_EVENTS": "0", "FRESHET_TRAIN_INTERVAL_SECONDS": "0"}
-    return SuiteSettings.on_free_ports(
-        directory=directory,
-        namespace=f"evaluate_{uuid.uuid4().hex[:8]}",
-        domain=domain,
-        environment={"trainer": only_when_told},
-    )
-
-
-def as_table(evaluation: Evaluation) -> RenderableType:
-    """The evaluation for people."""
-    table = Table(
-        "", "NDCG@10", "HR@10", "MRR@10", "coverage@10", title=f"{evaluation.dataset}, leave-one-out"
-    )
-    for name, metrics in (("model", evaluation.model), ("popular", evaluation.popular)):
-        figures = (metrics.ndcg_at_10, metrics.hit_rate_at_10, metrics.mrr_at_10, metrics.coverage_at_10)
-        table.add_row(name, *(f"{figure:.4f}" for figure in figures))
-    return table
-
-
-def as_lines(evaluation: Evaluation) -> list[str]:
-    """What the figures stand on."""
-    return [
-        f"{evaluation.users:,} users, {evaluation.training_events:,} events, "
-        f"{evaluation.catalogue_items:,} items",
-        f"model {evaluation.model_version} trained in {evaluation.training_seconds:.0f} s: {evaluation.gate}",
-        f"Recommend p50 {evaluation.recommend_p50_ms:.1f} ms, p99 {evaluation.recommend_p99_ms:.1f} ms",
-        f"degraded answers: {evaluation.degraded_answers or 'none'}",
-    ]
+        file.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))

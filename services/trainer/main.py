@@ -8,6 +8,7 @@ from functools import partial
 
 from freshet.trainer.v1.trainer_pb2_grpc import add_TrainerServiceServicer_to_server
 from services.trainer.erasures import follow
+from services.trainer.model_evaluations import ModelEvaluations
 from services.trainer.patience import patiently
 from services.trainer.publishing import Publisher
 from services.trainer.runs import Runs
@@ -43,6 +44,7 @@ async def main(settings: TrainerSettings) -> None:
         tools = Tools(nats, names, archive, registry, store, publisher)
         runs = Runs(registry, Conductor(tools, settings))
         stack.push_async_callback(runs.stop)
+        servicer = TrainerServicer(runs, registry, erasures, ModelEvaluations(tools, settings))
         triggers = Triggers(runs, archive, registry, _policy(settings))
 
         async def note_erasures() -> None:
@@ -56,7 +58,7 @@ async def main(settings: TrainerSettings) -> None:
 
         service = Service(
             rpc_services=["freshet.trainer.v1.TrainerService"],
-            register=partial(add_TrainerServiceServicer_to_server, TrainerServicer(runs, registry, erasures)),
+            register=partial(add_TrainerServiceServicer_to_server, servicer),
             workers=[partial(triggers.run, settings.train_check_seconds), note_erasures],
             ready=ready,
             drain=runs.stop,

@@ -12,6 +12,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2
 
 from freshet.trainer.v1 import trainer_pb2, trainer_pb2_grpc
+from services.trainer.evaluation_answers import NOT_JUDGED, PROTOCOL_NAMES, as_response, not_judged
+from services.trainer.model_evaluations import ModelEvaluations
 from services.trainer.patience import first_line
 from services.trainer.runs import AlreadyRunningError, NotOpenError, Runs
 from shared.adapters.database import DEFECTS, UNAVAILABLE
@@ -37,7 +39,7 @@ def refusing(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[
             return await handler(self, *arguments)
         except DEFECTS:
             raise
-        except (AlreadyRunningError, NotOpenError, *UNAVAILABLE) as error:
+        except (AlreadyRunningError, NotOpenError, *NOT_JUDGED, *UNAVAILABLE) as error:
             raise _refusal(error) from error
 
     return call
@@ -46,8 +48,11 @@ def refusing(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[
 class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
     """Translates between messages and runs; decides nothing."""
 
-    def __init__(self, runs: Runs, registry: Registry, erasures: ModelErasures) -> None:
+    def __init__(
+        self, runs: Runs, registry: Registry, erasures: ModelErasures, evaluations: ModelEvaluations
+    ) -> None:
         self._runs = runs
+        self._evaluations = evaluations
         self._registry = registry
         self._erasures = erasures
 
@@ -107,6 +112,18 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
             models=[_model(model, marks.get(model.model_version, ())) for model in models]
         )
 
+    @unary
+    @refusing
+    async def EvaluateModel(
+        self, request: trainer_pb2.EvaluateModelRequest, context: grpc.aio.ServicerContext
+    ) -> trainer_pb2.EvaluateModelResponse:
+        protocol = request.protocol or trainer_pb2.EVALUATION_PROTOCOL_TEMPORAL
+        if protocol not in PROTOCOL_NAMES:
+            text = f"is {protocol}; must be one of EvaluationProtocol"
+            raise invalid_argument([Violation("protocol", text, "OUT_OF_RANGE")])
+        job, judged = await self._evaluations.judge(request.model_version, PROTOCOL_NAMES[protocol])
+        return as_response(job, protocol, judged.document)
+
     async def _run(self, run_id: str) -> trainer_pb2.TrainingRun:
         if not run_id:
             raise invalid_argument([Violation("run_id", "is required", "REQUIRED")])
@@ -142,6 +159,8 @@ def _check(violations: list[Violation]) -> None:
 def _refusal(error: Exception) -> Refusal:
     if isinstance(error, AlreadyRunningError):
         return _already_running(error)
+    if isinstance(error, NOT_JUDGED):
+        return not_judged(error)
     if isinstance(error, NotOpenError):
         return unavailable("TRAINER_NOT_READY", str(error))
     return unavailable("DATABASE_UNAVAILABLE", f"PostgreSQL cannot be reached: {first_line(error)}")

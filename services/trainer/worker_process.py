@@ -1,4 +1,4 @@
-"""Runs the process that learns, and ends it.
+"""Runs the processes that learn and that judge, and ends them.
 
 Decision: `subprocess`, not asyncio's own processes. uvloop forks, and gRPC's fork handlers then closed the
 pipes of the new process in one of twenty starts under calls; `subprocess` starts by vfork, which runs no
@@ -8,6 +8,7 @@ such handlers. One pair of sockets carries the job out and reports back; its end
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import subprocess
@@ -15,6 +16,8 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from services.trainer.evaluation_jobs import EvaluationReport, Judged, ModelJob, decode, encode
+from services.trainer.evaluation_jobs import Failed as NotJudged
 from services.trainer.reports import Failed, Finished, Job, Report, decode_report, encode_job
 
 _ENV_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -27,26 +30,47 @@ async def working(job: Job) -> AsyncIterator[AsyncIterator[Report]]:
 
     The last report is Finished or Failed, also when the process died.
     """
+    async with _talking("services.trainer.worker", encode_job(job), job.threads) as (process, lines):
+        yield _reports(process, lines)
+
+
+async def judged(job: ModelJob) -> Judged | NotJudged:
+    """What a process that does `job` says in the end; cancelling ends the process."""
+    async with _talking("services.trainer.evaluator", encode(job), job.threads) as (process, lines):
+        with contextlib.suppress(ConnectionResetError):  # it died with the job unread
+            async for line in lines:
+                report: EvaluationReport = decode(line)
+                if isinstance(report, (Judged, NotJudged)):
+                    return report
+        code = await asyncio.to_thread(process.wait)
+    return NotJudged(f"the process that judges ended with code {code}")
+
+
+@asynccontextmanager
+async def _talking(
+    module: str, job: bytes, threads: int
+) -> AsyncIterator[tuple[subprocess.Popen[bytes], asyncio.StreamReader]]:
+    """A process that has been told its job, and the lines it says; it ends with the context."""
     ours, theirs = socket.socketpair()
     with theirs:
-        process = _start(job, theirs.fileno())
+        process = _start(module, threads, theirs.fileno())
     try:
         lines, writer = await asyncio.open_connection(sock=ours, limit=_LONGEST_LINE)
         try:
-            writer.write(encode_job(job))
-            yield _reports(process, lines)
+            writer.write(job)
+            yield process, lines
         finally:
             writer.close()
     finally:
         await _end(process)
 
 
-def _start(job: Job, channel: int) -> subprocess.Popen[bytes]:
+def _start(module: str, threads: int, channel: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "services.trainer.worker", str(channel)],
+        [sys.executable, "-m", module, str(channel)],
         stdin=subprocess.DEVNULL,
         pass_fds=(channel,),
-        env={**os.environ, **dict.fromkeys(_ENV_THREADS, str(job.threads))},
+        env={**os.environ, **dict.fromkeys(_ENV_THREADS, str(threads))},
         start_new_session=True,
     )
 

@@ -58,6 +58,13 @@ class Registry:
             row = (await connection.execute(sa.select(models).where(models.c.champion))).mappings().first()
         return RegisteredModel(**row) if row else None
 
+    async def model(self, model_version: str) -> RegisteredModel | None:
+        """One model; None when there is none of that version."""
+        query = sa.select(models).where(models.c.model_version == model_version)
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(query)).mappings().first()
+        return RegisteredModel(**row) if row else None
+
     async def list_models(self, limit: int) -> list[RegisteredModel]:
         """The newest models, the newest first."""
         query = sa.select(models).order_by(models.c.create_time.desc()).limit(limit)

@@ -23,6 +23,7 @@ from shared.client.events import with_event_id
 DEFAULT_TIMEOUT_SECONDS = 5.0
 BATCH_TIMEOUT_SECONDS = 30.0
 ERASE_TIMEOUT_SECONDS = 60.0
+EVALUATE_TIMEOUT_SECONDS = 600.0
 WATCH_TIMEOUT_SECONDS = 86_400.0
 
 Response = TypeVar("Response", bound=Message)
@@ -181,3 +182,16 @@ def watch_training_run(run_id: str) -> StreamCall[trainer.WatchTrainingRunRespon
 def list_models(page_size: int = 0) -> Call[trainer.ListModelsResponse]:
     """The newest models, the newest first, with their metrics; 0 means 20."""
     return Call("trainer", "ListModels", trainer.ListModelsRequest(page_size=page_size))
+
+
+def evaluate_model(
+    model_version: str = "",
+    protocol: trainer.EvaluationProtocol = trainer.EVALUATION_PROTOCOL_TEMPORAL,
+) -> Call[trainer.EvaluateModelResponse]:
+    """Judges a model, by default the champion, beside the baselines on traffic later than its training.
+
+    Raises NotFound for an unknown model, FailedPrecondition when there is no later traffic, ResourceExhausted while
+    another model is judged.
+    """
+    request = trainer.EvaluateModelRequest(model_version=model_version, protocol=protocol)
+    return Call("trainer", "EvaluateModel", request, EVALUATE_TIMEOUT_SECONDS)

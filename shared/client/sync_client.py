@@ -71,6 +71,7 @@ class SyncFreshetClient:
     list_training_runs = _answers(calls.list_training_runs)
     watch_training_run = _streams(calls.watch_training_run)
     list_models = _answers(calls.list_models)
+    evaluate_model = _answers(calls.evaluate_model)
 
     def stream_user_events(self, user_events: Iterable[UserEvent]) -> Iterator[StreamUserEventsResponse]:
         """Writes events as they come; hands out one outcome for each, in the same order.

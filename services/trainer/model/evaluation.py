@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from services.trainer.model.answering import Answers, Cases, answer
 from services.trainer.model.scoring import Histories, Scorer
 from services.trainer.model.sequences import EventRoles, UserSequences, by_user, has_type
 from shared.domain.event_columns import EventColumns
@@ -26,8 +27,6 @@ from shared.domain.ranking_metrics import (
 )
 
 HISTORY_LENGTH = 50
-_USERS_AT_ONCE = 256
-_NO_ITEM = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,30 +49,6 @@ class CaseOptions:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Cases:
-    """One question per user.
-
-    Attributes:
-        user_keys: ``(U,) uint64``, ascending.
-        histories: what scorers are given, U rows.
-        targets: ``(U,) uint64``, the item to be found.
-        seen_items: ``(S,) uint64``, the items that are excluded, user after user.
-        seen_offsets: ``(U + 1,) int64``; user u's are ``seen_items[seen_offsets[u]:seen_offsets[u + 1]]``.
-        catalogue: ``(C,) uint64``, sorted ascending: all items that occur before or in the held-out events.
-    """
-
-    user_keys: np.ndarray
-    histories: Histories
-    targets: np.ndarray
-    seen_items: np.ndarray
-    seen_offsets: np.ndarray
-    catalogue: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.user_keys)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class HoldOut:
     """A split: train on ``train``, answer ``cases``, then learn ``held_out``."""
 
@@ -82,11 +57,13 @@ class HoldOut:
     cases: Cases
 
 
-def leave_one_out(columns: EventColumns, options: CaseOptions | None = None) -> HoldOut:
-    """Holds out every user's last event."""
+def leave_one_out(columns: EventColumns, options: CaseOptions | None = None, later_than: int = 0) -> HoldOut:
+    """Holds out every user's last event, of those that are behind position ``later_than``: a model that has learned
+    the log up to there is asked for nothing it has learned."""
     from_end = np.unique(columns.user_key[::-1], return_index=True)[1]
     held = np.zeros(len(columns), bool)
     held[len(columns) - 1 - from_end] = True
+    held &= columns.position > later_than
     return _hold_out(columns, held, options or CaseOptions())
 
 
@@ -149,6 +126,7 @@ class Judgement:
         coverage: coverage@k.
         k: cut-off.
         ranks: ``(U,) int64``, rank of each user's target among the items that user had not seen, 1 is best.
+        top: ``(U, k) int64``, each user's list, as indices of the catalogue; -1 marks an empty place.
     """
 
     ndcg: float
@@ -157,6 +135,7 @@ class Judgement:
     coverage: float
     k: int
     ranks: np.ndarray
+    top: np.ndarray
 
     @property
     def n_users(self) -> int:
@@ -178,51 +157,19 @@ def judge(cases: Cases, scorers: Mapping[str, Scorer], k: int = 10) -> dict[str,
     Raises:
         ValueError: a scorer gave NaN.
     """
-    return {name: _judge_one(cases, scorer, k) for name, scorer in scorers.items()}
+    return {
+        name: judgement(answer(cases, scorer, k), len(cases.catalogue), k) for name, scorer in scorers.items()
+    }
+
+
+def judgement(answers: Answers, catalogue_size: int, k: int) -> Judgement:
+    """The metrics of one scorer's answers."""
+    ranks, top = answers.ranks, answers.top
+    covered = coverage(top, catalogue_size)
+    return Judgement(ndcg(ranks, k), hit_rate(ranks, k), mrr(ranks, k), covered, k, ranks, top)
 
 
 def compare(candidate: Judgement, champion: Judgement, confidence: float = 0.95) -> PairedDifference:
     """Difference in NDCG@k, user by user, with its bootstrap interval; both have answered the same cases."""
     k = champion.k
     return paired_bootstrap(ndcg_gains(candidate.ranks, k), ndcg_gains(champion.ranks, k), confidence)
-
-
-def _judge_one(cases: Cases, scorer: Scorer, k: int) -> Judgement:
-    ranks = np.empty(len(cases), np.int64)
-    top = np.empty((len(cases), min(k, len(cases.catalogue))), np.int64)
-    for start in range(0, len(cases), _USERS_AT_ONCE):
-        part = slice(start, min(start + _USERS_AT_ONCE, len(cases)))
-        scores = _catalogue_scores(cases, scorer, part)
-        ranks[part] = _ranks(scores, np.searchsorted(cases.catalogue, cases.targets[part]))
-        top[part] = _top(scores, top.shape[1])
-    covered = coverage(top, len(cases.catalogue))
-    return Judgement(ndcg(ranks, k), hit_rate(ranks, k), mrr(ranks, k), covered, k, ranks)
-
-
-def _catalogue_scores(cases: Cases, scorer: Scorer, part: slice) -> np.ndarray:
-    """``(B, C) float32``: -inf for items the scorer does not know, NaN for items that are excluded."""
-    known = scorer(cases.histories.take(part))
-    if np.isnan(known).any():
-        raise ValueError("a scorer gave NaN")
-    scores = np.full((len(known), len(cases.catalogue)), -np.inf, np.float32)
-    shared = np.isin(scorer.item_keys, cases.catalogue)
-    scores[:, np.searchsorted(cases.catalogue, scorer.item_keys[shared])] = known[:, shared]
-    offsets = cases.seen_offsets[part.start : part.stop + 1]
-    row = np.repeat(np.arange(len(known)), np.diff(offsets))
-    scores[row, np.searchsorted(cases.catalogue, cases.seen_items[offsets[0] : offsets[-1]])] = np.nan
-    return scores
-
-
-def _ranks(scores: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """``(B,) int64``: 1 + better + half of the equal; last among the candidates for a target at -inf."""
-    own = scores[np.arange(len(scores)), target][:, None]
-    better, equal = (scores > own).sum(axis=1), (scores == own).sum(axis=1) - 1
-    candidates = (~np.isnan(scores)).sum(axis=1)
-    return np.where(np.isneginf(own[:, 0]), candidates, 1 + better + equal // 2)
-
-
-def _top(scores: np.ndarray, k: int) -> np.ndarray:
-    """``(B, k) int64``: indices of the best, in no order; -1 where fewer can be recommended."""
-    usable = np.where(np.isnan(scores), -np.inf, scores)
-    best = np.argpartition(-usable, k - 1, axis=1)[:, :k] if k else np.empty((len(scores), 0), np.int64)
-    return np.where(np.isneginf(np.take_along_axis(usable, best, axis=1)), _NO_ITEM, best)

@@ -35,6 +35,7 @@ async def refusal(call) -> tuple[grpc.StatusCode, list]:
     kinds = (
         error_details_pb2.ErrorInfo,
         error_details_pb2.BadRequest,
+        error_details_pb2.PreconditionFailure,
         error_details_pb2.ResourceInfo,
         error_details_pb2.RetryInfo,
     )
@@ -72,6 +73,13 @@ async def test_an_unknown_run_is_not_found(trainer):
     assert details[1].resource_type == "run_id"
 
 
+@pytest.mark.parametrize("model_version", ["", "nobody"])
+async def test_without_a_model_there_is_nothing_to_judge(trainer, model_version):
+    call = trainer.stub.EvaluateModel(api.EvaluateModelRequest(model_version=model_version))
+    code, details = await refusal(call)
+    assert (code, details[1].resource_type) == (grpc.StatusCode.NOT_FOUND, "model_version")
+
+
 async def test_an_unknown_run_cannot_be_watched(trainer):
     call = trainer.stub.WatchTrainingRun(api.WatchTrainingRunRequest(run_id="nobody"))
     assert (await refusal(call.read()))[0] == grpc.StatusCode.NOT_FOUND
@@ -86,6 +94,7 @@ async def test_an_unknown_run_cannot_be_watched(trainer):
         ("StartTraining", api.StartTrainingRequest(request_id="x" * 129), "request_id"),
         ("ListTrainingRuns", api.ListTrainingRunsRequest(page_size=-1), "page_size"),
         ("ListModels", api.ListModelsRequest(page_size=1001), "page_size"),
+        ("EvaluateModel", api.EvaluateModelRequest(protocol=99), "protocol"),
     ],
 )
 async def test_a_field_without_meaning_is_named(trainer, method, request_, field):

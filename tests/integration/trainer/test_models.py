@@ -1,7 +1,9 @@
 """From events to a champion, and what it takes to follow it."""
 
+import asyncio
 import time
 
+import grpc
 import numpy as np
 import onnxruntime
 import pytest
@@ -11,7 +13,9 @@ from freshet.log.v1.log_pb2 import ModelEvent
 from freshet.trainer.v1 import trainer_pb2 as api
 from shared.adapters.bundle import Bundle, unpack
 from shared.adapters.bundle_store import NatsBundleStore
+from shared.client import Addresses, FreshetClient
 from shared.domain.manifest import ENCODER_INPUTS
+from tests.integration.trainer.test_calls import refusal
 from tests.integration.trainer.world import ITEMS, Trainer, walks
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -27,6 +31,9 @@ class Story:
         self.watched_seconds = 0.0
         self.models: list[api.Model] = []
         self.bundle: Bundle | None = None
+        self.judged_without_traffic: tuple = ()
+        self.judged_at_once: tuple = ()
+        self.judged: list[api.EvaluateModelResponse] = []
 
     async def watch_a_run(self, trainer: Trainer) -> None:
         """The first run, and the states its watch told of."""
@@ -37,6 +44,16 @@ class Story:
             self.watched.append(run.state)
         self.watched_seconds = time.monotonic() - started
         self.runs.append(run)
+
+    async def judge_the_champion(self, trainer: Trainer) -> None:
+        """Two calls at once, of which one is refused, and then its whole stream, asked through the SDK."""
+        calls = [trainer.stub.EvaluateModel(api.EvaluateModelRequest()) for _ in range(2)]
+        codes = await asyncio.gather(*(call.code() for call in calls))
+        self.judged_at_once = await refusal(calls[codes.index(grpc.StatusCode.RESOURCE_EXHAUSTED)])
+        self.judged.append(await calls[codes.index(grpc.StatusCode.OK)])
+        async with FreshetClient(Addresses(trainer=trainer.suite.address("trainer"))) as client:
+            version, protocol = self.runs[0].model_version, api.EVALUATION_PROTOCOL_PREQUENTIAL
+            self.judged.append(await client.evaluate_model(version, protocol))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -49,7 +66,10 @@ async def story(new_world):
         digest = (await world.registry.champion()).bundle_digest
         told.bundle = unpack(await NatsBundleStore(world.nats, world.names).get(digest))
         told.runs.append(await trainer.trained(max_minutes=0.02))
+        call = trainer.stub.EvaluateModel(api.EvaluateModelRequest())
+        told.judged_without_traffic = await refusal(call)
         await world.happen(walks(range(100, 140), stride=17))
+        await told.judge_the_champion(trainer)
         told.runs.append(await trainer.trained())
         told.models = list((await trainer.stub.ListModels(api.ListModelsRequest())).models)
     return told
@@ -118,3 +138,41 @@ async def test_every_decision_is_announced(story):
     heard = [ModelEvent.FromString((await subscription.next_msg(5)).data) for _ in story.runs]
     assert [event.model_version for event in heard] == [run.model_version for run in story.runs]
     assert [event.promoted for event in heard] == [True, False, True]
+
+
+async def test_a_model_is_not_judged_by_what_it_has_learned(story):
+    code, details = story.judged_without_traffic
+    assert (code, details[0].reason) == (grpc.StatusCode.FAILED_PRECONDITION, "NOT_JUDGEABLE")
+
+
+async def test_while_one_model_is_judged_another_has_to_wait(story):
+    code, details = story.judged_at_once
+    assert (code, details[0].reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "ALREADY_JUDGING")
+    assert details[1].retry_delay.seconds > 0
+
+
+async def test_the_champion_is_judged_by_each_users_next_event(story):
+    answer = story.judged[0]
+    assert (answer.model_version, answer.protocol) == (
+        story.runs[0].model_version,
+        api.EVALUATION_PROTOCOL_TEMPORAL,
+    )
+    assert (answer.learned_to_position, answer.judged_to_position) == (640, 1280)
+    assert (answer.question_count, answer.user_count, answer.item_count) == (40, 40, ITEMS)
+
+
+async def test_the_model_stands_beside_the_baselines_with_intervals(story):
+    answer = story.judged[0]
+    assert [each.name for each in answer.standings if not each.baseline] == [answer.model_version]
+    assert {"popular", "recently-popular"} <= {each.name for each in answer.standings}
+    assert all(each.overall.ndcg.low <= each.overall.ndcg.high for each in answer.standings)
+    assert answer.verdict.startswith(f"{answer.model_version} ")
+    assert "the best baseline" in answer.verdict
+
+
+async def test_a_registered_model_is_asked_for_every_later_event_and_learns_none(story):
+    answer = story.judged[1]
+    modes = {each.mode for each in answer.standings if each.name == answer.model_version}
+    assert (answer.question_count, modes) == (640, {"frozen", "stale"})
+    gains = [gain.of for gain in answer.gains if gain.name == answer.model_version]
+    assert gains == ["live history", "best baseline"]

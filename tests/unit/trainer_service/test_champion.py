@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from services.trainer.champion import champion_scorer
+from services.trainer.evaluating import judge_model
+from services.trainer.evaluation_jobs import ModelJob
 from services.trainer.judging import judge_candidate
 from services.trainer.model.evaluation import CaseOptions, leave_one_out
 from services.trainer.model.export import INPUT_NAMES
@@ -15,6 +17,7 @@ from services.trainer.model.sequences import EventRoles
 from services.trainer.packing import Packed, pack_model
 from services.trainer.reports import Job
 from shared.adapters.bundle import unpack
+from shared.domain.event import EventType
 from shared.domain.sequence_rules import Mixture
 from tests.unit.trainer.builders import VIEW, random_model, walks
 from tests.unit.trainer_service.builders import JOB
@@ -101,3 +104,15 @@ def test_without_questions_there_is_no_verdict(as_champion):
     verdict = judge_candidate(MIXED, held, ROLES, as_champion)
     assert verdict.metrics == {"judged_users": 0.0}
     assert verdict.evidence.users == 0
+
+
+@pytest.mark.parametrize(
+    "protocol, questions", [("leave-one-out", 30), ("temporal", 30), ("prequential", 60)]
+)
+def test_a_registered_model_is_asked_for_nothing_it_has_learned(packed, protocol, questions):
+    log = walks(n_users=30, length=6)
+    log.event_type[:] = EventType.RATE
+    job = ModelJob("", "", "video", protocol, "abc", str(packed.file), 120, 180, 8, 0, 1, 0, "info")
+    board = judge_model(log, job, lambda report: None).document
+    assert board["questions"] == questions
+    assert {each["name"] for each in board["standings"] if not each["baseline"]} == {"abc"}

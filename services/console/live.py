@@ -1,0 +1,68 @@
+"""Judging the running system: `freshet evaluate --live`."""
+
+import tempfile
+import uuid
+from pathlib import Path
+
+from rich.console import RenderableType
+from rich.table import Table
+
+from deploy.local.suite import SuiteSettings, local_suite
+from services.console.dataset import Dataset
+from services.console.evaluation import Evaluation, evaluate_live
+from services.console.output import Output
+from shared.client import SERVICES, Addresses, FreshetClient
+
+WAIT_SECONDS = 60.0
+
+
+async def judge_live(
+    dataset: Dataset, output: Output, minutes: float, domain: str, against_running: bool
+) -> Evaluation:
+    """Judges what `Recommend` answers. Raises CommandFailed, LauncherError, FreshetError."""
+    if not against_running:
+        return await _on_own_suite(dataset, output, minutes, domain)
+    async with FreshetClient() as client:
+        return await evaluate_live(client, dataset, minutes, WAIT_SECONDS, output)
+
+
+async def _on_own_suite(dataset: Dataset, output: Output, minutes: float, domain: str) -> Evaluation:
+    with tempfile.TemporaryDirectory(prefix="freshet-evaluate-", ignore_cleanup_errors=True) as directory:
+        output.note("starting a suite of its own")
+        async with local_suite(_suite_settings(Path(directory), domain)) as suite:
+            addresses = Addresses(**{service: suite.address(service) for service in SERVICES})
+            async with FreshetClient(addresses) as client:
+                return await evaluate_live(client, dataset, minutes, WAIT_SECONDS, output)
+
+
+def _suite_settings(directory: Path, domain: str) -> SuiteSettings:
+    """Fresh brokers and services that train only when they are told to."""
+    only_when_told = {"FRESHET_TRAIN_EVERY_EVENTS": "0", "FRESHET_TRAIN_INTERVAL_SECONDS": "0"}
+    return SuiteSettings.on_free_ports(
+        directory=directory,
+        namespace=f"evaluate_{uuid.uuid4().hex[:8]}",
+        domain=domain,
+        environment={"trainer": only_when_told},
+    )
+
+
+def as_table(evaluation: Evaluation) -> RenderableType:
+    """The evaluation for people."""
+    table = Table(
+        "", "NDCG@10", "HR@10", "MRR@10", "coverage@10", title=f"{evaluation.dataset}, leave-one-out"
+    )
+    for name, metrics in (("model", evaluation.model), ("popular", evaluation.popular)):
+        figures = (metrics.ndcg_at_10, metrics.hit_rate_at_10, metrics.mrr_at_10, metrics.coverage_at_10)
+        table.add_row(name, *(f"{figure:.4f}" for figure in figures))
+    return table
+
+
+def as_lines(evaluation: Evaluation) -> list[str]:
+    """What the figures stand on."""
+    return [
+        f"{evaluation.users:,} users, {evaluation.training_events:,} events, "
+        f"{evaluation.catalogue_items:,} items",
+        f"model {evaluation.model_version} trained in {evaluation.training_seconds:.0f} s: {evaluation.gate}",
+        f"Recommend p50 {evaluation.recommend_p50_ms:.1f} ms, p99 {evaluation.recommend_p99_ms:.1f} ms",
+        f"degraded answers: {evaluation.degraded_answers or 'none'}",
+    ]

@@ -1,0 +1,88 @@
+"""The process that judges: `python -m services.trainer.evaluator CHANNEL`.
+
+CHANNEL is the number of a socket's descriptor: the job comes on it as one line, reports go back, and it is the
+leash: when it ends, whoever asked is gone, and this process ends at once. A process of its own for the reasons
+of the one that learns, and because the command line must not load torch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+import threading
+from typing import BinaryIO
+
+import structlog
+
+from services.trainer.evaluating import NothingToJudge, Tell, judge_data, judge_model
+from services.trainer.evaluation_jobs import (
+    DataJob,
+    EvaluationJob,
+    EvaluationReport,
+    Failed,
+    ModelJob,
+    decode,
+    encode,
+)
+from services.trainer.model.contestants import UnknownContestant
+from services.trainer.model.plan import TrainingError
+from services.trainer.patience import StillAwayError, first_line, patiently
+from shared.adapters.archive import Archive
+from shared.adapters.bundle import CorruptBundleError
+from shared.adapters.database import UNAVAILABLE, database_engine
+from shared.domain.event_columns import EventColumns
+from shared.runtime.logs import configure_logs
+
+_log = structlog.get_logger("evaluator")
+_LEASH_ENDED = 3
+_READ_SECONDS = 60.0
+
+
+def main() -> None:
+    """Do the one job, or say why not."""
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    incoming = channel.makefile("rb")
+    job = decode(incoming.readline())
+    threading.Thread(target=_end_with_who_asked, args=(incoming,), daemon=True).start()
+    os.nice(job.niceness)
+    configure_logs("trainer", job.log_level if isinstance(job, ModelJob) else "warning")
+    logging.captureWarnings(True)
+
+    def tell(report: EvaluationReport) -> None:
+        channel.sendall(encode(report))
+
+    tell(_outcome(job, tell))
+
+
+def _outcome(job: EvaluationJob, tell: Tell) -> EvaluationReport:
+    try:
+        if isinstance(job, DataJob):
+            return judge_data(job, tell)
+        return judge_model(asyncio.run(_read(job)), job, tell)
+    except (NothingToJudge, UnknownContestant) as error:
+        return Failed(str(error), refused=True)
+    except (TrainingError, CorruptBundleError) as error:
+        return Failed(str(error))
+    except StillAwayError as error:
+        return Failed(f"the archive could not be read: {error}")
+    except Exception as error:
+        _log.error("judging failed", exc_info=error)
+        return Failed(f"a defect in judging, see the log: {type(error).__name__}: {first_line(error)}")
+
+
+async def _read(job: ModelJob) -> EventColumns:
+    async with database_engine(job.database_url, job.namespace, "trainer-evaluator") as engine:
+        archive = Archive(engine)
+        return await patiently(lambda: archive.read_columns(job.to_position), UNAVAILABLE, _READ_SECONDS)
+
+
+def _end_with_who_asked(incoming: BinaryIO) -> None:
+    incoming.read()
+    os._exit(_LEASH_ENDED)
+
+
+if __name__ == "__main__":
+    main()

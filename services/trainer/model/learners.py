@@ -1,0 +1,122 @@
+"""What learns from events as they arrive, and answers with what it has learned so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+
+from services.trainer.model.baselines import Popularity
+from services.trainer.model.plan import OnProgress, TrainingPlan, ignore_progress
+from services.trainer.model.scoring import ModelScorer, Scorer
+from services.trainer.model.sequences import EventRoles, has_type
+from services.trainer.model.training import TrainedModel, continue_training, train
+from shared.domain.event_columns import EventColumns
+
+
+class Learner(Protocol):
+    """Learns events in log order, a few hundred at a time: what costs more than a fold waits until enough have come.
+
+    Its state may change in place: what is frozen is a deep copy of its scorer.
+    """
+
+    def learn(self, columns: EventColumns) -> None:
+        """Learns newly arrived events, later in the log than all before them."""
+
+    def scorer(self) -> Scorer:
+        """Scores by all that has been learned; used only until the next `learn`."""
+
+
+class Unchanging:
+    """Something that learns no more, such as a registered model, where learners are judged."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        self._scorer = scorer
+
+    def learn(self, columns: EventColumns) -> None:
+        """Learns nothing."""
+
+    def scorer(self) -> Scorer:
+        """Always the same."""
+        return self._scorer
+
+
+class PopularityLearner:
+    """Counts target events per item, the older ones less; one addition per event."""
+
+    def __init__(self, roles: EventRoles, half_life_seconds: float = np.inf) -> None:
+        """half_life_seconds: after which an event counts half; infinite for plain counts."""
+        self._roles, self._half_life_ms = roles, 1000.0 * half_life_seconds
+        self._item_keys, self._counts = np.empty(0, np.uint64), np.empty(0)
+        self._newest_ms = 0
+
+    def learn(self, columns: EventColumns) -> None:
+        """Adds the events' weights."""
+        if not len(columns):
+            return
+        self._grow(columns.item_key)
+        newest = max(self._newest_ms, int(columns.time_ms.max()))
+        self._counts *= np.exp2((self._newest_ms - newest) / self._half_life_ms)
+        weights = np.exp2((columns.time_ms - newest) / self._half_life_ms)
+        weights *= has_type(columns.event_type, self._roles.target)
+        item = np.searchsorted(self._item_keys, columns.item_key)
+        self._counts += np.bincount(item, weights, minlength=len(self._item_keys))
+        self._newest_ms = newest
+
+    def scorer(self) -> Scorer:
+        """The counts as they are now."""
+        return Popularity(self._item_keys, self._counts)
+
+    def _grow(self, item_key: np.ndarray) -> None:
+        grown = np.union1d(self._item_keys, item_key)
+        if len(grown) == len(self._item_keys):
+            return
+        counts = np.zeros(len(grown))
+        counts[np.searchsorted(grown, self._item_keys)] = self._counts
+        self._item_keys, self._counts = grown, counts
+
+
+class EncoderLearner:
+    """Trains an encoder on what it is given first, and goes on training whenever enough events have come."""
+
+    def __init__(
+        self, plan: TrainingPlan, continue_every: int, on_progress: OnProgress = ignore_progress
+    ) -> None:
+        """continue_every: new events after which it goes on, over all events so far."""
+        self._plan, self._continue_every, self._on_progress = plan, continue_every, on_progress
+        self._parts: list[EventColumns] = []
+        self._pending = 0
+        self._model: TrainedModel | None = None
+
+    def learn(self, columns: EventColumns) -> None:
+        """Trains, or keeps the events until there are enough. Raises TrainingError."""
+        self._parts.append(columns)
+        self._pending += len(columns)
+        if self._model is None:
+            self._model = train(self._all(), self._plan, self._on_progress)
+        elif self._pending >= self._continue_every:
+            shorter = replace(self._plan, max_minutes=self._plan.max_minutes * self._plan.continuation)
+            self._model = continue_training(self._model, self._all(), shorter, self._on_progress)
+        else:
+            return
+        self._pending = 0
+
+    def scorer(self) -> Scorer:
+        """The model as it was trained last."""
+        assert self._model is not None, "a scorer is asked for after the first events"
+        return ModelScorer(self._model)
+
+    def _all(self) -> EventColumns:
+        self._parts = [EventColumns.concatenate(self._parts)]
+        return self._parts[0]
+
+
+_WEEK_SECONDS = 7 * 86_400.0
+
+BASELINES: dict[str, Callable[[EventRoles], Learner]] = {
+    "popular": PopularityLearner,
+    "recently-popular": lambda roles: PopularityLearner(roles, _WEEK_SECONDS),
+}
+"""What every model is compared with, by name: a learner for the roles of events. A new one is one line here."""

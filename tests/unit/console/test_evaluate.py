@@ -1,0 +1,132 @@
+"""`freshet evaluate` as typed, judging in a process of the trainer's code."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import psutil
+import pytest
+from rich.console import Console
+
+from services.console.dataset import Interaction
+from services.console.failures import INTERRUPTED
+from services.console.offline import write_columns
+from services.console.standings import as_lines, as_tables
+from tests.conditions import eventually
+from tests.unit.console.conftest import document, freshet
+
+
+@pytest.fixture(scope="module")
+def ring(tmp_path_factory):
+    """Users who walk round a ring of films."""
+    directory = tmp_path_factory.mktemp("ring")
+    (directory / "items.tsv").write_text("item\ttitle\tgenres\n")
+    rows = [
+        f"u{user}\ti{(user + step) % 9}\t{1000 + 10 * step + user}\t4"
+        for step in range(6)
+        for user in range(8)
+    ]
+    (directory / "interactions.tsv").write_text("\n".join(["user\titem\ttimestamp\trating", *rows, ""]))
+    return directory
+
+
+@pytest.fixture(scope="module")
+def judged(ring, tmp_path_factory):
+    """The result of a prequential run, and the directory of its files."""
+    files = tmp_path_factory.mktemp("judged")
+    wanted = ("--protocol", "prequential", "--encoder", "none", "--warm-up", 20, "--seed", 3, "--threads", 1)
+    result = freshet("evaluate", "--data", ring, *wanted, "--output", files / "it.json", "--json")
+    return document(result), files
+
+
+def test_the_document_tells_what_was_judged_and_how(judged):
+    board, _ = judged
+    assert (board["dataset"][:4], board["protocol"], board["learned_events"]) == ("ring", "prequential", 20)
+    assert (board["settings"]["seed"], board["settings"]["encoders"]) == (3, ["none"])
+    assert board["questions"] == 28
+
+
+def test_every_figure_has_its_interval(judged):
+    board, _ = judged
+    for standing in board["standings"]:
+        for metric in ("ndcg", "hit_rate", "mrr", "coverage"):
+            estimate = standing["overall"][metric]
+            assert estimate["low"] <= estimate["value"] <= estimate["high"]
+
+
+def test_the_file_holds_the_same_document(judged):
+    board, files = judged
+    assert json.loads((files / "it.json").read_text()) == board
+
+
+def test_people_get_a_table_of_80_columns_in_which_nothing_is_cut(judged):
+    board, _ = judged
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(as_tables(board))
+    text = console.export_text()
+    assert "…" not in text
+    for words in (
+        "NDCG@10",
+        "recently-popular",
+        "continual",
+        "*",
+        "new users",
+        "live history",
+        "learning on",
+    ):
+        assert words in text
+
+
+def test_the_lines_below_tell_what_the_figures_stand_on_and_who_beats_whom(judged):
+    board, _ = judged
+    verdict = "transformer does not clearly beat the best baseline"
+    lines = as_lines({**board, "verdicts": [verdict]})
+    assert lines[0] == "28 questions to 8 users, 9 items, 20 events learned before"
+    assert lines[-1] == verdict
+
+
+def test_an_unknown_encoder_names_the_option_and_what_there_is(ring):
+    result = freshet("evaluate", "--data", ring, "--encoder", "magic")
+    assert result.exit_code == 1
+    assert "--encoder magic: there is no such encoder; choose of transformer" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments, complaint",
+    [
+        (("--cut", "2020-01-01"), "--cut goes with --protocol temporal"),
+        (("--warm-up", 3), "--warm-up goes with --protocol prequential"),
+        (("--protocol", "temporal", "--cut", "2020-01-01", "--held-out-share", 0.2), "give one of them"),
+        (("--live", "--protocol", "temporal"), "--live goes with --protocol leave-one-out"),
+        (("--live", "--encoder", "transformer"), "--encoder does not go with --live"),
+        (("--protocol", "guess"), "'leave-one-out', 'temporal', 'prequential'"),
+    ],
+)
+def test_options_that_do_not_go_together_are_wrong_usage(films, arguments, complaint):
+    result = freshet("evaluate", "--data", films, *arguments)
+    assert result.exit_code == 2
+    assert complaint in result.stderr
+
+
+def test_columns_are_ordered_by_time_and_ties_stay_in_file_order(tmp_path):
+    rows = [Interaction("u", item, second, 4.0) for item, second in (("a", 2.0), ("b", 1.0), ("c", 2.0))]
+    write_columns(rows, tmp_path / "columns.npz")
+    columns = np.load(tmp_path / "columns.npz")
+    assert columns["time_ms"].tolist() == [1000, 2000, 2000]
+    first, second, third = columns["item_key"].tolist()
+    write_columns([rows[1], rows[0], rows[2]], tmp_path / "columns.npz")
+    assert np.load(tmp_path / "columns.npz")["item_key"].tolist() == [first, second, third]
+
+
+async def test_sigterm_ends_the_judging_too_and_leaves_nothing_behind(ring, tmp_path):
+    command = [sys.executable, "-m", "services.console", "evaluate", "--data", str(ring), "--threads", "1"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, env={**os.environ, "TMPDIR": str(tmp_path)}, **quiet) as console:
+        (judge,) = await eventually(psutil.Process(console.pid).children)
+        console.terminate()
+        assert console.wait(20) == INTERRUPTED
+    assert not judge.is_running()
+    assert list(tmp_path.iterdir()) == []

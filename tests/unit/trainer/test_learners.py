@@ -1,0 +1,67 @@
+"""Learners give what training on everything at once gives."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from services.trainer.model.baselines import most_popular, recently_popular
+from services.trainer.model.evaluation import leave_one_out
+from services.trainer.model.learners import BASELINES, EncoderLearner, PopularityLearner, Unchanging
+from services.trainer.model.sequences import EventRoles
+from shared.domain.event_columns import EventColumns
+from tests.unit.trainer.builders import PLAN, PURCHASE, VIEW, events, walks
+
+LOG = events((1, 5), (2, 9), (1, 6), (3, 5), (2, 5), event_type=[VIEW, PURCHASE, VIEW, PURCHASE, VIEW])
+
+ANYBODY = leave_one_out(walks(n_users=1)).cases.histories
+
+
+def scores(scorer) -> dict[int, float]:
+    """Scores by item, the same for everybody."""
+    return dict(zip(scorer.item_keys.tolist(), scorer(ANYBODY)[0].tolist(), strict=True))
+
+
+def in_parts(learner, columns: EventColumns, size: int = 2):
+    """The learner after the columns, a few at a time."""
+    for start in range(0, len(columns), size):
+        learner.learn(columns.take(slice(start, start + size)))
+    return learner
+
+
+@pytest.mark.parametrize("roles", [EventRoles(), EventRoles(target=frozenset({PURCHASE}))])
+def test_popularity_in_parts_is_popularity_at_once(roles):
+    assert scores(in_parts(PopularityLearner(roles), LOG).scorer()) == scores(most_popular(LOG, roles))
+
+
+def test_recent_popularity_in_parts_is_recent_popularity_at_once():
+    learner = in_parts(PopularityLearner(EventRoles(), half_life_seconds=2.0), LOG)
+    assert scores(learner.scorer()) == pytest.approx(scores(recently_popular(LOG, half_life_seconds=2.0)))
+
+
+def test_nothing_to_learn_changes_nothing():
+    learner = in_parts(PopularityLearner(EventRoles()), LOG)
+    learner.learn(EventColumns.empty())
+    assert scores(learner.scorer()) == scores(most_popular(LOG))
+
+
+def test_what_is_unchanging_does_not_learn():
+    scorer = most_popular(LOG)
+    assert in_parts(Unchanging(scorer), LOG).scorer() is scorer
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_every_baseline_learns_and_scores_what_it_has_learned(name):
+    learner = in_parts(BASELINES[name](EventRoles()), walks(n_users=6))
+    assert learner.scorer().item_keys.tolist() == np.unique(walks(n_users=6).item_key).tolist()
+
+
+def test_an_encoder_goes_on_training_when_enough_events_have_come():
+    log = walks()
+    learner = EncoderLearner(replace(PLAN, epochs=1), continue_every=20)
+    learner.learn(log.take(slice(0, 180)))
+    first = learner.scorer()
+    learner.learn(log.take(slice(180, 195)))
+    assert learner.scorer()._model is first._model
+    learner.learn(log.take(slice(195, 210)))
+    assert learner.scorer()._model is not first._model

@@ -1,0 +1,36 @@
+"""Whoever asks for a judgement hears of its end, however the process ends."""
+
+import asyncio
+
+import psutil
+import pytest
+
+from services.trainer.evaluation_jobs import Failed, ModelJob
+from services.trainer.worker_process import judged
+from tests.conditions import eventually
+
+JOB = ModelJob(
+    "postgresql://127.0.0.1:1/none", "", "video", "temporal", "abc", "/none", 3, 9, 50, 0, 1, 0, "error"
+)
+
+
+def judges() -> list[psutil.Process]:
+    """The processes of this one that judge."""
+    children = psutil.Process().children()
+    return [child for child in children if "services.trainer.evaluator" in child.cmdline()]
+
+
+async def test_a_process_that_dies_is_told_of_with_its_code():
+    judging = asyncio.create_task(judged(JOB))
+    (process,) = await eventually(judges)
+    process.kill()
+    assert await judging == Failed("the process that judges ended with code -9")
+
+
+async def test_cancelling_ends_the_process():
+    judging = asyncio.create_task(judged(JOB))
+    (process,) = await eventually(judges)
+    judging.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await judging
+    assert not process.is_running()
