@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from services.trainer.model.encoder import UserEncoder
+from services.trainer.model.encoders.signature import UserEncoder
 from services.trainer.model.objective import ItemTable, Objective
 from services.trainer.model.plan import (
     OnProgress,

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from services.trainer.model.encoder import EncoderConfig
+from services.trainer.model.encoders.registry import config_of
+from services.trainer.model.encoders.signature import EncoderConfig
 from services.trainer.model.sequences import EventRoles
 
 
@@ -47,7 +48,7 @@ class TrainingPlan:
         threads: torch threads; part of what a run is a function of.
     """
 
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    encoder: EncoderConfig = field(default_factory=config_of)
     roles: EventRoles = field(default_factory=EventRoles)
     epochs: int = 0
     max_minutes: float = 10.0

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from services.trainer.model import initialisation
-from services.trainer.model.encoder import UserEncoder
+from services.trainer.model.encoders.signature import UserEncoder
 from services.trainer.model.fitting import Fit
 from services.trainer.model.objective import ItemTable
 from services.trainer.model.plan import (
@@ -76,7 +76,7 @@ def train(
     generator = np.random.default_rng(plan.seed)
     width = plan.encoder.d_model
     with _torch_state(plan):
-        encoder = UserEncoder(plan.encoder)
+        encoder = plan.encoder.build()
         vectors = initialisation.item_vectors(rows, len(vocabulary), width, generator)
         table = ItemTable(vectors, initialisation.item_biases(rows, len(vocabulary)))
         fit = Fit(encoder, table, rows, plan)
@@ -112,7 +112,7 @@ def continue_training(
     epochs = max(1, round(plan.epochs_for(len(rows)) * plan.continuation))
     shorter = replace(plan, epochs=epochs, learning_rate=plan.learning_rate * plan.continuation)
     with _torch_state(plan):
-        encoder = UserEncoder(model.encoder.config)
+        encoder = model.encoder.config.build()
         encoder.load_state_dict(model.encoder.state_dict())
         table = _grown_table(model, vocabulary, rows)
         fit = Fit(encoder, table, rows, shorter)

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from services.trainer.model.encoder import EncoderConfig, ServingEncoder
+from services.trainer.model.encoders.signature import ServingEncoder
+from services.trainer.model.encoders.transformer import TransformerConfig
 from tests.unit.trainer.builders import TINY, random_encoder
 
 
@@ -80,4 +81,4 @@ def test_unknown_event_types_are_read_as_the_last_code():
 
 def test_width_must_be_a_multiple_of_heads():
     with pytest.raises(ValueError, match="multiple"):
-        EncoderConfig(d_model=10, heads=4)
+        TransformerConfig(d_model=10, heads=4)
