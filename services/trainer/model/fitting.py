@@ -144,7 +144,7 @@ class Fit:
         parameters = [p for group in self._optimizer.param_groups for p in group["params"]]
         torch.nn.utils.clip_grad_norm_(parameters, _GRADIENT_NORM)
         for group in self._optimizer.param_groups:
-            group["lr"] = self._plan.learning_rate * self._schedule.rate(self._step)
+            group["lr"] = self._plan.peak_rate * self._schedule.rate(self._step)
         self._optimizer.step()
 
     def _report(self, on_progress: OnProgress, elapsed: float) -> None:
@@ -165,4 +165,4 @@ def _optimizer(encoder: UserEncoder, table: ItemTable, plan: TrainingPlan) -> to
         {"params": [table.vectors, *matrices], "weight_decay": plan.weight_decay},
         {"params": [table.biases, *others], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=plan.learning_rate, betas=(0.9, 0.98))
+    return torch.optim.AdamW(groups, lr=plan.peak_rate, betas=(0.9, 0.98))

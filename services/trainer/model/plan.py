@@ -38,7 +38,7 @@ class TrainingPlan:
         max_minutes: wall-clock cap; a slower run gets a shorter schedule that still ends at learning rate 0.
         window: longest history learned from, in events; about the length served.
         batch_tokens: events per step; 0 derives them: a hundredth of the data, in [128, 1024].
-        learning_rate: peak of the cosine schedule.
+        learning_rate: peak of the cosine schedule; 0 takes the encoder's own.
         weight_decay: decoupled decay of vectors and weights (Loshchilov & Hutter 2019).
         exact_up_to: largest catalogue that is trained with the exact softmax.
         n_negatives: sample size of the softmax above that.
@@ -54,13 +54,18 @@ class TrainingPlan:
     max_minutes: float = 10.0
     window: int = 50
     batch_tokens: int = 0
-    learning_rate: float = 1e-3
+    learning_rate: float = 0.0
     weight_decay: float = 0.01
     exact_up_to: int = 20_000
     n_negatives: int = 4096
     continuation: float = 0.2
     seed: int = 0
     threads: int = 2
+
+    @property
+    def peak_rate(self) -> float:
+        """Peak of the cosine schedule."""
+        return self.learning_rate or self.encoder.learning_rate
 
     def epochs_for(self, n_events: int) -> int:
         """Passes over ``n_events`` events."""

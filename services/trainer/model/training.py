@@ -98,7 +98,8 @@ def continue_training(
     the mean of the company they keep; items no longer in ``columns`` keep their rows.
 
     Args:
-        model: what to start from; its encoder's shape wins over the plan's.
+        model: what to start from. Of another kind than the plan's encoder, it has nothing to start from, and
+            this is `train`; of the same kind, its shape wins over the plan's.
         columns: events in log order, older ones included, or what only they teach is slowly forgotten.
         plan: as for `train`; ``plan.continuation`` scales passes and learning rate.
         on_progress: as for `train`.
@@ -107,10 +108,12 @@ def continue_training(
     Raises:
         As `train`.
     """
+    if model.encoder.config.kind != plan.encoder.kind:
+        return train(columns, plan, on_progress, should_stop)
     vocabulary = np.union1d(model.item_keys, columns.item_key)
     rows = _rows(columns, vocabulary, plan)
     epochs = max(1, round(plan.epochs_for(len(rows)) * plan.continuation))
-    shorter = replace(plan, epochs=epochs, learning_rate=plan.learning_rate * plan.continuation)
+    shorter = replace(plan, epochs=epochs, learning_rate=plan.peak_rate * plan.continuation)
     with _torch_state(plan):
         encoder = model.encoder.config.build()
         encoder.load_state_dict(model.encoder.state_dict())
