@@ -9,7 +9,6 @@ from itertools import chain
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from services.trainer.model.encoders.signature import UserEncoder
 from services.trainer.model.objective import Examples, ItemTable, Objective

@@ -127,7 +127,7 @@ def gbce_power(n_negatives: int, n_items: int, calibration: float) -> float:
 
 
 def refused_losses(losses: Tensor, n_items: int) -> Tensor:
-    """log(1 + V p) for items of losses ``-log p``, ``(N,) float32``: what it costs to have expected what was refused."""
+    """log(1 + V p) of ``losses (N,) float32`` = -log p: what it costs to have expected what was refused."""
     return F.softplus(math.log(n_items) - losses)
 
 

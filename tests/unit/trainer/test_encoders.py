@@ -1,4 +1,4 @@
-"""What every encoder promises: causal, blind to padding, aware of differences of age alone, the same as ONNX, able to learn."""
+"""What every encoder promises: causal, blind to padding, the same in onnxruntime, and able to learn."""
 
 from dataclasses import replace
 
@@ -170,7 +170,7 @@ def test_a_kind_is_called_by_its_name(kind):
 
 @pytest.mark.parametrize(("kind", "preset"), [("perceptron", "small"), ("gru", "tiny")])
 def test_unknown_names_are_answered_with_those_there_are(kind, preset):
-    with pytest.raises(UnknownEncoderError, match="transformer, hstu|small, base, large"):
+    with pytest.raises(UnknownEncoderError, match=r"transformer, hstu|small, base, large"):
         config_of(kind, preset)
 
 

@@ -59,7 +59,10 @@ def test_small_catalogues_are_learned_exactly():
 
 
 def test_gbce_is_the_binary_cross_entropy_of_a_powered_positive():
-    blank, negatives = ItemTable(np.zeros((8, 4)), np.zeros(8)), Sample(torch.tensor([1, 2, 3]), torch.zeros(3))
+    blank, negatives = (
+        ItemTable(np.zeros((8, 4)), np.zeros(8)),
+        Sample(torch.tensor([1, 2, 3]), torch.zeros(3)),
+    )
     loss = gbce_losses(torch.zeros(1, 4), torch.tensor([0]), blank, negatives, power=0.5)
     torch.testing.assert_close(loss, torch.tensor([(0.5 + 3) * math.log(2)]))
 

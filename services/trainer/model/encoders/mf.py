@@ -72,8 +72,7 @@ class FoldIn(UserEncoder):
         self.fading = PairBias(1, config.max_distance, config.gap_knots)
         self.log_ridge = nn.Parameter(torch.zeros(()))
         self.dropout = nn.Dropout(config.dropout)
-        with torch.no_grad():
-            self.fading.by_distance -= _FIRST_FADING * torch.arange(config.max_distance + 1).unsqueeze(-1)
+        self.fading.by_distance.data = -_FIRST_FADING * torch.arange(config.max_distance + 1.0).unsqueeze(-1)
 
     def forward(
         self, history_vectors: Tensor, event_type: Tensor, age_seconds: Tensor, mask: Tensor
