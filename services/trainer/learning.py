@@ -15,6 +15,7 @@ from freshet.trainer.v1.trainer_pb2 import (
 )
 from services.trainer.hold_out import HoldOutRule, hold_out
 from services.trainer.judging import judge_candidate
+from services.trainer.model.encoders.registry import config_of
 from services.trainer.model.evaluation import CaseOptions
 from services.trainer.model.plan import OnProgress, Progress, TrainingPlan
 from services.trainer.model.training import TrainedModel, continue_training, train
@@ -61,7 +62,13 @@ def learn(columns: EventColumns, job: Job, tell: Tell) -> Finished:
 def _plan(job: Job) -> TrainingPlan:
     """Of the time allowed, the second pass over the newest events gets its share."""
     plan = TrainingPlan(
-        roles=roles_of(load_preset(job.domain)), window=job.history_length, seed=job.seed, threads=job.threads
+        encoder=config_of(job.encoder, job.preset),
+        roles=roles_of(load_preset(job.domain)),
+        window=job.history_length,
+        loss=job.loss,
+        trim_share=job.trim_share,
+        seed=job.seed,
+        threads=job.threads,
     )
     return replace(plan, max_minutes=job.max_minutes / (1.0 + plan.continuation))
 

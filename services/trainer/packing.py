@@ -51,7 +51,7 @@ def _golden(parity: Parity) -> dict:
 def _manifest(model: TrainedModel, metrics: dict[str, float], log_from: int, job: Job) -> Manifest:
     items, width = model.item_vectors.shape
     return Manifest(
-        encoder="transformer",
+        encoder=model.encoder.config.kind,
         dimension=width,
         item_count=items,
         history_length=job.history_length,

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from services.trainer.model.encoders.names import DEFAULT_LOSS, LOSSES
 from services.trainer.model.encoders.registry import config_of
 from services.trainer.model.encoders.signature import EncoderConfig
 from services.trainer.model.sequences import EventRoles
@@ -25,9 +26,6 @@ class TrainingCancelled(TrainingError):
 
 class TrainingDiverged(TrainingError):
     """The loss is no longer a finite number."""
-
-
-LOSSES = ("softmax", "gbce")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,7 @@ class TrainingPlan:
     weight_decay: float = 0.01
     exact_up_to: int = 20_000
     n_negatives: int = 4096
-    loss: str = "softmax"
+    loss: str = DEFAULT_LOSS
     gbce_calibration: float = 0.75
     trim_share: float = 0.0
     trim_warm_up: float = 0.2

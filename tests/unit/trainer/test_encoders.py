@@ -8,14 +8,8 @@ import pytest
 import torch
 
 from services.trainer.model.baselines import most_popular
-from services.trainer.model.encoders.registry import (
-    KINDS,
-    PRESET_NAMES,
-    PRESETS,
-    UnknownEncoderError,
-    config_of,
-    encoder_of,
-)
+from services.trainer.model.encoders.names import KINDS, PRESET_NAMES
+from services.trainer.model.encoders.registry import PRESETS, UnknownEncoderError, config_of, encoder_of
 from services.trainer.model.encoders.signature import ServingEncoder
 from services.trainer.model.evaluation import judge, leave_one_out
 from services.trainer.model.export import INPUT_NAMES, onnx_bytes
@@ -166,6 +160,10 @@ def test_larger_presets_have_more_weights(kind):
 @every_kind
 def test_a_kind_is_called_by_its_name(kind):
     assert {config.kind for config in PRESETS[kind].values()} == {kind}
+
+
+def test_every_name_names_an_encoder():
+    assert tuple(PRESETS) == KINDS
 
 
 @pytest.mark.parametrize(("kind", "preset"), [("perceptron", "small"), ("gru", "tiny")])

@@ -1,4 +1,4 @@
-"""Encoders by name. A new kind is a file with its `PRESETS`, and a line here."""
+"""Encoders by name. A new kind is a file with its `PRESETS`, a line here, and its name in `names`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from services.trainer.model.encoders import cnn, gru, hstu, lstm, mf, transformer
+from services.trainer.model.encoders.names import DEFAULT_KIND, DEFAULT_PRESET
 from services.trainer.model.encoders.signature import EncoderConfig, UserEncoder
 
 PRESETS: Mapping[str, Mapping[str, EncoderConfig]] = {
@@ -18,10 +19,6 @@ PRESETS: Mapping[str, Mapping[str, EncoderConfig]] = {
 }
 """By kind, by name of the preset; every kind has the presets small, base and large."""
 
-KINDS = tuple(PRESETS)
-PRESET_NAMES = ("small", "base", "large")
-DEFAULT_KIND, DEFAULT_PRESET = "transformer", "small"
-
 
 class UnknownEncoderError(ValueError):
     """There is no encoder of that name; the message lists those there are."""
@@ -33,7 +30,7 @@ def config_of(kind: str = DEFAULT_KIND, preset: str = DEFAULT_PRESET, d_model: i
     Raises UnknownEncoderError; ValueError for a width that the kind cannot have.
     """
     if kind not in PRESETS:
-        raise UnknownEncoderError(f"there is no encoder {kind!r}; there are {', '.join(KINDS)}")
+        raise UnknownEncoderError(f"there is no encoder {kind!r}; there are {', '.join(PRESETS)}")
     if preset not in PRESETS[kind]:
         known = ", ".join(PRESETS[kind])
         raise UnknownEncoderError(f"encoder {kind} has no preset {preset!r}; it has {known}")
