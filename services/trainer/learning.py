@@ -46,7 +46,7 @@ def learn(columns: EventColumns, job: Job, tell: Tell) -> Finished:
 
     Raises TrainingError when nothing can be learned, ExportError when the model cannot be served.
     """
-    plan = _plan(job)
+    plan = plan_of(job)
     tell(Read(len(np.unique(columns.position))))
     held = hold_out(columns, _rule(job), _options(plan, job))
     tell(Entered(TRAINING_STATE_TRAINING))
@@ -59,8 +59,8 @@ def learn(columns: EventColumns, job: Job, tell: Tell) -> Finished:
     return Finished(packed.digest, str(packed.file), len(model.item_keys), verdict.metrics, verdict.evidence)
 
 
-def _plan(job: Job) -> TrainingPlan:
-    """Of the time allowed, the second pass over the newest events gets its share."""
+def plan_of(job: Job) -> TrainingPlan:
+    """What a job asks for. Of the time allowed, the second pass over the newest events gets its share."""
     plan = TrainingPlan(
         encoder=config_of(job.encoder, job.preset),
         roles=roles_of(load_preset(job.domain)),
