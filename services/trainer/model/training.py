@@ -78,7 +78,7 @@ def train(
     with _torch_state(plan):
         encoder = plan.encoder.build()
         vectors = initialisation.item_vectors(rows, len(vocabulary), width, generator)
-        table = ItemTable(vectors, initialisation.item_biases(rows, len(vocabulary)))
+        table = ItemTable(vectors, _first_biases(rows, len(vocabulary), plan))
         fit = Fit(encoder, table, rows, plan)
         fit.run(on_progress, should_stop)
     return _trained(vocabulary, fit)
@@ -136,6 +136,12 @@ def _rows(columns: EventColumns, vocabulary: np.ndarray, plan: TrainingPlan) -> 
     if not np.any(rows.is_target & follows):
         raise NotEnoughEvents("no user has two events of which the later one is to be predicted")
     return rows
+
+
+def _first_biases(rows: TrainingRows, n_items: int, plan: TrainingPlan) -> np.ndarray:
+    """A softmax ignores a constant; to gBCE an item of which nothing is known is as unlikely as one among V."""
+    biases = initialisation.item_biases(rows, n_items)
+    return biases - np.float32(np.log(n_items)) if plan.loss == "gbce" else biases
 
 
 def _grown_table(model: TrainedModel, vocabulary: np.ndarray, rows: TrainingRows) -> ItemTable:

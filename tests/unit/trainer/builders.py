@@ -11,7 +11,7 @@ from services.trainer.model.plan import TrainingPlan
 from services.trainer.model.training import TrainedModel
 from shared.domain.event_columns import EventColumns
 
-VIEW, PURCHASE = 2, 11
+VIEW, DISLIKE, PURCHASE = 2, 5, 11
 TINY = TransformerConfig(d_model=8, heads=2, feed_forward=16, blocks=2, dropout=0.1)
 PLAN = TrainingPlan(encoder=TINY, epochs=2, batch_tokens=64, window=6, threads=1)
 
