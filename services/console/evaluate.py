@@ -52,9 +52,10 @@ _NOT_LIVE = {
     "--encoder",
     multiple=True,
     metavar="NAME",
-    help='What to train, as often as you like; "all", or "none" for baselines alone. By default transformer.',
+    help='What to train, as often as you like: transformer, hstu, gru, lstm, cnn, mf, or with "+rules" behind it as it '
+    'is served; "all" encoders alone, or "none" for baselines. By default transformer+rules.',
 )
-@click.option("--preset", metavar="SIZE", help="Size of the encoder: small, base (the default) or large.")
+@click.option("--preset", metavar="SIZE", help="Size of the encoder: small (the default), base or large.")
 @click.option(
     "--minutes",
     type=click.FloatRange(min=0, min_open=True),
@@ -184,8 +185,8 @@ def _job(columns: Path, chosen: dict[str, Any]) -> dict[str, Any]:
         "columns_file": str(columns),
         "domain": chosen["domain"],
         "protocol": chosen["protocol"],
-        "encoders": list(chosen["encoder"]) or ["transformer"],
-        "preset": chosen["preset"] or "base",
+        "encoders": list(chosen["encoder"]) or ["transformer+rules"],
+        "preset": chosen["preset"] or "small",
         "minutes": chosen["minutes"],
         "threads": chosen["threads"] or os.cpu_count() or 1,
         **{name: value for name, value in given.items() if value is not None},

@@ -1,5 +1,7 @@
 """`freshet train`: a training run from start to decision."""
 
+from typing import TypedDict
+
 import click
 
 from freshet.trainer.v1.trainer_pb2 import TRAINING_STATE_FAILED, TrainingRun
@@ -11,6 +13,14 @@ from shared.client import FreshetClient, ResourceExhausted
 WAIT_SECONDS = 60.0
 
 
+class Wish(TypedDict):
+    """What is asked for; 0 and empty stand for the deployment's settings."""
+
+    max_minutes: float
+    encoder: str
+    preset: str
+
+
 @click.command(short_help="Train a model and show what was decided about it.")
 @click.option(
     "--max-minutes",
@@ -18,9 +28,13 @@ WAIT_SECONDS = 60.0
     default=0.0,
     help="The most time for learning; 0: the deployment's setting.",
 )
+@click.option(
+    "--encoder", metavar="KIND", default="", help="What to train: transformer, hstu, gru, lstm, cnn or mf."
+)
+@click.option("--preset", metavar="SIZE", default="", help="Its size: small, base or large.")
 @click.option("--follow", "run_id", metavar="RUN_ID", help="Follow a run that is going on; start none.")
 @json_option
-def train(max_minutes: float, run_id: str | None, as_json: bool) -> None:
+def train(max_minutes: float, encoder: str, preset: str, run_id: str | None, as_json: bool) -> None:
     """Start a training run over everything in the log, follow it, and show the decision and the metrics.
 
     Ctrl-C stops the following, not the run.
@@ -28,25 +42,27 @@ def train(max_minutes: float, run_id: str | None, as_json: bool) -> None:
     \b
     Example:
       freshet train --max-minutes 2
+      freshet train --encoder hstu --preset base
     """
     output = Output(as_json)
-    ended = run(_train(max_minutes, run_id, output))
+    wish = Wish(max_minutes=max_minutes, encoder=encoder, preset=preset)
+    ended = run(_train(wish, run_id, output))
     output.result(document(ended), as_table(ended), [summary(ended)])
     if ended.state == TRAINING_STATE_FAILED:
         raise CommandFailed(f"training run {ended.run_id} failed: {ended.error}")
 
 
-async def _train(max_minutes: float, run_id: str | None, output: Output) -> TrainingRun:
+async def _train(wish: Wish, run_id: str | None, output: Output) -> TrainingRun:
     async with FreshetClient() as client:
-        run_id = run_id or await start(client, max_minutes)
+        run_id = run_id or await start(client, **wish)
         output.note(f"training run {run_id}")
         return await draw_to_end(client, run_id, output, WAIT_SECONDS)
 
 
-async def start(client: FreshetClient, max_minutes: float) -> str:
+async def start(client: FreshetClient, max_minutes: float, encoder: str = "", preset: str = "") -> str:
     """Starts a run and returns its id. Raises CommandFailed if one is going on."""
     try:
-        return (await client.start_training(max_minutes)).run.run_id
+        return (await client.start_training(max_minutes, encoder=encoder, preset=preset)).run.run_id
     except ResourceExhausted as error:
         raise CommandFailed(
             f"no run was started: {error.explain()}; follow that one with `freshet train --follow RUN_ID`"

@@ -15,12 +15,13 @@ from freshet.trainer.v1.trainer_pb2 import (
 )
 from services.trainer.hold_out import HoldOutRule, hold_out
 from services.trainer.judging import judge_candidate
+from services.trainer.model.encoders.registry import config_of
 from services.trainer.model.evaluation import CaseOptions
-from services.trainer.model.mixture import MixedModel, choose_mixture, validation_of
+from services.trainer.model.mixed_learner import first_lesson
+from services.trainer.model.mixture import MixedModel
 from services.trainer.model.plan import OnProgress, Progress, TrainingPlan
 from services.trainer.model.rules import learn_rules
-from services.trainer.model.scoring import ModelScorer
-from services.trainer.model.training import continue_training, train
+from services.trainer.model.training import continue_training
 from services.trainer.packing import pack_model
 from services.trainer.patience import patiently
 from services.trainer.reports import Entered, Finished, Job, Learned, Read, Report
@@ -48,11 +49,11 @@ def learn(columns: EventColumns, job: Job, tell: Tell) -> Finished:
 
     Raises TrainingError when nothing can be learned, ExportError when the model cannot be served.
     """
-    plan = _plan(job)
+    plan = plan_of(job)
     tell(Read(len(np.unique(columns.position))))
     held = hold_out(columns, _rule(job), _options(plan, job))
     tell(Entered(TRAINING_STATE_TRAINING))
-    mixed = _mixed(held.train, plan, job, tell)
+    mixed = first_lesson(held.train, plan, _telling(tell))
     tell(Entered(TRAINING_STATE_JUDGING))
     verdict = judge_candidate(mixed, held, plan.roles, job)
     mixed = _learn_the_rest(mixed, columns, plan, tell)
@@ -62,19 +63,16 @@ def learn(columns: EventColumns, job: Job, tell: Tell) -> Finished:
     return Finished(packed.digest, str(packed.file), len(mixed.model.item_keys), metrics, verdict.evidence)
 
 
-def _mixed(columns: EventColumns, plan: TrainingPlan, job: Job, tell: Tell) -> MixedModel:
-    """Model and rules, mixed by what answers best for events that neither has learned."""
-    validation = validation_of(columns, _options(plan, job))
-    model = train(validation.learn, plan, _telling(tell))
-    rules = learn_rules(validation.learn, model.item_keys, plan.roles)
-    mixture = choose_mixture(validation.cases, ModelScorer(model), rules, plan.roles.target or frozenset())
-    return MixedModel(model, rules, mixture)
-
-
-def _plan(job: Job) -> TrainingPlan:
-    """Of the time allowed, the second pass over the newest events gets its share."""
+def plan_of(job: Job) -> TrainingPlan:
+    """What a job asks for. Of the time allowed, the second pass over the newest events gets its share."""
     plan = TrainingPlan(
-        roles=roles_of(load_preset(job.domain)), window=job.history_length, seed=job.seed, threads=job.threads
+        encoder=config_of(job.encoder, job.preset),
+        roles=roles_of(load_preset(job.domain)),
+        window=job.history_length,
+        loss=job.loss,
+        trim_share=job.trim_share,
+        seed=job.seed,
+        threads=job.threads,
     )
     return replace(plan, max_minutes=job.max_minutes / (1.0 + plan.continuation))
 

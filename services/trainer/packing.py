@@ -52,7 +52,7 @@ def _golden(parity: Parity) -> dict:
 def _manifest(mixed: MixedModel, metrics: dict[str, float], log_from: int, job: Job) -> Manifest:
     items, width = mixed.model.item_vectors.shape
     return Manifest(
-        encoder="transformer",
+        encoder=mixed.model.encoder.config.kind,
         dimension=width,
         item_count=items,
         history_length=job.history_length,

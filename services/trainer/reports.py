@@ -14,7 +14,8 @@ class Job(NamedTuple):
     """What to learn and how.
 
     directory: for files on the way; the bundle is left there. to_position: last position of the log to
-    learn from. min_users: users a verdict needs. champion_*: version, file of the bundle, and position the
+    learn from. min_users: users a verdict needs. encoder, preset: names of the encoder and its size. loss,
+    trim_share: as of TrainingPlan. champion_*: version, file of the bundle, and position the
     champion has learned up to; empty and 0 without one. champion_unreadable: why there is no file although
     there is a champion.
     """
@@ -34,6 +35,10 @@ class Job(NamedTuple):
     history_length: int
     code_revision: str
     log_level: str
+    encoder: str
+    preset: str
+    loss: str
+    trim_share: float
     champion_version: str = ""
     champion_bundle: str = ""
     champion_position: int = 0

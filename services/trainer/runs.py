@@ -12,7 +12,7 @@ from freshet.trainer.v1.trainer_pb2 import TRAINING_TRIGGER_REQUEST, TrainingRun
 from services.trainer.gate import Decision
 from services.trainer.patience import StillAwayError, first_line, patiently
 from services.trainer.progress import ENDED, RUNNING, RUNS, STOPPED, failed, new_run, state_word, succeeded
-from services.trainer.training_run import Conductor, RunFailedError
+from services.trainer.training_run import Conductor, RunFailedError, Wish
 from shared.adapters.database import UNAVAILABLE
 from shared.adapters.registry import Registry
 
@@ -22,6 +22,7 @@ _KEEP_SECONDS = 3600.0
 _KEEP_AT_STOP_SECONDS = 3.0
 _KEEP_STATE_SECONDS = 0.0
 _RECENT = 100
+ANYTHING = Wish()
 GAVE_WAY = "it gave way to a run that was asked for"
 
 
@@ -77,11 +78,11 @@ class Runs:
         self._open = self.recovered = True
 
     async def start(
-        self, trigger: TrainingTrigger, request_id: str = "", max_minutes: float = 0.0
+        self, trigger: TrainingTrigger, request_id: str = "", wish: Wish = ANYTHING
     ) -> TrainingRun:
         """Start a run, or name the one that the same request started.
 
-        max_minutes: most time for learning; 0 for the setting. Raises AlreadyRunningError, NotOpenError.
+        Raises AlreadyRunningError, NotOpenError.
         """
         async with self._starting:
             if not self._open:
@@ -92,7 +93,7 @@ class Runs:
             run, self._cut_off_by = new_run(trigger), STOPPED
             await self._registry.save_run(run, request_id)
             self._current = run
-            self._task = asyncio.create_task(self._carry_out(run, max_minutes), name=f"run {run.run_id}")
+            self._task = asyncio.create_task(self._carry_out(run, wish), name=f"run {run.run_id}")
             return _copy(run)
 
     async def _make_way(self, trigger: TrainingTrigger) -> None:
@@ -137,11 +138,11 @@ class Runs:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    async def _carry_out(self, run: TrainingRun, max_minutes: float) -> None:
+    async def _carry_out(self, run: TrainingRun, wish: Wish) -> None:
         _log.info("run starts", run_id=run.run_id, trigger=TrainingTrigger.Name(run.trigger))
         RUNNING.set(1)
         try:
-            ended = await self._conductor.conduct(run, max_minutes, self._note)
+            ended = await self._conductor.conduct(run, wish, self._note)
         except RunFailedError as error:
             ended = failed(run, str(error))
         except asyncio.CancelledError:

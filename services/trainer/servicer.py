@@ -13,9 +13,11 @@ from google.rpc import error_details_pb2
 
 from freshet.trainer.v1 import trainer_pb2, trainer_pb2_grpc
 from services.trainer.evaluation_answers import NOT_JUDGED, PROTOCOL_NAMES, as_response, not_judged
+from services.trainer.model.encoders.names import KINDS, PRESET_NAMES
 from services.trainer.model_evaluations import ModelEvaluations
 from services.trainer.patience import first_line
 from services.trainer.runs import AlreadyRunningError, NotOpenError, Runs
+from services.trainer.training_run import Wish
 from shared.adapters.database import DEFECTS, UNAVAILABLE
 from shared.adapters.model_erasures import ModelErasures
 from shared.adapters.registry import RegisteredModel, Registry
@@ -67,9 +69,8 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
         self, request: trainer_pb2.StartTrainingRequest, context: grpc.aio.ServicerContext
     ) -> trainer_pb2.StartTrainingResponse:
         _check(_start_violations(request))
-        run = await self._runs.start(
-            trainer_pb2.TRAINING_TRIGGER_REQUEST, request.request_id, request.max_minutes
-        )
+        wish = Wish(request.max_minutes, request.encoder, request.preset)
+        run = await self._runs.start(trainer_pb2.TRAINING_TRIGGER_REQUEST, request.request_id, wish)
         return trainer_pb2.StartTrainingResponse(run=run)
 
     @unary
@@ -141,6 +142,10 @@ def _start_violations(request: trainer_pb2.StartTrainingRequest) -> list[Violati
     if not (math.isfinite(request.max_minutes) and 0.0 <= request.max_minutes <= _LONGEST_MINUTES):
         text = f"is {request.max_minutes:g}; must lie from 0 to {_LONGEST_MINUTES:,.0f}"
         found.append(Violation("max_minutes", text, "OUT_OF_RANGE"))
+    for field, known in (("encoder", KINDS), ("preset", PRESET_NAMES)):
+        if (value := getattr(request, field)) and value not in known:
+            text = f"is {value[:64]!r}; must be one of {', '.join(known)}"
+            found.append(Violation(field, text, "UNKNOWN"))
     return found
 
 

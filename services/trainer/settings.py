@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
+from services.trainer.model.encoders.names import (
+    DEFAULT_KIND,
+    DEFAULT_LOSS,
+    DEFAULT_PRESET,
+    KINDS,
+    LOSSES,
+    PRESET_NAMES,
+)
 from shared.adapters.presets import load_preset
 from shared.domain.preset import PresetError
 from shared.runtime.settings import ServiceSettings
@@ -29,6 +37,22 @@ class TrainerSettings(ServiceSettings):
         600.0, gt=0, description="how long a finished model waits for NATS or PostgreSQL to be back"
     )
     train_max_minutes: float = Field(5.0, gt=0, le=1440, description="most time for learning, in minutes")
+    train_encoder: str = Field(
+        DEFAULT_KIND, pattern=f"^({'|'.join(KINDS)})$", description=f"what is trained: {', '.join(KINDS)}"
+    )
+    train_preset: str = Field(
+        DEFAULT_PRESET,
+        pattern=f"^({'|'.join(PRESET_NAMES)})$",
+        description=f"its size: {', '.join(PRESET_NAMES)}",
+    )
+    train_loss: str = Field(
+        DEFAULT_LOSS,
+        pattern=f"^({'|'.join(LOSSES)})$",
+        description="softmax, or gbce for very large catalogues",
+    )
+    train_trim_share: float = Field(
+        0.0, ge=0, lt=1, description="share of the least likely events left out, against noisy feedback"
+    )
     train_seed: int = Field(0, ge=0, description="seed of initialisation, order and dropout")
     train_threads: int = Field(2, ge=1, le=256, description="threads that learn")
     train_niceness: int = Field(

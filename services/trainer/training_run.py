@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 from nats.aio.client import Client
@@ -35,6 +36,17 @@ Note = Callable[[bool], Awaitable[None]]
 """Called when the run has changed; with True when that is to be stored."""
 
 
+class Wish(NamedTuple):
+    """What whoever starts a run asks for; 0 and empty stand for the setting.
+
+    max_minutes: most time for learning. encoder, preset: names of the encoder and its size.
+    """
+
+    max_minutes: float = 0.0
+    encoder: str = ""
+    preset: str = ""
+
+
 class RunFailedError(Exception):
     """The run ends without a model; the message is a sentence for people."""
 
@@ -58,16 +70,13 @@ class Conductor:
         self._tools = tools
         self._settings = settings
 
-    async def conduct(self, run: TrainingRun, max_minutes: float, note: Note) -> TrainingRun:
-        """Take `run` to its end; returns it as it is then. Raises RunFailedError when there will be no model.
-
-        max_minutes: most time for learning; 0 for the setting.
-        """
+    async def conduct(self, run: TrainingRun, wish: Wish, note: Note) -> TrainingRun:
+        """Take `run` to its end; returns it as it is then. Raises RunFailedError when there will be no model."""
         clock = PhaseClock()
         clock.enter(run.state)
         run.trained_to_position = await self._archived_log()
         with tempfile.TemporaryDirectory(prefix="freshet-training-") as directory:
-            job = await self._job(run, max_minutes or self._settings.train_max_minutes, directory)
+            job = await self._job(run, wish, directory)
             finished = await self._learn(run, job, clock, note)
             decision = decide(finished.evidence, self._settings.train_min_judged_users)
             ended = await self._publish(run, finished, decision)
@@ -101,7 +110,7 @@ class Conductor:
         except StillAwayError as error:
             raise RunFailedError(f"the archive cannot be reached: {error}") from error
 
-    async def _job(self, run: TrainingRun, max_minutes: float, directory: str) -> Job:
+    async def _job(self, run: TrainingRun, wish: Wish, directory: str) -> Job:
         settings = self._settings
         job = Job(
             database_url=settings.database_url,
@@ -109,7 +118,7 @@ class Conductor:
             domain=settings.domain,
             directory=directory,
             to_position=run.trained_to_position,
-            max_minutes=max_minutes,
+            max_minutes=wish.max_minutes or settings.train_max_minutes,
             seed=settings.train_seed,
             threads=settings.train_threads,
             niceness=settings.train_niceness,
@@ -119,6 +128,10 @@ class Conductor:
             history_length=settings.history_length,
             code_revision=settings.code_revision,
             log_level=settings.log_level,
+            encoder=wish.encoder or settings.train_encoder,
+            preset=wish.preset or settings.train_preset,
+            loss=settings.train_loss,
+            trim_share=settings.train_trim_share,
         )
         try:
             champion = await patiently(self._tools.registry.champion, UNAVAILABLE, _CHAMPION_WAIT_SECONDS)

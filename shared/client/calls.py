@@ -157,9 +157,13 @@ def get_model_status() -> Call[ranking.GetModelStatusResponse]:
     return Call("ranking", "GetModelStatus", ranking.GetModelStatusRequest())
 
 
-def start_training(max_minutes: float = 0.0, request_id: str = "") -> Call[trainer.StartTrainingResponse]:
-    """Starts a run; 0 minutes: the deployment's setting. Raises ResourceExhausted while one is running."""
-    request = trainer.StartTrainingRequest(request_id=request_id or uuid.uuid4().hex, max_minutes=max_minutes)
+def start_training(
+    max_minutes: float = 0.0, request_id: str = "", encoder: str = "", preset: str = ""
+) -> Call[trainer.StartTrainingResponse]:
+    """Starts a run; 0 and empty: the deployment's settings. Raises ResourceExhausted while one is running."""
+    request = trainer.StartTrainingRequest(
+        request_id=request_id or uuid.uuid4().hex, max_minutes=max_minutes, encoder=encoder, preset=preset
+    )
     return Call("trainer", "StartTraining", request)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from freshet.log.v1.log_pb2 import ModelEvent
-from services.trainer.model.encoder import EncoderConfig, UserEncoder
+from services.trainer.model.encoders.registry import encoder_of
 from services.trainer.model.export import export_encoder
 from services.trainer.model.training import TrainedModel
 from shared.adapters.bundle import Bundle, pack
@@ -26,7 +26,7 @@ from tests.bench.sizes import DIMENSION, DOMAIN, HISTORY
 def untrained(item_ids: Sequence[str], directory: Path) -> Bundle:
     """A bundle of random item vectors and a fresh encoder."""
     torch.manual_seed(0)
-    encoder = UserEncoder(EncoderConfig(d_model=DIMENSION)).eval()
+    encoder = encoder_of(d_model=DIMENSION).eval()
     model = TrainedModel(*_item_table(item_ids, seed=0), encoder, (), False)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(action="ignore"):

@@ -1,26 +1,19 @@
-"""Who is judged: the baselines, and encoders by name and size."""
+"""Who is judged: the baselines, and encoders by name and size, alone or mixed with rules as they are served."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from services.trainer.model.encoder import EncoderConfig
+from services.trainer.model.encoders.registry import PRESETS, UnknownEncoderError, config_of
+from services.trainer.model.encoders.signature import EncoderConfig
 from services.trainer.model.learners import BASELINES, EncoderLearner
+from services.trainer.model.mixed_learner import MixedLearner
 from services.trainer.model.plan import OnProgress, TrainingPlan
 from services.trainer.model.protocols.outcome import Contestant
 from services.trainer.model.sequences import EventRoles
 
-ENCODERS: dict[str, dict[str, EncoderConfig]] = {
-    "transformer": {
-        "small": EncoderConfig(d_model=32, feed_forward=128),
-        "base": EncoderConfig(),
-        "large": EncoderConfig(d_model=128, blocks=2, heads=4, feed_forward=512),
-    },
-}
-"""Shapes by encoder and preset. A new encoder is one line here."""
-
-ALL, NONE = "all", "none"
+ALL, NONE, WITH_RULES = "all", "none", "+rules"
 
 
 class UnknownContestant(ValueError):
@@ -28,20 +21,28 @@ class UnknownContestant(ValueError):
 
 
 def encoder_config(encoder: str, preset: str) -> EncoderConfig:
-    """The shape of an encoder. Raises UnknownContestant."""
-    if encoder not in ENCODERS:
-        known = ", ".join([*ENCODERS, ALL, NONE])
-        raise UnknownContestant(f"--encoder {encoder}: there is no such encoder; choose of {known}")
-    if preset not in ENCODERS[encoder]:
-        known = ", ".join(ENCODERS[encoder])
-        raise UnknownContestant(f"--preset {preset}: {encoder} has none of that name; choose of {known}")
-    return ENCODERS[encoder][preset]
+    """The shape of an encoder, with or without rules. Raises UnknownContestant."""
+    kind = encoder.removesuffix(WITH_RULES)
+    if kind not in PRESETS:
+        known = ", ".join([*PRESETS, ALL, NONE])
+        raise UnknownContestant(
+            f"--encoder {encoder}: there is no such encoder; choose of {known}, for example {kind_example()}"
+        )
+    try:
+        return config_of(kind, preset)
+    except UnknownEncoderError as error:
+        raise UnknownContestant(f"--preset {preset}: {error}") from error
+
+
+def kind_example() -> str:
+    """An encoder mixed with rules, as it is named."""
+    return f"{next(iter(PRESETS))}{WITH_RULES}"
 
 
 def encoders_named(names: Sequence[str]) -> list[str]:
-    """The names, "all" for every encoder and "none" for no one, each once."""
+    """The names, "all" for every encoder by itself and "none" for no one, each once."""
     if ALL in names:
-        return list(ENCODERS)
+        return list(PRESETS)
     return list(dict.fromkeys(name for name in names if name != NONE))
 
 
@@ -56,9 +57,10 @@ def encoder(
     """An encoder that is trained by the plan.
 
     Args:
-        name: as the table shows it.
+        name: as the table shows it; one that ends in "+rules" is mixed with rules.
         plan: with its shape.
         continue_every: events between two continuations.
         on_progress: gives what is told of its training, by name.
     """
-    return Contestant(name, partial(EncoderLearner, plan, continue_every, on_progress(name)))
+    learner = MixedLearner if name.endswith(WITH_RULES) else EncoderLearner
+    return Contestant(name, partial(learner, plan, continue_every, on_progress(name)))

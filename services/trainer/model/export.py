@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 import torch
 
-from services.trainer.model.encoder import ServingEncoder, UserEncoder
+from services.trainer.model.encoders.signature import ServingEncoder, UserEncoder
 from services.trainer.model.training import TrainedModel
 
 INPUT_NAMES = ("history_vectors", "event_type", "age_seconds", "mask")

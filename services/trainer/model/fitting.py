@@ -9,10 +9,9 @@ from itertools import chain
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from services.trainer.model.encoder import UserEncoder
-from services.trainer.model.objective import ItemTable, Objective
+from services.trainer.model.encoders.signature import UserEncoder
+from services.trainer.model.objective import Examples, ItemTable, Objective
 from services.trainer.model.plan import (
     OnProgress,
     Progress,
@@ -75,7 +74,8 @@ class Fit:
         self._tokens = plan.batch_tokens_for(len(rows))
         self._epochs = plan.epochs_for(len(rows))
         counts = np.bincount(rows.item[rows.is_target], minlength=len(table.biases))
-        self._objective = Objective(counts, plan.exact_up_to, plan.n_negatives, plan.seed)
+        calibration = plan.gbce_calibration if plan.loss == "gbce" else None
+        self._objective = Objective(counts, plan.exact_up_to, plan.n_negatives, plan.seed, calibration)
         self._optimizer = _optimizer(encoder, table, plan)
         self._schedule = Schedule(self._steps_planned(), plan.max_minutes * 60.0)
         self._step, self._examples, self._losses = 0, 0, list[float]()
@@ -117,34 +117,37 @@ class Fit:
         return sum(1 for _ in self._all_batches())
 
     def _take_step(self, batch: TokenBatch) -> None:
-        users, target = self._examples_of(batch)
-        if not len(target):
+        examples = self._examples_of(batch)
+        if not len(examples.target):
             self._step += 1
             return
-        loss = self._objective(users, target, self.table)
+        trim_share = self._plan.trim_share_at(self._step / max(self._schedule.total, 1))
+        loss = self._objective(examples, self.table, trim_share)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self._apply()
         self._losses.append(loss.item())
-        self._step, self._examples = self._step + 1, self._examples + len(target)
+        self._step, self._examples = self._step + 1, self._examples + len(examples.target)
         if not math.isfinite(self._losses[-1]):
             raise TrainingDiverged(f"the loss was {self._losses[-1]} at step {self._step}")
 
-    def _examples_of(self, batch: TokenBatch) -> tuple[Tensor, Tensor]:
-        """User vectors ``(N, D)`` and what followed ``(N,)``; newcomers' first events are examples too."""
+    def _examples_of(self, batch: TokenBatch) -> Examples:
+        """What followed each event that something is learned from; newcomers' first events are examples too."""
         item, target = torch.from_numpy(batch.item), torch.from_numpy(batch.target)  # (B, T)
         ages, mask = torch.from_numpy(batch.age_seconds), torch.from_numpy(batch.mask)  # (B, T)
         vectors = self.encoder(self.table(item), torch.from_numpy(batch.event_type), ages, mask)  # (B, T, D)
-        first = torch.from_numpy(batch.first_item[batch.first_item >= 0])  # (F,)
+        is_first, asked = batch.first_item >= 0, target >= 0  # (B,), (B, T)
+        first = torch.from_numpy(batch.first_item[is_first])  # (F,)
+        weight = torch.from_numpy(batch.label_weight)[asked], torch.from_numpy(batch.first_weight[is_first])
         newcomers = self.encoder.newcomer.expand(len(first), -1)  # (F, D)
-        asked = target >= 0  # (B, T)
-        return torch.cat([vectors[asked], newcomers]), torch.cat([target[asked], first])
+        users = torch.cat([vectors[asked], newcomers])  # (N, D)
+        return Examples(users, torch.cat([target[asked], first]), torch.cat(weight))
 
     def _apply(self) -> None:
         parameters = [p for group in self._optimizer.param_groups for p in group["params"]]
         torch.nn.utils.clip_grad_norm_(parameters, _GRADIENT_NORM)
         for group in self._optimizer.param_groups:
-            group["lr"] = self._plan.learning_rate * self._schedule.rate(self._step)
+            group["lr"] = self._plan.peak_rate * self._schedule.rate(self._step)
         self._optimizer.step()
 
     def _report(self, on_progress: OnProgress, elapsed: float) -> None:
@@ -165,4 +168,4 @@ def _optimizer(encoder: UserEncoder, table: ItemTable, plan: TrainingPlan) -> to
         {"params": [table.vectors, *matrices], "weight_decay": plan.weight_decay},
         {"params": [table.biases, *others], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=plan.learning_rate, betas=(0.9, 0.98))
+    return torch.optim.AdamW(groups, lr=plan.peak_rate, betas=(0.9, 0.98))

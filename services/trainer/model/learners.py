@@ -9,7 +9,9 @@ from typing import Protocol
 import numpy as np
 
 from services.trainer.model.baselines import Popularity
+from services.trainer.model.ease import learn_ease
 from services.trainer.model.plan import OnProgress, TrainingPlan, ignore_progress
+from services.trainer.model.rules import RuleScorer, learn_rules
 from services.trainer.model.scoring import ModelScorer, Scorer
 from services.trainer.model.sequences import EventRoles, has_type
 from services.trainer.model.training import TrainedModel, continue_training, train
@@ -113,10 +115,43 @@ class EncoderLearner:
         return self._parts[0]
 
 
+class Recounted:
+    """What is counted anew from all events whenever enough have come."""
+
+    def __init__(self, count: Callable[[EventColumns], Scorer], every: int) -> None:
+        self._count, self._every = count, every
+        self._parts: list[EventColumns] = []
+        self._pending = 0
+        self._scorer: Scorer | None = None
+
+    def learn(self, columns: EventColumns) -> None:
+        """Counts, or keeps the events until there are enough."""
+        self._parts.append(columns)
+        self._pending += len(columns)
+        if self._scorer is None or self._pending >= self._every:
+            self._parts = [EventColumns.concatenate(self._parts)]
+            self._scorer, self._pending = self._count(self._parts[0]), 0
+
+    def scorer(self) -> Scorer:
+        """As it was counted last."""
+        assert self._scorer is not None, "a scorer is asked for after the first events"
+        return self._scorer
+
+
+def _rules(roles: EventRoles) -> Recounted:
+    def count(columns: EventColumns) -> Scorer:
+        item_keys = np.unique(columns.item_key)
+        return RuleScorer(item_keys, learn_rules(columns, item_keys, roles), roles)
+
+    return Recounted(count, every=1_024)
+
+
 _WEEK_SECONDS = 7 * 86_400.0
 
 BASELINES: dict[str, Callable[[EventRoles], Learner]] = {
     "popular": PopularityLearner,
     "recently-popular": lambda roles: PopularityLearner(roles, _WEEK_SECONDS),
+    "rules": _rules,
+    "ease": lambda roles: Recounted(lambda columns: learn_ease(columns, roles), every=5_000),
 }
 """What every model is compared with, by name: a learner for the roles of events. A new one is one line here."""

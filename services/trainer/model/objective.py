@@ -1,6 +1,18 @@
-"""The loss: cross-entropy over the catalogue, exact or over a shared sample."""
+"""The loss: what a user vector should say about the item that came next, exact or over a shared sample.
+
+Two families. A *softmax* makes the items compete for one event; *gBCE* asks of each item on its own. Both learn
+from events that say no (dislike, skip, refund) as well: for an item of probability p among V,
+
+    loss = log(1 + V p)
+
+which is the answer "noise" in noise-contrastive estimation against an even draw (Gutmann & Hyvärinen 2010); an item
+that nobody would have recommended costs nothing.
+"""
 
 from __future__ import annotations
+
+import math
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,8 +38,30 @@ class ItemTable(nn.Module):
         return F.embedding(item, self.vectors)
 
 
-def full_softmax_loss(users: Tensor, target: Tensor, table: ItemTable) -> Tensor:
-    """-log softmax(users . vectors' + biases)[target], averaged.
+class Examples(NamedTuple):
+    """What a step learns from.
+
+    users: ``(N, D) float32``. target: ``(N,) int64``, item indices. weight: ``(N,) float32``, how much each counts;
+    below 0 where the event says no to its item.
+    """
+
+    users: Tensor
+    target: Tensor
+    weight: Tensor
+
+
+class Sample(NamedTuple):
+    """Items drawn with replacement as the competition of a whole batch.
+
+    item: ``(S,) int64``. log_expected: ``(S,) float32``, log(S x probability) of each draw.
+    """
+
+    item: Tensor
+    log_expected: Tensor
+
+
+def full_softmax_losses(users: Tensor, target: Tensor, table: ItemTable) -> Tensor:
+    """-log softmax(users . vectors' + biases)[target].
 
     Args:
         users: ``(N, D) float32``.
@@ -35,16 +69,14 @@ def full_softmax_loss(users: Tensor, target: Tensor, table: ItemTable) -> Tensor
         table: all items compete.
 
     Returns:
-        Scalar, >= 0, in nats.
+        ``(N,) float32``, >= 0, in nats.
     """
     logits = F.linear(users, table.vectors, table.biases)  # (N, V)
-    return F.cross_entropy(logits, target)
+    return F.cross_entropy(logits, target, reduction="none")  # (N,)
 
 
-def sampled_softmax_loss(
-    users: Tensor, target: Tensor, table: ItemTable, negatives: Tensor, log_expected: Tensor
-) -> Tensor:
-    """Softmax loss against one sample of S items shared by the batch, with the logQ correction.
+def sampled_softmax_losses(users: Tensor, target: Tensor, table: ItemTable, sample: Sample) -> Tensor:
+    """Softmax losses against one sample of S items shared by the batch, with the logQ correction.
 
     A sampled item's logit is lowered by the log of how often it was expected in the sample, so that the sum
     of exponentials estimates that over the whole catalogue (Bengio & Senécal 2008; Yi et al. 2019, eq. 3). A
@@ -54,39 +86,126 @@ def sampled_softmax_loss(
         users: ``(N, D) float32``.
         target: ``(N,) int64``.
         table: items.
-        negatives: ``(S,) int64``, drawn with replacement.
-        log_expected: ``(S,) float32``, log(S x probability) of each draw.
+        sample: the competition.
 
     Returns:
-        Scalar, >= 0, in nats.
+        ``(N,) float32``, >= 0, in nats.
     """
-    positive = (users * table(target)).sum(-1) + table.biases[target]  # (N,)
-    logits = users @ table(negatives).T + table.biases[negatives] - log_expected  # (N, S)
-    logits = logits.masked_fill(target[:, None] == negatives, -torch.inf)  # (N, S)
-    return (torch.logsumexp(torch.cat([positive[:, None], logits], dim=1), dim=1) - positive).mean()
+    positive = _scores(users, target, table)  # (N,)
+    logits = _sample_scores(users, target, table, sample) - sample.log_expected  # (N, S)
+    return torch.logsumexp(torch.cat([positive[:, None], logits], dim=1), dim=1) - positive
+
+
+def gbce_losses(users: Tensor, target: Tensor, table: ItemTable, sample: Sample, power: float) -> Tensor:
+    """-power log sigmoid(s+) - sum log sigmoid(-s-), the generalised binary cross-entropy.
+
+    gSASRec (Petrov & Macdonald 2023, https://arxiv.org/abs/2308.07192, eq. 16): a sample holds too few negatives, so
+    plain binary cross-entropy makes the model overconfident; `gbce_power` takes that back.
+
+    Args:
+        users: ``(N, D) float32``.
+        target: ``(N,) int64``.
+        table: items.
+        sample: the negatives, drawn evenly; a row's own target is left out.
+        power: of the positive's probability, in (0, 1].
+
+    Returns:
+        ``(N,) float32``, >= 0, in nats.
+    """
+    positive = F.logsigmoid(_scores(users, target, table))  # (N,)
+    negative = F.logsigmoid(-_sample_scores(users, target, table, sample)).sum(1)  # (N,)
+    return -power * positive - negative
+
+
+def gbce_power(n_negatives: int, n_items: int, calibration: float) -> float:
+    """beta = a (t (1 - 1/a) + 1/a), a = S / (V - 1) (gSASRec, eq. 19).
+
+    calibration: t in [0, 1]; 0 is plain binary cross-entropy (1.0), 1 takes all the overconfidence back (a).
+    """
+    rate = min(1.0, n_negatives / max(n_items - 1, 1))
+    return rate * (calibration * (1.0 - 1.0 / rate) + 1.0 / rate)
+
+
+def refused_losses(losses: Tensor, n_items: int) -> Tensor:
+    """log(1 + V p) of ``losses (N,) float32`` = -log p: what it costs to have expected what was refused."""
+    return F.softplus(math.log(n_items) - losses)
+
+
+def without_worst(losses: Tensor, share: float) -> Tensor:
+    """``(N,) bool``: all but the given share of the examples, those with the highest losses.
+
+    Truncated cross-entropy (Wang et al. 2021, https://arxiv.org/abs/2006.04153): once a model has learned what is
+    regular, what it finds least likely is mostly noise, and learning that by heart is what hurts.
+    """
+    dropped = int(share * len(losses))
+    kept = torch.ones(len(losses), dtype=torch.bool)
+    if dropped:
+        kept[losses.detach().topk(dropped).indices] = False
+    return kept
 
 
 class Objective:
-    """Exact up to ``exact_up_to`` items, sampled above: the cost of a step stays bounded.
+    """Softmax exact up to ``exact_up_to`` items, sampled above: the cost of a step stays bounded. gBCE: sampled.
 
-    Negatives are drawn in proportion to count^0.75 + 1, so popular items are met more often than rare ones
-    and none is left out.
+    Negatives of the softmax are drawn in proportion to count^0.75 + 1, so popular items are met more often than
+    rare ones and none is left out; those of gBCE evenly.
     """
 
-    def __init__(self, target_counts: np.ndarray, exact_up_to: int, n_negatives: int, seed: int) -> None:
-        self._exact = len(target_counts) <= exact_up_to
+    def __init__(
+        self,
+        target_counts: np.ndarray,
+        exact_up_to: int,
+        n_negatives: int,
+        seed: int,
+        gbce_calibration: float | None = None,
+    ) -> None:
+        """gbce_calibration: t of `gbce_power`; None for a softmax."""
+        self._n_items = len(target_counts)
+        self._exact = self._n_items <= exact_up_to
         self._generator = np.random.default_rng(seed)
-        weights = target_counts.astype(np.float64) ** 0.75 + 1.0
+        exponent = 0.75 if gbce_calibration is None else 0.0
+        weights = target_counts.astype(np.float64) ** exponent + 1.0
         self._probability = weights / weights.sum()
         self._cumulative = np.cumsum(self._probability)
         self._n_negatives = n_negatives
+        self._calibration = gbce_calibration
 
-    def __call__(self, users: Tensor, target: Tensor, table: ItemTable) -> Tensor:
-        """Mean loss of ``users (N, D)`` for ``target (N,)``; a scalar."""
+    def __call__(self, examples: Examples, table: ItemTable, trim_share: float = 0.0) -> Tensor:
+        """Weighted mean loss, a scalar.
+
+        trim_share: share of the examples left out, those of the highest losses; events that say no all stay.
+        """
+        refused = examples.weight < 0  # (N,)
+        losses = self._losses(examples, refused, table)  # (N,)
+        kept = without_worst(torch.where(refused, 0.0, losses), trim_share)  # (N,)
+        weight = examples.weight.abs() * kept  # (N,)
+        return (losses * weight).sum() / weight.sum().clamp(min=1e-9)
+
+    def _losses(self, examples: Examples, refused: Tensor, table: ItemTable) -> Tensor:
+        users, target, _ = examples
+        if self._calibration is not None:
+            power = gbce_power(self._n_negatives, self._n_items, self._calibration)
+            losses = gbce_losses(users, target, table, self._sample(), power)  # (N,)
+            return torch.where(refused, F.softplus(_scores(users, target, table)), losses)
         if self._exact:
-            return full_softmax_loss(users, target, table)
+            losses = full_softmax_losses(users, target, table)  # (N,)
+        else:
+            losses = sampled_softmax_losses(users, target, table, self._sample())  # (N,)
+        return torch.where(refused, refused_losses(losses, self._n_items), losses)
+
+    def _sample(self) -> Sample:
         drawn = np.searchsorted(self._cumulative, self._generator.random(self._n_negatives))
-        drawn = np.minimum(drawn, len(self._cumulative) - 1)
+        drawn = np.minimum(drawn, self._n_items - 1)
         log_expected = np.log(self._n_negatives * self._probability[drawn]).astype(np.float32)
-        sample = torch.from_numpy(drawn), torch.from_numpy(log_expected)
-        return sampled_softmax_loss(users, target, table, *sample)
+        return Sample(torch.from_numpy(drawn), torch.from_numpy(log_expected))
+
+
+def _scores(users: Tensor, item: Tensor, table: ItemTable) -> Tensor:
+    """``(N,) float32``: each user's score of its own item."""
+    return (users * table(item)).sum(-1) + table.biases[item]
+
+
+def _sample_scores(users: Tensor, target: Tensor, table: ItemTable, sample: Sample) -> Tensor:
+    """``(N, S) float32``: scores of the sample; -inf where it is the row's own target."""
+    logits = users @ table(sample.item).T + table.biases[sample.item]  # (N, S)
+    return logits.masked_fill(target[:, None] == sample.item, -torch.inf)

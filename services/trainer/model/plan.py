@@ -6,7 +6,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from services.trainer.model.encoder import EncoderConfig
+from services.trainer.model.encoders.names import DEFAULT_LOSS, LOSSES
+from services.trainer.model.encoders.registry import config_of
+from services.trainer.model.encoders.signature import EncoderConfig
 from services.trainer.model.sequences import EventRoles
 
 
@@ -37,29 +39,55 @@ class TrainingPlan:
         max_minutes: wall-clock cap; a slower run gets a shorter schedule that still ends at learning rate 0.
         window: longest history learned from, in events; about the length served.
         batch_tokens: events per step; 0 derives them: a hundredth of the data, in [128, 1024].
-        learning_rate: peak of the cosine schedule.
+        learning_rate: peak of the cosine schedule; 0 takes the encoder's own.
         weight_decay: decoupled decay of vectors and weights (Loshchilov & Hutter 2019).
         exact_up_to: largest catalogue that is trained with the exact softmax.
-        n_negatives: sample size of the softmax above that.
+        n_negatives: sample size of the softmax above that, and of gBCE.
+        loss: "softmax" or "gbce" (see `objective`).
+        gbce_calibration: t of gBCE, in [0, 1].
+        trim_share: share of a step's examples, those of the highest losses, that is left out against noise once
+            the model knows what is regular; in [0, 1).
+        trim_warm_up: share of the schedule in which nothing is left out; over as many steps again the share
+            grows to its full size.
         continuation: share of a full run's passes, and of its peak learning rate, that
             `continue_training` takes.
         seed: of initialisation, order and dropout.
         threads: torch threads; part of what a run is a function of.
     """
 
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    encoder: EncoderConfig = field(default_factory=config_of)
     roles: EventRoles = field(default_factory=EventRoles)
     epochs: int = 0
     max_minutes: float = 10.0
     window: int = 50
     batch_tokens: int = 0
-    learning_rate: float = 1e-3
+    learning_rate: float = 0.0
     weight_decay: float = 0.01
     exact_up_to: int = 20_000
     n_negatives: int = 4096
+    loss: str = DEFAULT_LOSS
+    gbce_calibration: float = 0.75
+    trim_share: float = 0.0
+    trim_warm_up: float = 0.2
     continuation: float = 0.2
     seed: int = 0
     threads: int = 2
+
+    def __post_init__(self) -> None:
+        if self.loss not in LOSSES:
+            raise ValueError(f"there is no loss {self.loss!r}; there are {', '.join(LOSSES)}")
+        if not 0.0 <= self.trim_share < 1.0:
+            raise ValueError(f"trim_share must lie in [0, 1), got {self.trim_share}")
+
+    @property
+    def peak_rate(self) -> float:
+        """Peak of the cosine schedule."""
+        return self.learning_rate or self.encoder.learning_rate
+
+    def trim_share_at(self, progress: float) -> float:
+        """Share of the worst examples left out when ``progress`` of the schedule is done, in [0, 1]."""
+        grown = progress / max(self.trim_warm_up, 1e-9) - 1.0
+        return self.trim_share * min(max(grown, 0.0), 1.0)
 
     def epochs_for(self, n_events: int) -> int:
         """Passes over ``n_events`` events."""

@@ -56,11 +56,21 @@ class EventRoles:
         target: types worth predicting; only those that also enter the history are learned.
         seen: types after which an item is not recommended to that user again. An event is a target only while
             its item is unseen, so training and judging ask what serving is asked.
+        weights: how much an event of each code says about liking its item: a target counts with the size of its
+            weight, an event of a weight below 0 says no to its item. None: every target counts 1, nothing says no.
     """
 
     history: frozenset[int] | None = None
     target: frozenset[int] | None = None
     seen: frozenset[int] | None = None
+    weights: tuple[float, ...] | None = None
+
+    def weight_of(self, event_type: np.ndarray) -> np.ndarray:
+        """``(N,) float32``: the weight of each event's type; 0 for codes past the end."""
+        if self.weights is None:
+            return np.ones(len(event_type), np.float32)
+        padded = np.append(np.asarray(self.weights, np.float32), np.float32(0))
+        return padded[np.minimum(event_type, len(self.weights))]
 
 
 def has_type(event_type: np.ndarray, types: frozenset[int] | None) -> np.ndarray:
@@ -80,6 +90,7 @@ class TrainingRows:
         event_type: ``(N,) int64``.
         time_ms: ``(N,) int64``.
         is_target: ``(N,) bool``, whether the event is one to be predicted.
+        label_weight: ``(N,) float32``, above 0 for targets, below 0 for events that say no to their item, else 0.
     """
 
     offsets: np.ndarray
@@ -87,6 +98,7 @@ class TrainingRows:
     event_type: np.ndarray
     time_ms: np.ndarray
     is_target: np.ndarray
+    label_weight: np.ndarray
 
     def __len__(self) -> int:
         return len(self.item)
@@ -107,9 +119,11 @@ def training_rows(columns: EventColumns, vocabulary: np.ndarray, roles: EventRol
     """
     known = np.isin(columns.item_key, vocabulary) & has_type(columns.event_type, roles.history)
     users = by_user(columns.take(known))
-    is_target = has_type(users.event_type, roles.target) & ~_already_seen(users, roles)
+    weight = roles.weight_of(users.event_type)
+    is_target = has_type(users.event_type, roles.target) & (weight > 0) & ~_already_seen(users, roles)
     item = np.searchsorted(vocabulary, users.item_keys)
-    return TrainingRows(users.offsets, item, users.event_type, users.time_ms, is_target)
+    label_weight = np.where(is_target, weight, np.minimum(weight, 0))
+    return TrainingRows(users.offsets, item, users.event_type, users.time_ms, is_target, label_weight)
 
 
 def _already_seen(users: UserSequences, roles: EventRoles) -> np.ndarray:
@@ -135,10 +149,11 @@ class TokenBatch:
         event_type: ``(B, T) int64``; 0 under the mask.
         age_seconds: ``(B, T) float32``, time of the window's last event minus the event's own time, >= 0.
         mask: ``(B, T) bool``.
-        target: ``(B, T) int64``, vocabulary index of the event that followed; -1 where there is none to
-            predict.
+        target: ``(B, T) int64``, vocabulary index of the event that followed; -1 where it teaches nothing.
+        label_weight: ``(B, T) float32``, of that event: below 0 where it says no; 0 where it teaches nothing.
         first_item: ``(B,) int64``, the item of a user's very first event; -1 for windows that start
             later, or where that event is no target.
+        first_weight: ``(B,) float32``, of that event; 0 where there is none.
     """
 
     item: np.ndarray
@@ -146,7 +161,9 @@ class TokenBatch:
     age_seconds: np.ndarray
     mask: np.ndarray
     target: np.ndarray
+    label_weight: np.ndarray
     first_item: np.ndarray
+    first_weight: np.ndarray
 
 
 def windows(rows: TrainingRows, length: int, generator: np.random.Generator) -> np.ndarray:
@@ -207,12 +224,16 @@ def _batch(rows: TrainingRows, spans: np.ndarray) -> TokenBatch:
     mask = row >= spans[:, :1]
     row = np.where(mask, row, spans[:, :1])
     is_first = np.isin(spans[:, 0], rows.offsets[:-1])
+    is_first &= rows.is_target[spans[:, 0]]
+    label_weight = np.where(mask, rows.label_weight[row + 1], np.float32(0))
     age = (rows.time_ms[spans[:, 1] - 1][:, None] - rows.time_ms[row]) / 1000.0
     return TokenBatch(
         item=np.where(mask, rows.item[row], 0),
         event_type=np.where(mask, rows.event_type[row], 0),
         age_seconds=np.where(mask, np.maximum(age, 0.0), 0.0).astype(np.float32),
         mask=mask,
-        target=np.where(mask & rows.is_target[row + 1], rows.item[row + 1], -1),
-        first_item=np.where(is_first & rows.is_target[spans[:, 0]], rows.item[spans[:, 0]], -1),
+        target=np.where(label_weight != 0, rows.item[row + 1], -1),
+        label_weight=label_weight,
+        first_item=np.where(is_first, rows.item[spans[:, 0]], -1),
+        first_weight=np.where(is_first, rows.label_weight[spans[:, 0]], np.float32(0)),
     )

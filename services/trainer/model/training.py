@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from services.trainer.model import initialisation
-from services.trainer.model.encoder import UserEncoder
+from services.trainer.model.encoders.signature import UserEncoder
 from services.trainer.model.fitting import Fit
 from services.trainer.model.objective import ItemTable
 from services.trainer.model.plan import (
@@ -76,9 +76,9 @@ def train(
     generator = np.random.default_rng(plan.seed)
     width = plan.encoder.d_model
     with _torch_state(plan):
-        encoder = UserEncoder(plan.encoder)
+        encoder = plan.encoder.build()
         vectors = initialisation.item_vectors(rows, len(vocabulary), width, generator)
-        table = ItemTable(vectors, initialisation.item_biases(rows, len(vocabulary)))
+        table = ItemTable(vectors, _first_biases(rows, len(vocabulary), plan))
         fit = Fit(encoder, table, rows, plan)
         fit.run(on_progress, should_stop)
     return _trained(vocabulary, fit)
@@ -98,7 +98,8 @@ def continue_training(
     the mean of the company they keep; items no longer in ``columns`` keep their rows.
 
     Args:
-        model: what to start from; its encoder's shape wins over the plan's.
+        model: what to start from. Of another kind than the plan's encoder, it has nothing to start from, and
+            this is `train`; of the same kind, its shape wins over the plan's.
         columns: events in log order, older ones included, or what only they teach is slowly forgotten.
         plan: as for `train`; ``plan.continuation`` scales passes and learning rate.
         on_progress: as for `train`.
@@ -107,12 +108,14 @@ def continue_training(
     Raises:
         As `train`.
     """
+    if model.encoder.config.kind != plan.encoder.kind:
+        return train(columns, plan, on_progress, should_stop)
     vocabulary = np.union1d(model.item_keys, columns.item_key)
     rows = _rows(columns, vocabulary, plan)
     epochs = max(1, round(plan.epochs_for(len(rows)) * plan.continuation))
-    shorter = replace(plan, epochs=epochs, learning_rate=plan.learning_rate * plan.continuation)
+    shorter = replace(plan, epochs=epochs, learning_rate=plan.peak_rate * plan.continuation)
     with _torch_state(plan):
-        encoder = UserEncoder(model.encoder.config)
+        encoder = model.encoder.config.build()
         encoder.load_state_dict(model.encoder.state_dict())
         table = _grown_table(model, vocabulary, rows)
         fit = Fit(encoder, table, rows, shorter)
@@ -133,6 +136,12 @@ def _rows(columns: EventColumns, vocabulary: np.ndarray, plan: TrainingPlan) -> 
     if not np.any(rows.is_target & follows):
         raise NotEnoughEvents("no user has two events of which the later one is to be predicted")
     return rows
+
+
+def _first_biases(rows: TrainingRows, n_items: int, plan: TrainingPlan) -> np.ndarray:
+    """A softmax ignores a constant; to gBCE an item of which nothing is known is as unlikely as one among V."""
+    biases = initialisation.item_biases(rows, n_items)
+    return biases - np.float32(np.log(n_items)) if plan.loss == "gbce" else biases
 
 
 def _grown_table(model: TrainedModel, vocabulary: np.ndarray, rows: TrainingRows) -> ItemTable:

@@ -92,6 +92,8 @@ async def test_an_unknown_run_cannot_be_watched(trainer):
         ("StartTraining", api.StartTrainingRequest(max_minutes=-1), "max_minutes"),
         ("StartTraining", api.StartTrainingRequest(max_minutes=float("nan")), "max_minutes"),
         ("StartTraining", api.StartTrainingRequest(request_id="x" * 129), "request_id"),
+        ("StartTraining", api.StartTrainingRequest(encoder="perceptron"), "encoder"),
+        ("StartTraining", api.StartTrainingRequest(preset="tiny"), "preset"),
         ("ListTrainingRuns", api.ListTrainingRunsRequest(page_size=-1), "page_size"),
         ("ListModels", api.ListModelsRequest(page_size=1001), "page_size"),
         ("EvaluateModel", api.EvaluateModelRequest(protocol=99), "protocol"),

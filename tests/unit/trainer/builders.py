@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from services.trainer.model.encoder import EncoderConfig, UserEncoder
+from services.trainer.model.encoders.signature import EncoderConfig, UserEncoder
+from services.trainer.model.encoders.transformer import TransformerConfig
 from services.trainer.model.plan import TrainingPlan
 from services.trainer.model.training import TrainedModel
 from shared.domain.event_columns import EventColumns
 
-VIEW, PURCHASE = 2, 11
-TINY = EncoderConfig(d_model=8, heads=2, feed_forward=16, blocks=2, dropout=0.1)
+VIEW, DISLIKE, PURCHASE = 2, 5, 11
+TINY = TransformerConfig(d_model=8, heads=2, feed_forward=16, blocks=2, dropout=0.1)
 PLAN = TrainingPlan(encoder=TINY, epochs=2, batch_tokens=64, window=6, threads=1)
 
 
@@ -32,7 +33,7 @@ def walks(n_users: int = 30, n_items: int = 20, length: int = 8, seed: int = 0) 
 def random_encoder(config: EncoderConfig = TINY) -> UserEncoder:
     """An encoder in evaluation mode in which no parameter is zero."""
     torch.manual_seed(0)
-    encoder = UserEncoder(config)
+    encoder = config.build()
     for parameter in encoder.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     return encoder.eval()

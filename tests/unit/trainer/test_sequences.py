@@ -74,3 +74,24 @@ def test_shorter_windows_are_padded_on_the_left():
 def test_equal_seeds_give_equal_batches():
     first, second = (list(token_batches(rows_of(walks()), 4, 40, np.random.default_rng(7))) for _ in range(2))
     assert all(np.array_equal(a.item, b.item) for a, b in zip(first, second, strict=True))
+
+
+def test_a_target_carries_the_weight_of_its_type_and_a_negative_event_says_no():
+    columns = events((1, 5), (1, 6), (1, 7), event_type=[VIEW, PURCHASE, VIEW + 2])
+    rows = rows_of(columns, weights=(0.0, 0.0, 1.0, 0.0, -3.0, *[0.0] * 6, 5.0))
+    assert rows.label_weight.tolist() == [1.0, 5.0, -3.0]
+    assert rows.is_target.tolist() == [True, True, False]
+
+
+def test_without_weights_every_target_counts_one():
+    rows = rows_of(events((1, 5), (1, 6), (1, 5)))
+    assert rows.label_weight.tolist() == [1.0, 1.0, 0.0]
+
+
+def test_a_batch_asks_for_what_was_refused_as_well():
+    columns = events((1, 5), (1, 6), (1, 7), event_type=[VIEW, VIEW + 2, VIEW])
+    rows = rows_of(columns, weights=(0.0, 0.0, 2.0, 0.0, -3.0))
+    (batch,) = token_batches(rows, length=4, tokens=8, generator=np.random.default_rng(0))
+    assert batch.target.tolist() == [[1, 2]]
+    assert batch.label_weight.tolist() == [[-3.0, 2.0]]
+    assert (batch.first_item.tolist(), batch.first_weight.tolist()) == ([0], [2.0])

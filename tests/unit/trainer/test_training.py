@@ -11,9 +11,10 @@ from services.trainer.model.evaluation import judge, leave_one_out
 from services.trainer.model.fitting import Schedule
 from services.trainer.model.plan import NotEnoughEvents, TrainingCancelled, TrainingPlan
 from services.trainer.model.scoring import ModelScorer
+from services.trainer.model.sequences import EventRoles
 from services.trainer.model.training import continue_training, train
 from shared.domain.event_columns import EventColumns
-from tests.unit.trainer.builders import PLAN, events, random_model, walks
+from tests.unit.trainer.builders import DISLIKE, PLAN, VIEW, events, random_model, walks
 
 
 def test_a_model_beats_popularity_where_order_tells_the_next_item():
@@ -28,6 +29,24 @@ def test_the_sampled_softmax_learns_too():
     plan = replace(PLAN, epochs=15, learning_rate=5e-3, exact_up_to=1, n_negatives=16)
     found = judge(split.cases, {"model": ModelScorer(train(split.train, plan))}, k=3)
     assert found["model"].ndcg > 0.5
+
+
+def test_gbce_learns_too():
+    split = leave_one_out(walks(n_users=60))
+    plan = replace(PLAN, epochs=15, learning_rate=5e-3, loss="gbce", n_negatives=16)
+    found = judge(split.cases, {"model": ModelScorer(train(split.train, plan))}, k=3)
+    assert found["model"].ndcg > 0.5
+
+
+def test_an_item_that_some_refuse_is_worth_less_than_one_that_nobody_refuses():
+    ways = [(2, VIEW), (3, VIEW), (2, DISLIKE)] * 20
+    columns = events(
+        *((user, item) for user, (second, _) in enumerate(ways) for item in (1, second)),
+        event_type=[kind for _, second in ways for kind in (VIEW, second)],
+    )
+    plan = replace(PLAN, epochs=20, learning_rate=5e-3, roles=EventRoles(weights=(0, 0, 1, 0, 0, -3)))
+    scores = ModelScorer(train(columns, plan))(leave_one_out(columns).cases.histories)
+    assert (scores[:, 1] < scores[:, 2]).all()
 
 
 def test_equal_seeds_give_equal_models():

@@ -18,4 +18,8 @@ JOB = Job(
     history_length=8,
     code_revision="r1",
     log_level="info",
+    encoder="gru",
+    preset="base",
+    loss="softmax",
+    trim_share=0.0,
 )

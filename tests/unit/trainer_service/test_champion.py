@@ -9,6 +9,7 @@ from services.trainer.champion import champion_scorer
 from services.trainer.evaluating import judge_model
 from services.trainer.evaluation_jobs import ModelJob
 from services.trainer.judging import judge_candidate
+from services.trainer.model.encoders.registry import config_of
 from services.trainer.model.evaluation import CaseOptions, leave_one_out
 from services.trainer.model.export import INPUT_NAMES
 from services.trainer.model.mixture import MixedModel
@@ -54,6 +55,13 @@ def test_the_manifest_tells_how_the_model_was_made(packed):
     made = (manifest.log_from, manifest.log_to, manifest.seed, manifest.code_revision, manifest.domain)
     assert made == (1, 100, 3, "r1", "video")
     assert (manifest.item_count, manifest.dimension, manifest.history_length) == (12, 8, 8)
+
+
+def test_the_manifest_tells_which_encoder_it_is(packed, job, tmp_path):
+    factorisation = random_model(config_of("mf", "small", 8))
+    other = pack_model(factorisation, {}, 1, job._replace(directory=str(tmp_path)))
+    encoders = [unpack(each.file.read_bytes()).manifest.encoder for each in (packed, other)]
+    assert encoders == ["transformer", "mf"]
 
 
 def test_the_manifest_tells_the_parity(packed):

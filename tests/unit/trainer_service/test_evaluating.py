@@ -16,7 +16,8 @@ from services.trainer.evaluation_jobs import (
     decode,
     encode,
 )
-from services.trainer.model.contestants import ENCODERS, UnknownContestant, encoders_named
+from services.trainer.model.contestants import UnknownContestant, encoders_named
+from services.trainer.model.encoders.registry import PRESETS
 from services.trainer.model.plan import NotEnoughEvents
 from tests.unit.trainer.builders import events, walks
 
@@ -62,11 +63,10 @@ def test_an_encoder_stands_beside_the_baselines_and_says_whether_it_beats_them(j
     assert {report.stage for report in heard} >= {"transformer: training", "popular: answering"}
 
 
-def test_an_encoder_learns_on_in_the_prequential_protocol(job):
-    board = judge_data(
-        job(protocol="prequential", encoders=["transformer"], continue_every=16), ignore
-    ).document
-    modes = [each["mode"] for each in board["standings"] if each["name"] == "transformer"]
+@pytest.mark.parametrize("name", ["transformer", "transformer+rules"])
+def test_an_encoder_learns_on_in_the_prequential_protocol(job, name):
+    board = judge_data(job(protocol="prequential", encoders=[name], continue_every=16), ignore).document
+    modes = [each["mode"] for each in board["standings"] if each["name"] == name]
     assert modes == ["continual", "frozen", "stale"]
     assert {g["of"] for g in board["gains"]} == {"learning on", "live history", "best baseline"}
 
@@ -105,7 +105,7 @@ def test_an_encoder_with_nothing_to_learn_says_so(job):
 
 def test_all_are_all_and_none_is_no_one():
     assert encoders_named(["none"]) == []
-    assert encoders_named(["all", "none"]) == list(ENCODERS)
+    assert encoders_named(["all", "none"]) == list(PRESETS)
     assert encoders_named(["transformer", "transformer"]) == ["transformer"]
 
 

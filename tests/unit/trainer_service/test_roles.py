@@ -1,5 +1,6 @@
 """What each event type is to the model, by the domain's preset."""
 
+import numpy as np
 import pytest
 
 from services.trainer.roles import roles_of
@@ -17,6 +18,13 @@ def test_events_of_the_history_are_read():
 def test_only_positive_events_are_predicted():
     assert {EventType.CLICK, EventType.RATE} <= VIDEO.target
     assert not {EventType.DISLIKE, EventType.SKIP, EventType.SEARCH} & VIDEO.target
+
+
+def test_an_event_counts_with_its_weight_and_a_negative_one_says_no():
+    weights = VIDEO.weight_of(
+        np.array([EventType.CLICK, EventType.RATE, EventType.DISLIKE, EventType.VIEW_ITEM_LIST])
+    )
+    assert weights.tolist() == [1.0, 4.0, -3.0, 0.0]
 
 
 def test_consumed_items_are_excluded():

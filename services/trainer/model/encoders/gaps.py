@@ -1,0 +1,95 @@
+"""Time as encoders read it: only as the distance and the gap between two events of one history.
+
+TiSASRec (Li et al. 2020, https://doi.org/10.1145/3336191.3371786) and HSTU (Zhai et al. 2024) do so, too.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+_LONGEST_GAP_SECONDS = 5 * 365 * 86_400.0
+_SHORTEST_GAP_SECONDS = 60.0
+_LARGEST_LOG_GAP = 4.0
+
+
+def log_gap(gap_seconds: Tensor) -> Tensor:
+    """Time difference on a log scale in [0, 4], same shape: minutes are told apart, and so are years."""
+    clamped = gap_seconds.clamp(0.0, _LONGEST_GAP_SECONDS) / _SHORTEST_GAP_SECONDS
+    return torch.log1p(clamped) * (
+        _LARGEST_LOG_GAP / math.log1p(_LONGEST_GAP_SECONDS / _SHORTEST_GAP_SECONDS)
+    )
+
+
+class Pairs(NamedTuple):
+    """Who asks (Q positions, T or the last one only) and who is asked (T positions).
+
+    distance: ``(Q, T) int64``, position of the asker minus that of the asked. gap_seconds: ``(B, Q, T) float32``,
+    age of the asked minus age of the asker. visible: ``(B, Q, T) bool``, whether the asker may see the asked.
+    """
+
+    distance: Tensor
+    gap_seconds: Tensor
+    visible: Tensor
+
+
+def all_pairs(age_seconds: Tensor, mask: Tensor) -> Pairs:
+    """Every position asks. ``age_seconds (B, T) float32``, ``mask (B, T) bool``."""
+    order = torch.arange(mask.shape[1], device=mask.device)  # (T,)
+    distance = order.unsqueeze(1) - order.unsqueeze(0)  # (T, T)
+    gap = age_seconds.unsqueeze(1) - age_seconds.unsqueeze(2)  # (B, T, T)
+    return Pairs(distance, gap, mask.unsqueeze(1) & (distance >= 0))
+
+
+def last_pairs(age_seconds: Tensor, mask: Tensor) -> Pairs:
+    """Only position T-1 asks: Q = 1. Arguments as of `all_pairs`."""
+    order = torch.arange(mask.shape[1], device=mask.device)  # (T,)
+    distance = (mask.shape[1] - 1 - order).unsqueeze(0)  # (1, T)
+    gap = (age_seconds - age_seconds[:, -1:]).unsqueeze(1)  # (B, 1, T)
+    return Pairs(distance, gap, mask.unsqueeze(1))
+
+
+class PairBias(nn.Module):
+    """A number for each pair of events and head: one by distance, one piecewise linear in the log gap."""
+
+    knots: Tensor
+
+    def __init__(self, heads: int, max_distance: int, gap_knots: int) -> None:
+        super().__init__()
+        self.by_distance = nn.Parameter(torch.zeros(max_distance + 1, heads))
+        self.by_gap = nn.Linear(gap_knots, heads, bias=False)
+        nn.init.zeros_(self.by_gap.weight)
+        self.register_buffer("knots", _knots(gap_knots), persistent=False)
+
+    def forward(self, pairs: Pairs) -> Tensor:
+        """``(B, H, Q, T) float32``; gaps are clamped to [0, 5 years], distances to [0, max_distance]."""
+        steps = pairs.distance.clamp(0, self.by_distance.shape[0] - 1)  # (Q, T)
+        scaled = log_gap(pairs.gap_seconds).unsqueeze(-1)  # (B, Q, T, 1)
+        by_gap = self.by_gap(torch.relu(scaled - self.knots))  # (B, Q, T, H)
+        return (by_gap + self.by_distance[steps]).permute(0, 3, 1, 2)  # (B, H, Q, T)
+
+
+class PreviousGap(nn.Module):
+    """A vector for the time since the event before, for encoders that do not look at pairs."""
+
+    knots: Tensor
+
+    def __init__(self, d_model: int, gap_knots: int) -> None:
+        super().__init__()
+        self.by_gap = nn.Linear(gap_knots, d_model, bias=False)
+        nn.init.zeros_(self.by_gap.weight)
+        self.register_buffer("knots", _knots(gap_knots), persistent=False)
+
+    def forward(self, age_seconds: Tensor, mask: Tensor) -> Tensor:
+        """``(B, T, D) float32``; zeros for a history's first event and under the mask."""
+        gap = log_gap(age_seconds[:, :-1] - age_seconds[:, 1:])  # (B, T - 1)
+        gap = torch.where(mask[:, :-1] & mask[:, 1:], gap, 0.0)  # (B, T - 1)
+        gap = torch.cat([torch.zeros_like(age_seconds[:, :1]), gap], dim=1)  # (B, T)
+        return self.by_gap(torch.relu(gap.unsqueeze(-1) - self.knots))  # (B, T, D)
+
+
+def _knots(count: int) -> Tensor:
+    return torch.linspace(0.0, _LARGEST_LOG_GAP, count + 1)[:-1]

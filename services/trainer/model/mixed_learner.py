@@ -1,0 +1,73 @@
+"""An encoder mixed with rules, learning on as the trainer does: the rules often, the encoder seldom."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from services.trainer.model.evaluation import CaseOptions
+from services.trainer.model.mixture import MixedModel, choose_mixture, validation_of
+from services.trainer.model.plan import OnProgress, TrainingPlan, ignore_progress
+from services.trainer.model.rules import learn_rules
+from services.trainer.model.scoring import ModelScorer, Scorer
+from services.trainer.model.training import continue_training, train
+from shared.domain.event_columns import EventColumns
+
+RULES_EVERY = 1_024
+"""New events after which the rules are counted again."""
+
+
+class MixedLearner:
+    """Chooses the mixture on the last events of the first lesson, learns those too, and goes on."""
+
+    def __init__(
+        self, plan: TrainingPlan, continue_every: int, on_progress: OnProgress = ignore_progress
+    ) -> None:
+        """continue_every: new events after which the encoder goes on, over all events so far."""
+        self._plan, self._continue_every, self._on_progress = plan, continue_every, on_progress
+        self._parts: list[EventColumns] = []
+        self._pending = self._pending_rules = 0
+        self._mixed: MixedModel | None = None
+
+    def learn(self, columns: EventColumns) -> None:
+        """Trains, or keeps the events until there are enough. Raises TrainingError."""
+        self._parts.append(columns)
+        self._pending += len(columns)
+        self._pending_rules += len(columns)
+        if self._mixed is None:
+            self._mixed = self._continued(first_lesson(self._all(), self._plan, self._on_progress))
+            self._pending = self._pending_rules = 0
+        elif self._pending >= self._continue_every:
+            self._mixed = self._continued(self._mixed)
+            self._pending = self._pending_rules = 0
+        elif self._pending_rules >= RULES_EVERY:
+            rules = learn_rules(self._all(), self._mixed.model.item_keys, self._plan.roles)
+            self._mixed = replace(self._mixed, rules=rules)
+            self._pending_rules = 0
+
+    def scorer(self) -> Scorer:
+        """Model and rules as they are now."""
+        assert self._mixed is not None, "a scorer is asked for after the first events"
+        return self._mixed.scorer()
+
+    def _continued(self, mixed: MixedModel) -> MixedModel:
+        columns, plan = self._all(), self._plan
+        shorter = replace(plan, max_minutes=plan.max_minutes * plan.continuation)
+        model = continue_training(mixed.model, columns, shorter, self._on_progress)
+        return MixedModel(model, learn_rules(columns, model.item_keys, plan.roles), mixed.mixture)
+
+    def _all(self) -> EventColumns:
+        self._parts = [EventColumns.concatenate(self._parts)]
+        return self._parts[0]
+
+
+def first_lesson(columns: EventColumns, plan: TrainingPlan, on_progress: OnProgress) -> MixedModel:
+    """Model and rules, mixed by what answers best for each user's last event, which neither has learned.
+
+    Raises TrainingError.
+    """
+    options = CaseOptions(roles=plan.roles, history_length=plan.window, seed=plan.seed)
+    validation = validation_of(columns, options)
+    model = train(validation.learn, plan, on_progress)
+    rules = learn_rules(validation.learn, model.item_keys, plan.roles)
+    mixture = choose_mixture(validation.cases, ModelScorer(model), rules, plan.roles.target or frozenset())
+    return MixedModel(model, rules, mixture)

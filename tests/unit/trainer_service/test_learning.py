@@ -1,0 +1,25 @@
+"""A job is learned as it says."""
+
+import pytest
+
+from services.trainer.learning import plan_of
+from services.trainer.model.encoders.names import KINDS, PRESET_NAMES
+from services.trainer.model.encoders.registry import config_of
+from tests.unit.trainer_service.builders import JOB
+
+
+@pytest.mark.parametrize("preset", PRESET_NAMES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_encoder_is_the_one_that_was_asked_for(kind, preset):
+    plan = plan_of(JOB._replace(encoder=kind, preset=preset))
+    assert plan.encoder == config_of(kind, preset)
+
+
+def test_the_loss_is_the_one_that_was_asked_for():
+    plan = plan_of(JOB._replace(loss="gbce", trim_share=0.1))
+    assert (plan.loss, plan.trim_share) == ("gbce", 0.1)
+
+
+def test_both_passes_stay_within_the_time_allowed():
+    plan = plan_of(JOB)
+    assert plan.max_minutes * (1 + plan.continuation) == pytest.approx(JOB.max_minutes)
