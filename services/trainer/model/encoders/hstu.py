@@ -53,7 +53,7 @@ class HstuConfig(EncoderConfig):
 
 
 PRESETS = {
-    "small": HstuConfig(),
+    "small": HstuConfig(learning_rate=2e-3),
     "base": HstuConfig(d_model=128, blocks=4, heads=4),
     "large": HstuConfig(d_model=256, blocks=8, heads=8, max_distance=256, learning_rate=5e-4),
 }
