@@ -134,11 +134,14 @@ class FreshetClient:
 
     async def _stream(self, call: StreamCall[R]) -> AsyncIterator[R]:
         invoke, origin = self._prepare(call)
+        responses = invoke()
         try:
-            async for response in invoke():
+            async for response in responses:
                 yield response
         except grpc.aio.AioRpcError as error:
             raise decode_error(error, origin) from error
+        finally:
+            responses.cancel()  # when the iteration is left early; else it has ended
 
     def _open_stream(self, call: Call[Any], origin: Origin, requests: Any) -> Any:
         return open_stream(self.channel(call.service), call, origin, self._options)(requests)

@@ -122,10 +122,13 @@ class SyncFreshetClient:
 
     def _stream(self, call: StreamCall[R]) -> Iterator[R]:
         invoke, origin = self._prepare(call)
+        responses = invoke()
         try:
-            yield from invoke()
+            yield from responses
         except grpc.RpcError as error:
             raise decode_error(error, origin) from error
+        finally:
+            responses.cancel()  # when the iteration is left early; else it has ended
 
     def _prepare(self, call: Call[Any]) -> tuple[Callable[[], Any], Origin]:
         origin = self._options.origin_of(call, self.addresses.of(call.service))

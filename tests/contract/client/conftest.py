@@ -23,7 +23,8 @@ NOBODY = "127.0.0.1:1"
 class Script:
     """What the servers were asked, and the errors they raise before they start to answer.
 
-    breaks: how the next streams of events end: after so many outcomes, with this error.
+    breaks: how the next streams of events end: after so many outcomes, with this error. ended: runs that nobody
+    watches any more.
     """
 
     requests: list[Any] = field(default_factory=list)
@@ -31,6 +32,7 @@ class Script:
     errors: list[status_pb2.Status] = field(default_factory=list)
     delay_seconds: float = 0.0
     breaks: list[tuple[int, status_pb2.Status]] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
 
     async def record(self, request: Any, context: grpc.aio.ServicerContext) -> None:
         """Notes the request, waits, and raises the next scripted error."""
@@ -92,8 +94,15 @@ class Trainer(trainer_pb2_grpc.TrainerServiceServicer):
 
     async def WatchTrainingRun(self, request, context):
         await self.script.record(request, context)
-        for step in (1, 2):
-            yield trainer_pb2.WatchTrainingRunResponse(run=trainer_pb2.TrainingRun(run_id="r1", step=step))
+        try:
+            for step in (1, 2):
+                yield trainer_pb2.WatchTrainingRunResponse(
+                    run=trainer_pb2.TrainingRun(run_id="r1", step=step)
+                )
+            if request.run_id == "endless":
+                await asyncio.Event().wait()
+        finally:
+            self.script.ended.append(request.run_id)
 
 
 @pytest.fixture

@@ -1,5 +1,8 @@
 """What the SDK promises, against real servers; the sync and the async client keep the same promises."""
 
+import asyncio
+from contextlib import aclosing
+
 import grpc
 import pytest
 
@@ -14,6 +17,7 @@ from shared.client import (
     Unimplemented,
     user_event,
 )
+from tests.conditions import eventually
 from tests.contract.client.conftest import NOBODY, away, bad_field, in_thread, overloaded
 
 
@@ -118,6 +122,20 @@ async def test_an_error_of_a_stream_is_typed(client, script):
     script.errors = [overloaded(2)]
     with pytest.raises(ResourceExhausted):
         _ = [answer async for answer in client.watch_training_run("r1")]
+
+
+async def test_a_watch_that_is_left_early_is_cancelled(client, script):
+    async with aclosing(client.watch_training_run("endless")) as answers:
+        await anext(answers)
+    await eventually(lambda: script.ended == ["endless"])
+
+
+async def test_the_sync_client_cancels_a_watch_that_is_left_early(addresses, script):
+    with SyncFreshetClient(addresses) as client:
+        answers = client.watch_training_run("endless")
+        await asyncio.to_thread(next, answers)
+        answers.close()
+        await eventually(lambda: script.ended == ["endless"])
 
 
 async def test_the_sync_client_retries_and_keeps_the_event_id(addresses, script):

@@ -23,12 +23,10 @@ async def asked_for(features) -> AsyncIterator[str]:
     before = await features.client.get_user_features(user)
     await archived(features, before.position)
     assert (await features.client.get_user_features(user)).profile.country == "BR"
-    features.suite.service("ingestion").pause()
-    try:
-        await features.client.get_user_features(user, token_of(user, await erasure_requested(features, user)))
-        yield user
-    finally:
-        features.suite.service("ingestion").resume()
+    await features.suite.kill("ingestion")
+    await features.client.get_user_features(user, token_of(user, await erasure_requested(features, user)))
+    yield user
+    await features.suite.start("ingestion")
     await features.client.erase_user(user)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -63,8 +64,9 @@ def altered(exposure: Exposure, feature: str) -> Exposure:
 
 async def test_without_differences_both_end_with_0(features):
     await shown(features, "true")
-    replayed, replay = await typed(features, "replay-check")
-    compared, skew = await typed(features, "skew")
+    (replayed, replay), (compared, skew) = await asyncio.gather(
+        typed(features, "replay-check"), typed(features, "skew")
+    )
     assert (replayed.code, replay["equal"], len(replay["partitions"])) == (0, True, PARTITIONS)
     assert (compared.code, skew["differences"], skew["exposures"]) == (0, 0, len(await exposures(features)))
 
