@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +20,9 @@ from freshet.ranking.v1.ranking_pb2 import DegradedReason
 from services.console.health import health_of_all
 from services.console.log_fold import Log, fold_log
 from services.feature.main import TAKEN_OVER
+from shared.adapters.keys import user_key
 from shared.client import Addresses, FreshetClient
-from shared.client.errors import InvalidArgument
+from shared.client.errors import InvalidArgument, Unavailable
 from shared.domain.consistency import decode_token
 from shared.domain.state import FoldSettings, State
 from shared.domain.state_digest import digests
@@ -228,3 +229,15 @@ async def test_a_partition_that_is_taken_over_ends_its_old_owner_and_nothing_cou
     rest = await instances.stranger("0")
     addresses = [rest.address("feature"), greedy.address("feature")]
     await check_digests(instances, addresses, await written(writer, 1, "after"))
+
+
+async def test_a_watch_that_is_handed_on_ends_when_the_instance_that_was_asked_drains(instances):
+    suite = await instances.start("feature")
+    stranger = FEATURE_INSTANCES[0 if user_key("u1") % PARTITIONS >= PARTITIONS // 2 else 1]
+    client = await instances.client(feature=suite.address(stranger))
+    async with aclosing(client.watch_user_features("u1")) as answers:
+        await anext(answers)
+        await suite.stop(stranger)
+        with pytest.raises(Unavailable) as caught:
+            await anext(answers)
+    assert caught.value.reason == "DRAINING"
