@@ -7,7 +7,13 @@ import pytest
 
 from services.trainer.model.baselines import most_popular, recently_popular
 from services.trainer.model.evaluation import leave_one_out
-from services.trainer.model.learners import BASELINES, EncoderLearner, PopularityLearner, Unchanging
+from services.trainer.model.learners import (
+    BASELINES,
+    EncoderLearner,
+    PopularityLearner,
+    Recounted,
+    Unchanging,
+)
 from services.trainer.model.sequences import EventRoles
 from shared.domain.event_columns import EventColumns
 from tests.unit.trainer.builders import PLAN, PURCHASE, VIEW, events, walks
@@ -52,8 +58,21 @@ def test_what_is_unchanging_does_not_learn():
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_every_baseline_learns_and_scores_what_it_has_learned(name):
-    learner = in_parts(BASELINES[name](EventRoles()), walks(n_users=6))
+    learner = BASELINES[name](EventRoles())
+    learner.learn(walks(n_users=6))
     assert learner.scorer().item_keys.tolist() == np.unique(walks(n_users=6).item_key).tolist()
+
+
+def test_what_is_recounted_waits_until_enough_events_have_come():
+    log = walks()
+    learner = Recounted(most_popular, every=20)
+    counted = []
+    for start in range(0, 50, 10):
+        learner.learn(log.take(slice(start, start + 10)))
+        counted.append(scores(learner.scorer()))
+    assert counted[0] == counted[1] == scores(most_popular(log.take(slice(0, 10))))
+    assert counted[2] == counted[3] == scores(most_popular(log.take(slice(0, 30))))
+    assert counted[4] == scores(most_popular(log.take(slice(0, 50))))
 
 
 def test_an_encoder_goes_on_training_when_enough_events_have_come():

@@ -1,5 +1,6 @@
 """A model is judged from its bundle as it was when it came out of training."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ def test_the_manifest_tells_how_the_model_was_made(packed):
 
 def test_the_manifest_tells_which_encoder_it_is(packed, job, tmp_path):
     factorisation = random_model(config_of("mf", "small", 8))
-    other = pack_model(factorisation, {}, 1, job._replace(directory=str(tmp_path)))
+    other = pack_model(replace(MIXED, model=factorisation), {}, 1, job._replace(directory=str(tmp_path)))
     encoders = [unpack(each.file.read_bytes()).manifest.encoder for each in (packed, other)]
     assert encoders == ["transformer", "mf"]
 
