@@ -30,7 +30,7 @@ from shared.adapters.archive import Archive
 from shared.adapters.database import UNAVAILABLE
 from shared.adapters.log_append import Answer, Record
 from shared.adapters.log_reader import LogReader, LogRecord, LogSource
-from shared.adapters.log_writer import LogUnavailableError
+from shared.adapters.log_writer import LogUnavailableError, LogWriter
 from shared.adapters.streams import Names, StreamError, last_position_of
 
 _log = structlog.get_logger("log_tail")
@@ -71,17 +71,18 @@ class LogTail:
 
     def wrote(self, records: Sequence[Record], answers: Sequence[Answer]) -> None:
         """What became of records that this instance wrote; to be told before those who sent them."""
-        self._remember(self._own.note(records, answers))
+        self._remember(self._own.note(records, answers, self._position))
 
-    async def follow(self) -> None:
-        """Follow until cancelled, from the newest RECENT_EVENTS on and from what may not be archived yet."""
+    async def follow(self, writer: LogWriter | None = None) -> None:
+        """Follow until cancelled, from the newest RECENT_EVENTS on and from what may not be archived yet. writer: of
+        this instance, which tells `wrote`; None for none."""
         start = await self._start()
         self.feed.begin(start - 1)
         self._move(start - 1)
         stay_seconds = 0.0
         while True:
             await self._read(stay_seconds)
-            await self._take_own()
+            await self._take_own(writer)
             stay_seconds = READ_SECONDS
 
     async def _read(self, stay_seconds: float) -> None:
@@ -98,17 +99,17 @@ class LogTail:
                 if at_end and time.monotonic() >= enough:
                     return
 
-    async def _take_own(self) -> None:
+    async def _take_own(self, writer: LogWriter | None) -> None:
         """Take what this instance writes, until the log holds something else."""
         last = self._position
         while True:
             arrived = await self._own.arrival(CHECK_SECONDS)
             if records := self._own.take(self._position):
                 await self._advance(records)
-            elif self._position < last or len(self._own):
+            elif len(self._own) or (self._position < last and not (writer and writer.busy)):
                 return
             if not arrived:
-                # It may hold what was written here just now: judged when no acknowledgement has come for a while.
+                # It may hold what was written here and is not acknowledged yet: judged when nothing is under way.
                 last = await self._last_position(self._names.subject(">"))
 
     def _remember(self, records: Sequence[LogRecord]) -> None:

@@ -89,7 +89,7 @@ async def main(settings: IngestionSettings) -> None:
             rpc_services=[_SERVICE.full_name],
             register=partial(register, service=_SERVICE, servicer=servicer),
             workers=[
-                log.run, letter_log.run, tail.follow, door.run, archive_log, erase,
+                log.run, letter_log.run, partial(tail.follow, log), door.run, archive_log, erase,
                 partial(erasures.follow, nats, names),
             ],
             ready=tail.ready,

@@ -19,9 +19,10 @@ class OwnWrites:
         self._held: dict[int, LogRecord] = {}
         self._arrived = asyncio.Event()
 
-    def note(self, records: Sequence[Record], answers: Sequence[Answer]) -> list[LogRecord]:
-        """What became of a group of records; those that the log took now. What nobody takes for long is dropped: it is
-        read from the log then."""
+    def note(self, records: Sequence[Record], answers: Sequence[Answer], position: int = 0) -> list[LogRecord]:
+        """What became of a group of records; those that the log took now. Kept are those behind `position`: what lies
+        before it was read from the log ere its acknowledgement came. What nobody takes for long is dropped, and read
+        then."""
         written = [
             LogRecord(answer.position, *record)
             for record, answer in zip(records, answers, strict=True)
@@ -29,7 +30,7 @@ class OwnWrites:
         ]
         if len(self._held) + len(written) > self._most_records:
             self._held.clear()
-        self._held.update([(each[0], each) for each in written])
+        self._held.update([(each[0], each) for each in written if each[0] > position])
         self._arrived.set()
         return written
 

@@ -103,6 +103,12 @@ class LogWriter:
         self._waiting_records = 0
         self._arrived = asyncio.Event()
         self._wire: Wire | None = None
+        self._sending = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether records wait, or were sent and are not acknowledged yet."""
+        return self._sending or bool(self._waiting)
 
     async def append(self, records: Sequence[Record]) -> list[Answer]:
         """Append in order; one answer per record once the stream has acknowledged it. Raises LogOverloadedError."""
@@ -139,6 +145,7 @@ class LogWriter:
 
     async def _send_group(self) -> None:
         group = self._take_group()
+        self._sending = True
         try:
             answers = await self._send(group.records)
             if self._notice:
@@ -152,6 +159,8 @@ class LogWriter:
         except BaseException:
             group.fail("the writer was stopped")
             raise
+        finally:
+            self._sending = False
 
     async def _send(self, records: Sequence[Record]) -> Sequence[Answer]:
         """Append; while a cluster elects a leader for the stream, which takes seconds, callers wait."""

@@ -43,6 +43,12 @@ def test_what_was_read_from_the_log_is_dropped():
     assert not own.holds(11) and own.holds(12)
 
 
+def test_what_was_read_before_its_acknowledgement_came_is_not_kept():
+    own = OwnWrites()
+    noted = own.note([record("a"), record("b")], [Appended(11, False), Appended(12, False)], position=11)
+    assert [each.message_id for each in noted] == ["a", "b"] and len(own) == 1 and taken(own, 11) == ["b"]
+
+
 def test_what_nobody_takes_does_not_grow_without_bound():
     own = OwnWrites(most_records=2)
     wrote(own, a=1, b=2)
