@@ -7,9 +7,11 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 from freshet.trainer.v1.trainer_pb2_grpc import add_TrainerServiceServicer_to_server
+from services.trainer.delta_worker import DeltaTools, DeltaWorker
 from services.trainer.erasures import follow
 from services.trainer.patience import patiently
 from services.trainer.publishing import Publisher
+from services.trainer.roles import roles_of
 from services.trainer.runs import Runs
 from services.trainer.schedule import Policy
 from services.trainer.servicer import TrainerServicer
@@ -21,8 +23,10 @@ from shared.adapters.bundle_store import bundle_store
 from shared.adapters.connection import nats_connection
 from shared.adapters.database import UNAVAILABLE, database_engine, ensure_tables
 from shared.adapters.model_erasures import ModelErasures
+from shared.adapters.presets import load_preset
 from shared.adapters.registry import Registry
 from shared.adapters.streams import Names, ensure_streams
+from shared.domain.following import Roles
 from shared.runtime.life_cycle import Service, serve
 
 
@@ -54,10 +58,19 @@ async def main(settings: TrainerSettings) -> None:
             await patiently(runs.open, UNAVAILABLE, math.inf)
             await patiently(publisher.announce_champion, UNAVAILABLE, math.inf)
 
+        deltas = DeltaWorker(
+            DeltaTools(nats, names, archive, registry, store, _teaching(settings), settings.delta_users)
+        )
+
+        async def publish_deltas() -> None:
+            await ensure_tables(engine, settings.namespace)
+            await deltas.run(settings.delta_seconds)
+
+        workers = [partial(triggers.run, settings.train_check_seconds), note_erasures]
         service = Service(
             rpc_services=["freshet.trainer.v1.TrainerService"],
             register=partial(add_TrainerServiceServicer_to_server, TrainerServicer(runs, registry, erasures)),
-            workers=[partial(triggers.run, settings.train_check_seconds), note_erasures],
+            workers=[*workers, publish_deltas] if settings.delta_seconds else workers,
             ready=ready,
             drain=runs.stop,
         )
@@ -66,3 +79,9 @@ async def main(settings: TrainerSettings) -> None:
 
 def _policy(settings: TrainerSettings) -> Policy:
     return Policy(settings.train_interval_seconds, settings.train_every_events, settings.train_retry_seconds)
+
+
+def _teaching(settings: TrainerSettings) -> Roles:
+    """What full models learn from, deltas learn from."""
+    roles = roles_of(load_preset(settings.domain))
+    return Roles(*(kinds or frozenset() for kinds in (roles.history, roles.target, roles.seen)))

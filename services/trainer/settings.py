@@ -29,6 +29,12 @@ class TrainerSettings(ServiceSettings):
         600.0, gt=0, description="how long a finished model waits for NATS or PostgreSQL to be back"
     )
     train_max_minutes: float = Field(5.0, gt=0, le=1440, description="most time for learning, in minutes")
+    delta_seconds: float = Field(
+        2.0, ge=0, description="from one delta of the champion to the next; 0 for no deltas"
+    )
+    delta_users: int = Field(
+        100_000, ge=1, description="users whose newest events the deltas' fold keeps at hand"
+    )
     train_seed: int = Field(0, ge=0, description="seed of initialisation, order and dropout")
     train_threads: int = Field(2, ge=1, le=256, description="threads that learn")
     train_niceness: int = Field(
