@@ -19,7 +19,7 @@ from shared.domain.delta import Chain, Delta
 from shared.domain.event_batch import EventBatch
 from shared.domain.event_columns import EventColumns
 from shared.domain.following import Following, Roles
-from shared.domain.new_items import NewItems
+from shared.domain.new_items import NewItems, NewRows
 
 MOST_PAIRS = 15_000
 """Of one delta, but for those of its last event: 20 bytes each, within NATS' largest message of 1 MiB."""
@@ -105,7 +105,7 @@ class DeltaLearner:
         rows = self.items.take(max(1, ROW_BYTES // (4 * self._dimension + 12)))
         segment = self._segments.popleft() if self._segments else None
         pairs = self._known_pairs(segment.pairs) if segment else {}
-        if not len(rows[0]) and not pairs:
+        if not len(rows.item_keys) and not pairs:
             return None
         # What is told of later events must not be taken for told when only a part of it is.
         end = segment.to_position if segment and self._segments else self.position
@@ -116,13 +116,15 @@ class DeltaLearner:
         known = self.items.has_row
         return {pair: count for pair, count in pairs.items() if known(pair[0]) and known(pair[1])}
 
-    def _sealed(self, end: int, rows: tuple, pairs: dict[tuple[int, int], float], since_ms: int) -> Delta:
+    def _sealed(self, end: int, rows: NewRows, pairs: dict[tuple[int, int], float], since_ms: int) -> Delta:
         keys = np.array(list(pairs), np.uint64).reshape(-1, 2)
         delta = Delta(
             self.chain.model_version,
             self.chain.sequence + 1,
             max(end, self.chain.to_position),
-            *rows,
+            item_keys=rows.item_keys,
+            vectors=rows.vectors,
+            biases=rows.biases,
             rule_keys=np.ascontiguousarray(keys[:, 0]),
             follower_keys=np.ascontiguousarray(keys[:, 1]),
             counts=np.array(list(pairs.values()), np.float32),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -59,18 +60,23 @@ async def main(settings: TrainerSettings) -> None:
             await patiently(publisher.announce_champion, UNAVAILABLE, math.inf)
 
         deltas = DeltaWorker(
-            DeltaTools(nats, names, archive, registry, store, _teaching(settings), settings.delta_users)
+            DeltaTools(nats, names, archive, registry, store, teaching(settings.domain), settings.delta_users)
         )
 
         async def publish_deltas() -> None:
             await ensure_tables(engine, settings.namespace)
             await deltas.run(settings.delta_seconds)
 
-        workers = [partial(triggers.run, settings.train_check_seconds), note_erasures]
+        workers: list[Callable[[], Awaitable[None]]] = [
+            partial(triggers.run, settings.train_check_seconds),
+            note_erasures,
+        ]
+        if settings.delta_seconds:
+            workers.append(publish_deltas)
         service = Service(
             rpc_services=["freshet.trainer.v1.TrainerService"],
             register=partial(add_TrainerServiceServicer_to_server, TrainerServicer(runs, registry, erasures)),
-            workers=[*workers, publish_deltas] if settings.delta_seconds else workers,
+            workers=workers,
             ready=ready,
             drain=runs.stop,
         )
@@ -81,7 +87,7 @@ def _policy(settings: TrainerSettings) -> Policy:
     return Policy(settings.train_interval_seconds, settings.train_every_events, settings.train_retry_seconds)
 
 
-def _teaching(settings: TrainerSettings) -> Roles:
+def teaching(domain: str) -> Roles:
     """What full models learn from, deltas learn from."""
-    roles = roles_of(load_preset(settings.domain))
+    roles = roles_of(load_preset(domain))
     return Roles(*(kinds or frozenset() for kinds in (roles.history, roles.target, roles.seen)))

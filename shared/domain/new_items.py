@@ -8,12 +8,21 @@ what its categories and its brand usually look like counts as some of them. Rare
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 CONTENT_COUNTS = 5.0
 """Content weighs as much as so many events beside known items."""
 BIAS_QUANTILE = 0.25
+
+
+class NewRows(NamedTuple):
+    """Rows of N items: item_keys (N,) uint64, vectors (N, D) float32, biases (N,) float32."""
+
+    item_keys: np.ndarray
+    vectors: np.ndarray
+    biases: np.ndarray
 
 
 class NewItems:
@@ -66,9 +75,9 @@ class NewItems:
         self._company[item_key] = (total + self._vectors[row], count + 1)
         self._changed[item_key] = None
 
-    def take(self, limit: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Keys (N,) uint64, vectors (N, D) float32 and biases (N,) float32 of at most `limit` items whose row is new or
-        has changed since it was last taken. An item of which nothing is known has none."""
+    def take(self, limit: int) -> NewRows:
+        """At most `limit` rows that are new or have changed since they were last taken. An item of which nothing is
+        known has none."""
         keys: list[int] = []
         vectors: list[np.ndarray] = []
         while self._changed and len(keys) < limit:
@@ -79,7 +88,7 @@ class NewItems:
                 vectors.append(vector)
         self._given.update(keys)
         made = np.array(vectors, np.float32).reshape(len(keys), self._vectors.shape[1])
-        return np.array(keys, np.uint64), made, np.full(len(keys), self._bias, np.float32)
+        return NewRows(np.array(keys, np.uint64), made, np.full(len(keys), self._bias, np.float32))
 
     def _vector(self, item_key: int) -> np.ndarray | None:
         total, count = self._company.get(item_key, (np.zeros(self._vectors.shape[1]), 0))
