@@ -19,12 +19,15 @@ from shared.domain.delta import Chain, Delta
 from shared.domain.event_batch import EventBatch
 from shared.domain.event_columns import EventColumns
 from shared.domain.following import Following, Roles
+from shared.domain.lru import LeastRecentlyUsed
 from shared.domain.new_items import NewItems, NewRows
 
 MOST_PAIRS = 15_000
 """Of one delta, but for those of its last event: 20 bytes each, within NATS' largest message of 1 MiB."""
 ROW_BYTES = 500_000
 """Of one delta."""
+RECENT_EVENTS = 100_000
+"""Ids of so many events are known, should the log hold one twice; full models know all."""
 
 
 @dataclass
@@ -46,6 +49,9 @@ class DeltaLearner:
         self._dimension = bundle.manifest.dimension
         self._following = Following(roles, users)
         self._segments: deque[_Segment] = deque()
+        self._recent: LeastRecentlyUsed[int, None] = LeastRecentlyUsed(RECENT_EVENTS)
+        mixture = bundle.manifest.mixture
+        self._has_rules = mixture is not None and mixture.weight > 0
 
     def unknown_users(self, batch: EventBatch) -> dict[int, int]:
         """Users of a batch whose earlier events must be recalled, and the position of their first one in it."""
@@ -67,7 +73,11 @@ class DeltaLearner:
         """Take in the log's next events."""
         starts, items = batch.item_start.tolist(), batch.item_key.tolist()
         users, types, positions = batch.user_key.tolist(), batch.event_type.tolist(), batch.position.tolist()
+        keys = batch.event_key.tolist()
         for number, (user, event_type, position) in enumerate(zip(users, types, positions, strict=True)):
+            if keys[number] in self._recent:
+                continue
+            self._recent.put(keys[number], None)
             for item in items[starts[number] : starts[number + 1]]:
                 step = self._following.follow(user, item, event_type)
                 self.items.meet(item, step.company)
@@ -88,7 +98,7 @@ class DeltaLearner:
         self.position = max(self.position, position)
 
     def _note(self, item: int, followed: Sequence[tuple[int, float]], position: int) -> None:
-        if not followed:
+        if not followed or not self._has_rules:
             return
         last = self._segments[-1] if self._segments else None
         if last is None or (len(last.pairs) >= MOST_PAIRS and position > last.to_position):
