@@ -54,15 +54,17 @@ class DeltaWatch:
         source = LogSource(delta_stream(names), [delta_subject(names, version)])
         chain = Chain(version)
         async for batch in LogReader(connection, source).batches():
-            self.apply(chain, batch)
+            await self.apply(chain, batch)
 
-    def apply(self, chain: Chain, batch: Sequence[LogMessage]) -> None:
-        """Apply what fits of the model's next messages; rows that come with them become recommendable together."""
+    async def apply(self, chain: Chain, batch: Sequence[LogMessage]) -> None:
+        """Apply what fits of the model's next messages, and let calls be answered between any two. New items become
+        recommendable together: looking them up takes longer the more the table holds."""
         current = self.slot.current
         if current is None or current.version != chain.model_version:
             return  # a swap is quicker than its notice
         scorer, refused = current.scorer, self.slot.deltas.refused_reason
         for message in batch:
+            await asyncio.sleep(0)
             try:
                 scorer = self._applied(scorer, chain, message.payload)
                 refused = ""
@@ -70,7 +72,8 @@ class DeltaWatch:
                 refused = str(error)
                 DELTAS.labels("refused").inc()
                 _log.error("delta refused", model_version=chain.model_version, reason=refused)
-        self.slot.renew(scorer, DeltaProgress(chain.sequence, chain.to_position, refused))
+        if self.slot.current is not None and self.slot.current.version == chain.model_version:
+            self.slot.renew(scorer, DeltaProgress(chain.sequence, chain.to_position, refused))
 
     def _applied(self, scorer: Scorer, chain: Chain, payload: bytes) -> Scorer:
         delta = decode_delta(payload, scorer.dimension)
