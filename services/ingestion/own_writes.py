@@ -19,7 +19,9 @@ class OwnWrites:
         self._held: dict[int, LogRecord] = {}
         self._arrived = asyncio.Event()
 
-    def note(self, records: Sequence[Record], answers: Sequence[Answer], position: int = 0) -> list[LogRecord]:
+    def note(
+        self, records: Sequence[Record], answers: Sequence[Answer], position: int = 0
+    ) -> list[LogRecord]:
         """What became of a group of records; those that the log took now. Kept are those behind `position`: what lies
         before it was read from the log ere its acknowledgement came. What nobody takes for long is dropped, and read
         then."""

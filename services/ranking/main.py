@@ -11,6 +11,7 @@ from nats.aio.client import Client
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from freshet.ranking.v1.ranking_pb2_grpc import add_RankingServiceServicer_to_server
+from services.ranking.delta_watch import DeltaWatch
 from services.ranking.erased_users import ErasedUsers
 from services.ranking.exposures import ExposureLog
 from services.ranking.feature_instances import FeatureInstances
@@ -117,6 +118,7 @@ def _service(tools: Tools, workers: Workers) -> Service:
             workers.watch.refresh_catalogue,
             partial(workers.catalogue.follow, tools.nats, tools.names),
             partial(workers.watch.run, tools.nats, tools.names),
+            partial(DeltaWatch(workers.slot).run, tools.nats, tools.names),
             partial(workers.erased.follow, tools.nats, tools.names),
         ],
         ready=partial(caught_up, workers.catalogue, tools.nats, tools.names),

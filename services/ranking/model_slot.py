@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -54,11 +55,23 @@ class Refusal:
     refuse_time: datetime
 
 
+@dataclass(frozen=True)
+class DeltaProgress:
+    """How far the model in service has come by its deltas. sequence: of the last one applied, 0 for none; position: of
+    the log, that it reaches to; refused_reason: of one that came behind it, empty for none."""
+
+    sequence: int = 0
+    position: int = 0
+    refused_reason: str = ""
+
+
 class ModelSlot:
-    """Holds the model in service. A request takes `current` once and keeps it to its end."""
+    """Holds the model in service. A request takes `current` once and keeps it to its end. swapped: set by each swap."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.current: ServingModel | None = None
+        self.deltas = DeltaProgress()
+        self.swapped = asyncio.Event()
         self.refused: deque[Refusal] = deque(maxlen=REFUSED_KEPT)
         self.swap_count = 0
         self._catalogue = catalogue
@@ -66,9 +79,17 @@ class ModelSlot:
     def swap(self, scorer: Scorer, create_time: datetime) -> None:
         """Put a checked and warm scorer into service."""
         self.current = self._view(scorer, create_time, datetime.now(UTC))
+        self.deltas = DeltaProgress()
         self.swap_count += 1
+        self.swapped.set()
         MODEL_SWAPS.inc()
         MODEL_SINCE.set(time.time())
+
+    def renew(self, scorer: Scorer, deltas: DeltaProgress) -> None:
+        """The model in service has taken deltas; it is the same one, and its new items are looked up."""
+        current, self.deltas = self.current, deltas
+        if current is not None and scorer is not current.scorer:
+            self.current = self._view(scorer, current.create_time, current.serving_time)
 
     def refuse(self, model_version: str, reason: str) -> None:
         """Note that a bundle was not taken."""

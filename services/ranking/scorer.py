@@ -1,20 +1,26 @@
-"""A model in service: the encoder in onnxruntime, the item table in numpy. Immutable but for the catalogue's view.
+"""A model in service: the encoder in onnxruntime, the item table and the rules in numpy. Items are for good: deltas
+change numbers in place, and more items make another scorer.
 
 The only file of the service that touches onnxruntime.
 """
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import onnxruntime
 
+from services.ranking.item_table import UNKNOWN, ItemTable
 from shared.adapters.bundle import Bundle, CorruptBundleError
+from shared.domain.delta import Delta, DeltaRefusedError
+from shared.domain.live_rules import LiveRules
 from shared.domain.manifest import ENCODER_INPUTS, ENCODER_OUTPUT
 from shared.domain.sequence_rules import Mixture
 
+__all__ = ["GOLDEN_TOLERANCE", "UNKNOWN", "Scorer", "aligned"]
 GOLDEN_TOLERANCE = 1e-4
 """Largest difference allowed between the golden output and what the encoder gives here."""
-UNKNOWN = -1
 
 
 class Scorer:
@@ -22,20 +28,23 @@ class Scorer:
 
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
         self.bundle = bundle
-        self.item_keys = bundle.item_keys
         self.dimension = bundle.manifest.dimension
         self._session = _session(bundle.encoder, threads)
-        self._vectors = np.vstack([bundle.item_vectors, np.zeros((1, self.dimension), np.float32)])
-        self._items = np.ascontiguousarray(bundle.item_vectors.T)
-        self._biases = bundle.item_biases
+        self._table = ItemTable(bundle.item_keys, bundle.item_vectors, bundle.item_biases)
         self._mixture = bundle.manifest.mixture or Mixture()
+        mixed = bundle.rules is not None and self._mixture.weight > 0
+        self._live = LiveRules(bundle.rules) if mixed and bundle.rules is not None else None
+        self._rules = self._live.view if self._live else None
         self._check_golden()
+
+    @property
+    def item_keys(self) -> np.ndarray:
+        """Keys (V,) uint64 of the item table, the bundle's ascending, then those of its deltas."""
+        return self._table.keys
 
     def rows(self, keys: np.ndarray) -> np.ndarray:
         """Rows in the item table of `keys` uint64, of any shape; UNKNOWN (-1) where the table lacks one."""
-        places = np.searchsorted(self.item_keys, keys)
-        places[places == len(self.item_keys)] = 0
-        return np.where(self.item_keys[places] == keys, places, UNKNOWN)
+        return self._table.rows(keys)
 
     def user_vectors(self, rows: np.ndarray, event_type: np.ndarray, age_seconds: np.ndarray) -> np.ndarray:
         """Vectors (B, D) float32 of users. Arguments as `aligned` gives them.
@@ -45,7 +54,7 @@ class Scorer:
         """
         known = rows >= 0
         inputs = {
-            "history_vectors": self._vectors[rows],
+            "history_vectors": self._table.vectors(rows),
             "event_type": np.where(known, event_type, 0),
             "age_seconds": np.where(known, age_seconds, 0).astype(np.float32),
             "mask": known,
@@ -54,14 +63,38 @@ class Scorer:
 
     def scores(self, user_vectors: np.ndarray) -> np.ndarray:
         """Scores (B, V) float32 of every item of the table, the caller's to change."""
-        scores = user_vectors @ self._items
-        scores += self._biases
+        scores = user_vectors @ self._table.columns
+        scores += self._table.biases
         return scores
 
     def add_rules(self, scores: np.ndarray, rows: np.ndarray, event_type: np.ndarray) -> None:
         """Add to `scores` (B, V), in place, what the bundle's rules call for. rows, event_type: as `user_vectors`."""
-        if self.bundle.rules is not None and self._mixture.weight:
-            self._mixture.add(scores, self.bundle.rules, self._mixture.firing(rows, event_type))
+        if self._rules is not None:
+            self._mixture.add(scores, self._rules, self._mixture.firing(rows, event_type))
+
+    def learned(self, delta: Delta) -> Scorer:
+        """The scorer after a checked delta, which it takes in place; another one when there are more items, and this
+        one then serves its own on. Raises DeltaRefusedError, and is as it was, when rules name items without a row."""
+        known = np.isin(np.concatenate([delta.rule_keys, delta.follower_keys]), delta.item_keys)
+        known |= self.rows(np.concatenate([delta.rule_keys, delta.follower_keys])) >= 0
+        if not known.all():
+            raise DeltaRefusedError(f"{(~known).sum()} of its rules name items without a row")
+        scorer = self._with_rows(delta)
+        if scorer._live is not None:
+            rows, followers = scorer.rows(delta.rule_keys), scorer.rows(delta.follower_keys)
+            scorer._live.add(rows, followers, delta.counts)
+        return scorer
+
+    def _with_rows(self, delta: Delta) -> Scorer:
+        table = self._table.with_rows(delta.item_keys, delta.vectors, delta.biases)
+        if table is self._table:
+            return self
+        scorer = copy.copy(self)
+        scorer._table = table
+        if scorer._live is not None:
+            scorer._live.grow(len(table))
+            scorer._rules = scorer._live.view
+        return scorer
 
     def _check_golden(self) -> None:
         golden = self.bundle.golden

@@ -91,6 +91,10 @@ class RankingServicer(ranking_pb2_grpc.RankingServiceServicer):
             response.serving.serving_time.CopyFrom(_timestamp(current.serving_time))
             response.serving.trained_to_position = current.scorer.bundle.manifest.log_to
             response.serving.item_count = len(current.item_ids)
+            deltas = self._slot.deltas
+            response.serving.delta_sequence = deltas.sequence
+            response.serving.delta_position = deltas.position
+            response.serving.delta_refused_reason = deltas.refused_reason
         return response
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 
 from freshet.trainer.v1.trainer_pb2_grpc import add_TrainerServiceServicer_to_server
+from services.trainer.delta_worker import DeltaTools, DeltaWorker
 from services.trainer.erasures import follow
 from services.trainer.model_evaluations import ModelEvaluations
 from services.trainer.patience import patiently
 from services.trainer.publishing import Publisher
+from services.trainer.roles import roles_of
 from services.trainer.runs import Runs
 from services.trainer.schedule import Policy
 from services.trainer.servicer import TrainerServicer
@@ -22,8 +25,10 @@ from shared.adapters.bundle_store import bundle_store
 from shared.adapters.connection import nats_connection
 from shared.adapters.database import UNAVAILABLE, database_engine, ensure_tables
 from shared.adapters.model_erasures import ModelErasures
+from shared.adapters.presets import load_preset
 from shared.adapters.registry import Registry
 from shared.adapters.streams import Names, ensure_streams
+from shared.domain.following import Roles
 from shared.runtime.life_cycle import Service, serve
 
 
@@ -56,10 +61,24 @@ async def main(settings: TrainerSettings) -> None:
             await patiently(runs.open, UNAVAILABLE, math.inf)
             await patiently(publisher.announce_champion, UNAVAILABLE, math.inf)
 
+        deltas = DeltaWorker(
+            DeltaTools(nats, names, archive, registry, store, teaching(settings.domain), settings.delta_users)
+        )
+
+        async def publish_deltas() -> None:
+            await ensure_tables(engine, settings.namespace)
+            await deltas.run(settings.delta_seconds)
+
+        workers: list[Callable[[], Awaitable[None]]] = [
+            partial(triggers.run, settings.train_check_seconds),
+            note_erasures,
+        ]
+        if settings.delta_seconds:
+            workers.append(publish_deltas)
         service = Service(
             rpc_services=["freshet.trainer.v1.TrainerService"],
             register=partial(add_TrainerServiceServicer_to_server, servicer),
-            workers=[partial(triggers.run, settings.train_check_seconds), note_erasures],
+            workers=workers,
             ready=ready,
             drain=runs.stop,
         )
@@ -68,3 +87,9 @@ async def main(settings: TrainerSettings) -> None:
 
 def _policy(settings: TrainerSettings) -> Policy:
     return Policy(settings.train_interval_seconds, settings.train_every_events, settings.train_retry_seconds)
+
+
+def teaching(domain: str) -> Roles:
+    """What full models learn from, deltas learn from."""
+    roles = roles_of(load_preset(domain))
+    return Roles(*(kinds or frozenset() for kinds in (roles.history, roles.target, roles.seen)))

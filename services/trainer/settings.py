@@ -53,6 +53,12 @@ class TrainerSettings(ServiceSettings):
     train_trim_share: float = Field(
         0.0, ge=0, lt=1, description="share of the least likely events left out, against noisy feedback"
     )
+    delta_seconds: float = Field(
+        2.0, ge=0, description="from one delta of the champion to the next; 0 for no deltas"
+    )
+    delta_users: int = Field(
+        100_000, ge=1, description="users whose newest events the deltas' fold keeps at hand"
+    )
     train_seed: int = Field(0, ge=0, description="seed of initialisation, order and dropout")
     train_threads: int = Field(2, ge=1, le=256, description="threads that learn")
     train_niceness: int = Field(

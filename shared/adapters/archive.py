@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -222,6 +222,26 @@ class Archive:
             parts = [_event_columns(rows) async for rows in stream.partitions(_READ_ROWS)]
             corrections = await _read_corrections(connection, to_position)
         return without_taken_back(EventColumns.concatenate(parts), corrections)
+
+    async def events_before(self, before: Mapping[int, int]) -> EventColumns:
+        """All events about items of some users, each one's before a position of their own, in log order. before: by
+        user key. What later events take back is there, too."""
+        users = sa.bindparam("users", [signed(key) for key in before], ARRAY(sa.BigInteger))
+        ends = sa.bindparam("ends", list(before.values()), ARRAY(sa.BigInteger))
+        wanted = sa.func.unnest(users, ends).table_valued(
+            sa.column("user_key", sa.BigInteger), sa.column("before", sa.BigInteger), name="wanted"
+        )
+        wanted = wanted.render_derived()
+        query = (
+            sa.select(
+                events.c.position, events.c.user_key, events.c.event_type, events.c.time_ms,
+                events.c.item_keys, events.c.item_values,
+            )
+            .join(wanted, sa.and_(events.c.user_key == wanted.c.user_key, events.c.position < wanted.c.before))
+            .order_by(events.c.position)
+        )  # fmt: skip
+        async with self._engine.connect() as connection:
+            return _event_columns((await connection.execute(query)).all())
 
 
 async def _read_corrections(connection: AsyncConnection, to_position: int) -> list[Correction]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from shared.domain.manifest import ENCODER_OUTPUT, Manifest, ManifestError, model_version
-from shared.domain.sequence_rules import SequenceRules
+from shared.domain.sequence_rules import SequenceRules, most_followers
 
 MANIFEST = "manifest.json"
 ENCODER = "user_encoder.onnx"
@@ -26,6 +26,7 @@ GOLDEN = "golden.npz"
 _DATE = (1980, 1, 1, 0, 0, 0)
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, OSError, RuntimeError)
 """What damaged bytes raise: zipfile answers a flipped flag with RuntimeError or NotImplementedError, which is one."""
+_ROUNDING = 1e-4
 _DTYPES = {"item_keys": np.uint64, "item_vectors": np.float32, "item_biases": np.float32}
 
 
@@ -66,8 +67,7 @@ def pack(bundle: Bundle) -> tuple[bytes, Bundle]:
     table = {"keys": bundle.item_keys, "vectors": bundle.item_vectors, "biases": bundle.item_biases}
     files = {ENCODER: bundle.encoder, GOLDEN: _npz(bundle.golden), ITEM_TABLE: _npz(table)}
     if bundle.rules is not None:
-        rules = bundle.rules
-        files[RULES] = _npz({"start": rules.start, "follower": rules.follower, "share": rules.share})
+        files[RULES] = _npz(bundle.rules.to_rows())
     manifest = replace(bundle.manifest, files={name: _sha256(content) for name, content in files.items()})
     manifest.check()
     content = manifest.to_json()
@@ -93,13 +93,13 @@ def unpack(packed: bytes) -> Bundle:
             table["biases"],
             golden,
             _sha256(content),
-            SequenceRules(**_arrays(files[RULES])) if manifest.mixture is not None else None,
+            _rules(_arrays(files[RULES]), len(table["keys"])) if manifest.mixture is not None else None,
         )
+    except CorruptBundleError:
+        raise
     except _UNREADABLE as error:
         raise CorruptBundleError(f"not an intact bundle: {error}") from error
     _check_table(bundle)
-    if bundle.rules is not None:
-        _check_rules(bundle.rules, len(bundle.item_keys))
     return bundle
 
 
@@ -125,15 +125,24 @@ def _check_table(bundle: Bundle) -> None:
         raise CorruptBundleError("the item table holds numbers that are not finite")
 
 
-def _check_rules(rules: SequenceRules, items: int) -> None:
-    start, follower, share = rules.start, rules.follower, rules.share
-    dtypes = (start.dtype, follower.dtype, share.dtype)
-    if dtypes != (np.int64, np.int32, np.float32) or start.shape != (items + 1,):
+def _rules(rows: Mapping[str, np.ndarray], items: int) -> SequenceRules:
+    """Rules from compressed rows, which are checked before anything is made of their size."""
+    start, follower, count, total = (rows[name] for name in ("start", "follower", "count", "total"))
+    dtypes = (start.dtype, follower.dtype, count.dtype, total.dtype)
+    if dtypes != (np.int64, np.int32, np.float32, np.float32) or start.shape != (items + 1,):
         raise CorruptBundleError(f"rules of {start.shape} {dtypes} do not fit {items} items")
-    if start[0] != 0 or (np.diff(start) < 0).any() or not start[-1] == len(follower) == len(share):
+    size = np.diff(start)
+    if start[0] != 0 or (size < 0).any() or not start[-1] == len(follower) == len(count):
         raise CorruptBundleError("rules do not begin where the ones before them end")
-    if ((follower < 0) | (follower >= items)).any() or not ((share >= 0) & (share <= 1)).all():
-        raise CorruptBundleError("rules name items that are not there, or shares outside 0 to 1")
+    if size.max(initial=0) > min(items, most_followers(items, items)):
+        raise CorruptBundleError(f"rules of {size.max()} followers are too many for {items} items")
+    if ((follower < 0) | (follower >= items)).any():
+        raise CorruptBundleError("rules name items that are not there")
+    sums = np.bincount(np.repeat(np.arange(items), size), count, minlength=items)
+    bounded = total.shape == (items,) and (sums <= total * (1 + _ROUNDING)).all()
+    if not bounded or not (count > 0).all() or not np.isfinite(total).all():
+        raise CorruptBundleError("rules have shares outside 0 to 1")
+    return SequenceRules.of_rows(start, follower, count, total)
 
 
 def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:

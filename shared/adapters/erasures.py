@@ -41,7 +41,7 @@ async def follow_erasures(
     """Steps of all erasures in log order from position `start` on, without end."""
     source = LogSource(names.events, [names.subject(_ALL)], start=start)
     async for batch in LogReader(connection, source).batches():
-        yield [step for message in batch if (step := _decode(message)) is not None]
+        yield [step for message in batch if (step := decode_step(message)) is not None]
 
 
 async def list_erasures(connection: Client, names: Names, last: int) -> list[ErasureStep]:
@@ -49,12 +49,13 @@ async def list_erasures(connection: Client, names: Names, last: int) -> list[Era
     steps: list[ErasureStep] = []
     async for batch in scan(connection, Stretch(names.events, names.subject(_ALL), last)):
         for each in batch:
-            step = _decode(LogMessage(each.sequence, each.subject, each.payload, 0))
+            step = decode_step(LogMessage(each.sequence, each.subject, each.payload, 0))
             steps += [step] if step is not None else []
     return steps
 
 
-def _decode(message: LogMessage) -> ErasureStep | None:
+def decode_step(message: LogMessage) -> ErasureStep | None:
+    """The step in a message; None, and a line in the log, when there is none."""
     try:
         receipt = Erasure.FromString(message.payload).receipt
     except DecodeError as error:

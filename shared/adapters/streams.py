@@ -98,6 +98,7 @@ async def ensure_streams(
         (names.stream("REJECTED"), [names.subject("rejected.v1.>")], _limited(kept.rejected)),
         (names.stream("MODELS"), [names.subject("models.v1.>")], {}),
         (names.stream("EXPOSURES"), [names.subject("exposures.v1.*")], _limited(kept.exposures)),
+        (names.stream("DELTAS"), [names.subject("deltas.v1.*")], _limited(kept.deltas)),
         _bucket(names.bundles),
     ]
     for stream, subjects, settings in streams:

@@ -19,24 +19,73 @@ import numpy as np
 
 HISTORY_EVENTS = 20
 """How many of the newest events fire rules."""
+_LEAST_TOTAL = 1e-9
+MOST_ENTRIES = 10_000_000
+"""Of one table: V times K."""
 _DENSE = 32
 """Summing in an array of all items is quicker than sorting while it is at most so many times the entries."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SequenceRules:
-    """Followers of each of V items, as compressed rows.
+@dataclass(frozen=True, slots=True)
+class RulePlan:
+    """How rules are counted.
 
-    start: (V + 1,) int64, row i owns entries start[i] to start[i + 1]. follower: (R,) int32, rows of items. share:
-    (R,) float32, in [0, 1]: how much of what follows item i is this item.
+    Attributes:
+        window: how many events apart two items still follow each other.
+        distance_decay: weight of a follower for each event further away, in (0, 1].
+        shrinkage: counts that an item's followers lack: keeps rules of rare items small, >= 0.
+        followers: most followers kept of an item.
     """
 
-    start: np.ndarray
+    window: int = 10
+    distance_decay: float = 0.9
+    shrinkage: float = 20.0
+    followers: int = 100
+
+
+def most_followers(items: int, wanted: int) -> int:
+    """How many of `wanted` followers an item may have, so that a table of so many items stays bounded."""
+    return max(1, min(wanted, MOST_ENTRIES // max(items, 1)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SequenceRules:
+    """Followers of each of V items in K places each, so that one more event changes a few numbers and moves none.
+
+    Decision: counts are kept, not shares: an event then changes one count and one total, not the whole row, and the
+    division costs nothing where scores are weighted anyway.
+
+    follower: (V, K) int32, items. count: (V, K) float32, 0 from place `used` on. total: (V,) float32, all that ever
+    followed the item, with the shrinkage; `count / total` is the share that a rule fires. used: (V,) int32.
+    """
+
     follower: np.ndarray
-    share: np.ndarray
+    count: np.ndarray
+    total: np.ndarray
+    used: np.ndarray
+
+    @classmethod
+    def of_rows(
+        cls, start: np.ndarray, follower: np.ndarray, count: np.ndarray, total: np.ndarray
+    ) -> SequenceRules:
+        """From compressed rows: item i owns entries start[i] to start[i + 1] of follower and count (R,)."""
+        used = np.diff(start)
+        shape = (len(used), max(1, int(used.max(initial=0))))
+        row = np.repeat(np.arange(len(used)), used)
+        place = np.arange(len(row)) - np.repeat(start[:-1], used)
+        made = cls(np.zeros(shape, np.int32), np.zeros(shape, np.float32), total, used.astype(np.int32))
+        made.follower[row, place], made.count[row, place] = follower, count
+        return made
+
+    def to_rows(self) -> dict[str, np.ndarray]:
+        """What `of_rows` takes, by name; it is a fraction of the size where most items have few followers."""
+        filled = np.arange(self.follower.shape[1]) < self.used[:, None]
+        start = np.append(0, np.cumsum(self.used, dtype=np.int64))
+        follower, count = self.follower[filled], self.count[filled]
+        return {"start": start, "follower": follower, "count": count, "total": self.total}
 
     def __len__(self) -> int:
-        return len(self.start) - 1
+        return len(self.total)
 
     def called(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What the newest events call for: places (n,) int64 in a flattened (B, V), ascending, and scores (n,) float32
@@ -44,14 +93,14 @@ class SequenceRules:
 
         rows: (B, T) int64, items of histories, the newest at T - 1; negative where no rule fires.
         """
-        user, entry, weight = self._fired(rows[:, -HISTORY_EVENTS:])
-        place, amount = user * len(self) + self.follower[entry], weight * self.share[entry]
+        place, amount = self._fired(rows[:, -HISTORY_EVENTS:])
         if len(rows) * len(self) <= _DENSE * len(place):
             summed = np.bincount(place, amount)
             places = np.flatnonzero(summed)
             return places, summed[places].astype(np.float32)
-        places, which = np.unique(place, return_inverse=True)
-        return places, np.bincount(which, amount, minlength=len(places)).astype(np.float32)
+        called = amount > 0
+        places, which = np.unique(place[called], return_inverse=True)
+        return places, np.bincount(which, amount[called], minlength=len(places)).astype(np.float32)
 
     def scores(self, rows: np.ndarray) -> np.ndarray:
         """The same for every item, (B, V) float32, 0 where nothing calls for it."""
@@ -60,14 +109,20 @@ class SequenceRules:
         scores[places] = amounts
         return scores.reshape(len(rows), len(self))
 
-    def _fired(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """User, entry and weight of each entry that the events of `rows` (B, L) fire."""
-        user, place = np.nonzero(rows >= 0)
-        item = rows[user, place]
-        size = self.start[item + 1] - self.start[item]
-        behind = np.repeat(np.cumsum(size) - size, size)
-        entry = np.repeat(self.start[item], size) + np.arange(len(behind)) - behind
-        return np.repeat(user, size), entry, np.repeat(1.0 / (rows.shape[1] - place), size)
+    def _fired(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Place in a flattened (B, V) and amount of each entry that the events of `rows` (B, L) fire; empty ones fire
+        amounts of 0."""
+        user, at = np.nonzero(rows >= 0)
+        item = rows[user, at]
+        width = int(self.used[item].max(initial=0))
+        follower = self.follower[item, :width]
+        weight = 1.0 / ((rows.shape[1] - at) * np.maximum(self.total[item], _LEAST_TOTAL))
+        amount = self.count[item, :width] * weight[:, None].astype(np.float32)
+        if follower.size and follower.max() >= len(self):  # the table has grown behind this view of it
+            outside = follower >= len(self)
+            follower, amount = np.where(outside, 0, follower), np.where(outside, np.float32(0), amount)
+        place = (user * len(self))[:, None] + follower
+        return place.ravel(), amount.ravel()
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,11 @@ class ServiceSettings(BaseSettings):
     exposures_max_age_seconds: float = Field(
         Retention().exposures.max_age_seconds, ge=0, description="how long exposures are kept, 0: for ever"
     )
+    deltas_max_age_seconds: float = Field(
+        Retention().deltas.max_age_seconds,
+        ge=0,
+        description="how long deltas of models are kept, 0: for ever",
+    )
     drain_notice_seconds: float = Field(0.5, ge=0, description="from NOT_SERVING to refusing calls")
     drain_grace_seconds: float = Field(10.0, ge=0, description="time that calls in flight have to end")
 
@@ -91,6 +96,7 @@ class ServiceSettings(BaseSettings):
         return Retention(
             Limit(self.rejected_max_bytes, self.rejected_max_age_seconds),
             Limit(self.exposures_max_bytes, self.exposures_max_age_seconds),
+            Limit(0, self.deltas_max_age_seconds),
         )
 
     @property

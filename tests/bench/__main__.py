@@ -11,6 +11,7 @@ from pathlib import Path
 
 from deploy.local.settings import REPOSITORY
 from tests.bench import recovery
+from tests.bench.deltas import measure_deltas
 from tests.bench.freshness import measure_freshness
 from tests.bench.ingesting import measure_ingestion
 from tests.bench.memory import measure_memory
@@ -21,10 +22,19 @@ from tests.bench.swaps import measure_swaps
 from tests.bench.throughput import measure_latency, measure_throughput
 from tests.bench.world import World, running_world
 
-ROWS = ("memory", "throughput", "latency", "freshness", "ingestion", "streaming", "swaps", "recovery")
+ROWS = (
+    "memory",
+    "throughput",
+    "latency",
+    "freshness",
+    "ingestion",
+    "streaming",
+    "deltas",
+    "swaps",
+    "recovery",
+)
 NOT_BUILT_ROWS = [
     Result("retrieval over 1 million items", "<= 0.05 x exact, recall@100 >= 0.97"),
-    Result("feedback -> learned by the served model (deltas)", "p95 <= 10 s"),
 ]
 Measure = Callable[[], Awaitable[list[Result]]]
 
@@ -74,6 +84,7 @@ def _measures(world: World, options: argparse.Namespace) -> dict[str, Measure]:
         "freshness": lambda: measure_freshness(world, seconds),
         "ingestion": lambda: measure_ingestion(world, seconds),
         "streaming": lambda: measure_streaming(world, seconds),
+        "deltas": lambda: measure_deltas(world),
         "swaps": lambda: measure_swaps(world, seconds),
         "recovery": lambda: recovery.measure_recovery(world, events),
     }

@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy import sparse
 
 from services.trainer.model.scoring import Histories
 from services.trainer.model.sequences import EventRoles, TrainingRows, has_type, training_rows
 from shared.domain.event_columns import EventColumns
-from shared.domain.sequence_rules import SequenceRules
-
-
-@dataclass(frozen=True, slots=True)
-class RulePlan:
-    """How rules are counted.
-
-    Attributes:
-        window: how many events apart two items still follow each other.
-        distance_decay: weight of a follower for each event further away, in (0, 1].
-        shrinkage: counts that an item's followers lack: keeps rules of rare items small, >= 0.
-        followers: most followers kept of an item.
-    """
-
-    window: int = 10
-    distance_decay: float = 0.9
-    shrinkage: float = 20.0
-    followers: int = 100
+from shared.domain.sequence_rules import RulePlan, SequenceRules, most_followers
 
 
 def learn_rules(
@@ -47,8 +28,7 @@ def learn_rules(
     rows = training_rows(columns, vocabulary, roles)
     counts = directed_counts(rows, len(vocabulary), has_type(rows.event_type, roles.target), plan)
     total = np.asarray(counts.sum(axis=1)).ravel() + plan.shrinkage
-    shares = sparse.diags(1.0 / np.maximum(total, 1e-9)) @ counts
-    return _strongest(shares.tocsr(), plan.followers)
+    return _strongest(counts, total, most_followers(len(vocabulary), plan.followers))
 
 
 def directed_counts(
@@ -74,15 +54,14 @@ def directed_counts(
     return counts.tocsr()
 
 
-def _strongest(shares: sparse.csr_matrix, followers: int) -> SequenceRules:
+def _strongest(counts: sparse.csr_matrix, total: np.ndarray, followers: int) -> SequenceRules:
     """Of each row its largest entries, in the order of items; of equal ones those of the first items."""
-    row = np.repeat(np.arange(shares.shape[0]), np.diff(shares.indptr))
-    order = np.lexsort((shares.indices, -shares.data, row))
-    rank = np.arange(len(order)) - np.repeat(shares.indptr[:-1], np.diff(shares.indptr))
+    row = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
+    order = np.lexsort((counts.indices, -counts.data, row))
+    rank = np.arange(len(order)) - np.repeat(counts.indptr[:-1], np.diff(counts.indptr))
     kept = np.sort(order[rank < followers])
-    start = np.append(0, np.cumsum(np.bincount(row[kept], minlength=shares.shape[0])))
-    follower, share = shares.indices[kept].astype(np.int32), shares.data[kept].astype(np.float32)
-    return SequenceRules(start.astype(np.int64), follower, share)
+    start = np.append(0, np.cumsum(np.bincount(row[kept], minlength=counts.shape[0]))).astype(np.int64)
+    return SequenceRules.of_rows(start, counts.indices[kept], counts.data[kept], total.astype(np.float32))
 
 
 class RuleScorer:

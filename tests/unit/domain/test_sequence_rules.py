@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from shared.domain.sequence_rules import HISTORY_EVENTS, Mixture, SequenceRules
 
-RULES = SequenceRules(
-    np.array([0, 2, 3, 3], np.int64), np.array([1, 2, 0], np.int32), np.array([0.5, 0.25, 1.0], np.float32)
+RULES = SequenceRules.of_rows(
+    np.array([0, 2, 3, 3]), np.array([1, 2, 0]), np.array([2.0, 1.0, 3.0]), np.array([4, 3, 1], np.float32)
 )
 """Behind item 0 comes 1 half the time and 2 a quarter of it; behind item 1 always 0; behind item 2 nothing."""
 
@@ -62,8 +62,9 @@ def some_rules(draw) -> SequenceRules:
         sizes[item] = draw(st.integers(1, min(items, 4)))
     generator = np.random.default_rng(draw(st.integers(0, 99)))
     followers = [np.sort(generator.choice(items, size, replace=False)) for size in sizes]
-    share = generator.random(sizes.sum()).astype(np.float32)
-    return SequenceRules(np.append(0, np.cumsum(sizes)), np.concatenate(followers).astype(np.int32), share)
+    start, count = np.append(0, np.cumsum(sizes)), 1 - generator.random(sizes.sum())
+    total = np.full(items, 5, np.float32)
+    return SequenceRules.of_rows(start, np.concatenate(followers), count, total)
 
 
 @given(some_rules(), st.lists(st.lists(st.integers(-1, 299), min_size=3, max_size=3), min_size=1, max_size=4))
@@ -72,6 +73,19 @@ def test_scores_are_what_one_event_after_the_other_gives(rules, histories):
     expected = np.zeros((len(rows), len(rules)))
     for user, place in zip(*np.nonzero(rows >= 0), strict=True):
         row = rows[user, place]
-        for entry in range(rules.start[row], rules.start[row + 1]):
-            expected[user, rules.follower[entry]] += rules.share[entry] / (rows.shape[1] - place)
+        for at in range(rules.used[row]):
+            share = rules.count[row, at] / rules.total[row]
+            expected[user, rules.follower[row, at]] += share / (rows.shape[1] - place)
     assert rules.scores(rows) == pytest.approx(expected, abs=1e-6)
+
+
+@given(some_rules())
+def test_rules_are_the_same_after_they_were_compressed(rules):
+    again = SequenceRules.of_rows(**rules.to_rows())
+    rows = np.arange(len(rules))[:, None]
+    assert (again.scores(rows) == rules.scores(rows)).all()
+
+
+def test_a_follower_beyond_the_view_of_a_grown_table_is_left_out():
+    view = SequenceRules(RULES.follower[:2], RULES.count[:2], RULES.total[:2], RULES.used[:2])
+    assert view.scores(np.array([[0]])).tolist() == [[0, 0.5]]

@@ -59,7 +59,8 @@ def test_a_bundle_that_does_not_pass_a_check_is_refused(fault, reason):
 
 def with_rules(**mixture) -> Bundle:
     """Behind the first row comes the last one."""
-    rules = SequenceRules(np.array([0, 1, 1, 1, 1]), np.array([3], np.int32), np.array([0.5], np.float32))
+    total = np.array([2, 1, 1, 1], np.float32)
+    rules = SequenceRules.of_rows(np.array([0, 1, 1, 1, 1]), np.array([3]), np.array([1.0]), total)
     made = sum_bundle()
     declared = Mixture(**{"weight": 1.0, "floor": 0.5, "event_types": (1,), **mixture})
     return unpack(pack(replace(made, rules=rules, manifest=replace(made.manifest, mixture=declared)))[0])
@@ -81,19 +82,39 @@ def test_events_that_fire_no_rule_and_a_mixture_without_weight_add_nothing():
     )
 
 
+class StoredRules:
+    """Rules as a bundle stores them, with a fault."""
+
+    def __init__(self, rows: dict[str, np.ndarray]) -> None:
+        self._rows = rows
+
+    def to_rows(self) -> dict[str, np.ndarray]:
+        return self._rows
+
+
 @pytest.mark.parametrize(
     "fault, reason",
     [
         ({"start": np.array([0, 1, 1, 1])}, "do not fit 4 items"),
         ({"start": np.array([0, 2, 1, 1, 1])}, "do not begin where"),
+        (
+            {
+                "start": np.array([0, 5, 5, 5, 5]),
+                "follower": np.zeros(5, np.int32),
+                "count": np.ones(5, np.float32),
+            },
+            "too many",
+        ),
         ({"follower": np.array([4], np.int32)}, "items that are not there"),
-        ({"share": np.array([np.nan], np.float32)}, "shares outside"),
+        ({"count": np.array([np.nan], np.float32)}, "shares outside"),
+        ({"count": np.array([3], np.float32)}, "shares outside"),
+        ({"total": np.full(4, np.inf, np.float32)}, "shares outside"),
     ],
 )
 def test_a_bundle_with_bad_rules_is_refused(fault, reason):
     good = with_rules()
     with pytest.raises(CorruptBundleError, match=reason):
-        unpack(pack(replace(good, rules=replace(good.rules, **fault)))[0])
+        unpack(pack(replace(good, rules=StoredRules({**good.rules.to_rows(), **fault})))[0])
 
 
 @pytest.mark.parametrize("mixture", [{"weight": -1.0}, {"floor": 0.0}])

@@ -8,9 +8,10 @@ import pytest
 from services.trainer.model.ease import CatalogueTooLarge, learn_ease
 from services.trainer.model.evaluation import CaseOptions, judge, leave_one_out
 from services.trainer.model.mixture import MixedModel, choose_mixture, validation_of
-from services.trainer.model.rules import RulePlan, RuleScorer, firing_rows, learn_rules
+from services.trainer.model.rules import RuleScorer, firing_rows, learn_rules
 from services.trainer.model.scoring import ModelScorer
 from services.trainer.model.sequences import EventRoles
+from shared.domain.sequence_rules import RulePlan
 from tests.unit.trainer.builders import PURCHASE, VIEW, events, random_model, walks
 
 PLAN = RulePlan(window=2, distance_decay=0.5, shrinkage=0.0)
@@ -18,8 +19,9 @@ EVERY, VIEWS = EventRoles(), frozenset({VIEW})
 
 
 def followers(rules, item: int) -> dict[int, float]:
-    entries = slice(rules.start[item], rules.start[item + 1])
-    return dict(zip(rules.follower[entries].tolist(), rules.share[entries].tolist(), strict=True))
+    used = rules.used[item]
+    shares = rules.count[item, :used] / rules.total[item]
+    return dict(zip(rules.follower[item, :used].tolist(), shares.tolist(), strict=True))
 
 
 def learned(columns, plan: RulePlan = PLAN, roles: EventRoles = EVERY):

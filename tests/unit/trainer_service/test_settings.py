@@ -23,6 +23,8 @@ def test_the_trainer_listens_on_loopback_by_default():
         {"train_trim_share": 1.0},
         {"history_length": 0},
         {"bundle_store": ""},
+        {"delta_seconds": -1},
+        {"delta_users": 0},
     ],
     ids=lambda wrong: next(iter(wrong)),
 )

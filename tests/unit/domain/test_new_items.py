@@ -1,0 +1,94 @@
+"""A new item looks like its company, and before it has any, like what shares its categories and its brand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from shared.domain.new_items import CONTENT_COUNTS, NewItems
+
+A, B, C, NEW, OTHER = 1, 2, 3, 10, 11
+
+
+def items() -> NewItems:
+    """A and B are of one category, C of another, all of one brand."""
+    table = NewItems(
+        np.array([A, B, C], np.uint64), np.eye(3, dtype=np.float32), np.array([0, 1, 4], np.float32)
+    )
+    for key, category in ((A, "books"), (B, "books"), (C, "films")):
+        table.describe(key, [category, "brand x"])
+    return table
+
+
+def vectors(known: NewItems, limit: int = 9) -> dict[int, list[float]]:
+    keys, rows, _ = known.take(limit)
+    return dict(zip(keys.tolist(), rows.tolist(), strict=True))
+
+
+def test_content_gives_a_vector_to_an_item_nobody_has_touched():
+    known = items()
+    known.describe(NEW, ["books"])
+    assert vectors(known) == {NEW: [0.5, 0.5, 0]}
+
+
+def test_a_rare_category_says_more_than_one_that_all_items_have():
+    known = items()
+    known.describe(NEW, ["films", "brand x"])
+    vector = vectors(known)[NEW]
+    assert vector[2] > 2 / 3 > 1 / 3 > vector[0]
+
+
+def test_company_counts_beside_content_by_its_number():
+    known = items()
+    known.describe(NEW, ["books"])
+    known.meet(NEW, [C, C])
+    share = 2 / (2 + CONTENT_COUNTS)
+    assert vectors(known)[NEW] == pytest.approx([0.5 * (1 - share), 0.5 * (1 - share), share])
+
+
+def test_an_item_without_content_is_the_mean_of_its_company():
+    known = items()
+    known.meet(NEW, [A, C, OTHER])
+    assert vectors(known) == {NEW: [0.5, 0, 0.5]}
+
+
+def test_a_new_item_also_meets_what_comes_behind_it():
+    known = items()
+    known.meet(B, [NEW])
+    assert vectors(known) == {NEW: [0, 1, 0]}
+
+
+def test_an_item_of_which_nothing_is_known_has_no_row():
+    known = items()
+    known.describe(NEW, ["nobody else's"])
+    known.meet(OTHER, [NEW])
+    assert vectors(known) == {} and not known.has_row(NEW)
+
+
+def test_a_row_is_told_once_and_again_when_it_changes():
+    known = items()
+    known.describe(NEW, ["books"])
+    assert vectors(known) and not vectors(known) and known.has_row(NEW)
+    known.describe(NEW, ["books"])
+    assert not vectors(known)
+    known.meet(NEW, [C])
+    assert vectors(known)
+
+
+def test_rows_are_told_a_few_at_a_time():
+    known = items()
+    for key in range(20, 25):
+        known.describe(key, ["books"])
+    assert [len(vectors(known, 2)) for _ in range(4)] == [2, 2, 1, 0]
+
+
+def test_a_new_item_is_taken_for_one_that_few_know():
+    known = items()
+    known.describe(NEW, ["films"])
+    assert known.take(9).biases.tolist() == [0.5]
+
+
+def test_items_of_the_table_keep_their_rows():
+    known = items()
+    known.meet(A, [B])
+    assert vectors(known) == {} and known.has_row(A)

@@ -1,0 +1,128 @@
+"""Deltas change the model in service in place; requests that are under way notice nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from services.ranking.delta_watch import DeltaWatch
+from services.ranking.model_slot import DeltaProgress, ModelSlot
+from services.ranking.scorer import Scorer
+from shared.adapters.bundle import pack
+from shared.adapters.deltas import encode_delta
+from shared.adapters.keys import item_keys
+from shared.adapters.log_reader import LogMessage
+from shared.domain.delta import Chain, Delta, DeltaRefusedError
+from shared.domain.sequence_rules import Mixture, SequenceRules
+from tests.unit.ranking.model import catalogue, sum_bundle
+
+FIRES = 3
+WHEN = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+def scorer(number: float = 0.0) -> Scorer:
+    """Of a model with rules that know nothing; each number is another version."""
+    made = sum_bundle()
+    rules = SequenceRules.of_rows(np.zeros(5, np.int64), np.empty(0), np.empty(0), np.full(4, 1, np.float32))
+    manifest = replace(made.manifest, mixture=Mixture(1.0, 1.0, (FIRES,)), log_to=1)
+    biases = np.full(4, number, np.float32)
+    return Scorer(pack(replace(made, manifest=manifest, rules=rules, item_biases=biases))[1])
+
+
+def delta(version: str = "", sequence: int = 1, digest: bytes = b"", **fields) -> Delta:
+    """Item "n" is new, and came behind item "a"."""
+    defaults = {
+        "item_keys": item_keys(["n"]),
+        "vectors": np.full((1, 4), 2, np.float32),
+        "biases": np.array([0.5], np.float32),
+        "rule_keys": item_keys(["a"]),
+        "follower_keys": item_keys(["n"]),
+        "counts": np.ones(1, np.float32),
+    }
+    return Delta(version, sequence, 10, **{**defaults, **fields}).sealed(digest)
+
+
+def scores(held: Scorer, item: str) -> list[float]:
+    """What a user who has just had `item` is shown, by row."""
+    rows = held.rows(item_keys([item]))[None]
+    found = held.scores(held.user_vectors(rows, np.full_like(rows, FIRES), np.zeros(rows.shape)))
+    held.add_rules(found, rows, np.full_like(rows, FIRES))
+    return found[0].tolist()
+
+
+def test_a_new_item_is_scored_by_its_row_and_by_rules():
+    after = scorer().learned(delta())
+    assert scores(after, "a")[-1] == pytest.approx(2.5 + np.log1p(0.5))
+    assert scores(after, "n")[-1] == pytest.approx(4 * 2 * 2 + 0.5)
+
+
+def test_who_holds_the_scorer_of_before_sees_its_items_only():
+    held = scorer()
+    before = scores(held, "a")
+    after = held.learned(delta())
+    assert (scores(held, "a"), len(after.item_keys)) == (before, 5)
+
+
+def test_rules_between_items_that_are_there_change_the_scorer_in_place():
+    held = scorer()
+    nothing = {
+        "item_keys": item_keys([]),
+        "vectors": np.empty((0, 4), np.float32),
+        "biases": np.empty(0, "f4"),
+    }
+    assert held.learned(delta(**nothing, follower_keys=item_keys(["b"]))) is held
+    assert scores(held, "a")[held.rows(item_keys(["b"]))[0]] == pytest.approx(np.log1p(0.5))
+
+
+def test_rules_about_unknown_items_change_nothing():
+    held = scorer()
+    with pytest.raises(DeltaRefusedError, match="1 of its rules"):
+        held.learned(delta(rule_keys=item_keys(["nowhere"])))
+    assert len(held.item_keys) == 4 and held.rows(item_keys(["n"])).tolist() == [-1]
+
+
+def test_a_model_without_rules_takes_new_items():
+    assert len(Scorer(sum_bundle()).learned(delta()).item_keys) == 5
+
+
+def served() -> tuple[ModelSlot, Chain]:
+    slot = ModelSlot(catalogue((*"abcd", "n")))
+    slot.swap(scorer(), WHEN)
+    return slot, Chain(slot.current.version)
+
+
+def messages(*deltas: Delta) -> list[LogMessage]:
+    return [LogMessage(at, "", encode_delta(each), 0) for at, each in enumerate(deltas, 1)]
+
+
+async def test_new_items_become_recommendable_and_the_progress_is_told():
+    slot, chain = served()
+    await DeltaWatch(slot).apply(chain, messages(delta(slot.current.version)))
+    assert (slot.current.recommendable, slot.swap_count) == (5, 1)
+    assert slot.deltas == DeltaProgress(1, 10)
+
+
+async def test_a_delta_that_is_missing_is_told_and_the_model_serves_on():
+    slot, chain = served()
+    second = delta(slot.current.version, 2, b"the first")
+    await DeltaWatch(slot).apply(chain, messages(second))
+    assert slot.current.recommendable == 4
+    assert slot.deltas == DeltaProgress(0, 0, "delta 2 does not follow 0")
+
+
+async def test_a_delta_that_comes_behind_a_refused_one_and_fits_is_applied():
+    slot, chain = served()
+    good = delta(slot.current.version)
+    await DeltaWatch(slot).apply(chain, messages(replace(good, to_position=99), good))
+    assert slot.deltas == DeltaProgress(1, 10)
+
+
+async def test_deltas_of_a_model_that_serves_no_more_are_left():
+    slot, chain = served()
+    old = delta(slot.current.version)
+    slot.swap(scorer(number=1.0), WHEN)
+    await DeltaWatch(slot).apply(chain, messages(old))
+    assert (slot.current.recommendable, slot.deltas) == (4, DeltaProgress())
