@@ -6,6 +6,7 @@ STAMP := $(VENV)/.installed
 DATA ?= ../shared/data/ml-100k
 MESSAGES ?= 1000000
 SEED ?= 1
+TEST_PROCESSES ?= 3
 SERVICES := ingestion feature ranking trainer
 
 .DEFAULT_GOAL := help
@@ -26,8 +27,8 @@ $(STAMP): pyproject.toml requirements.lock protos/build_backend.py $(shell find 
 run: $(STAMP) ## the whole suite with a simulated shop and a live view; Ctrl-C ends it
 	@$(BIN)/python -m deploy.local
 
-test: $(STAMP) ## all tests, with real brokers
-	@$(BIN)/python -m pytest --ignore=tests/chaos/test_chaos.py
+test: $(STAMP) ## all tests, with real brokers; TEST_PROCESSES=3, 0 for one after the other
+	@$(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile --ignore=tests/chaos/test_chaos.py
 
 fuzz: $(STAMP) ## a million messages that must be refused, at both doors; SEED=1, MESSAGES=1000000
 	@$(BIN)/python -m tests.fuzz --messages $(MESSAGES) --seed $(SEED)

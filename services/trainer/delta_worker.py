@@ -50,7 +50,7 @@ _READ_MESSAGES = 1000
 _PAUSE_SECONDS = 2.0
 _AWAY = (*LOG_AWAY, StreamError)
 DELTAS = Counter("freshet_deltas_published_total", "Deltas of champions that were stored.")
-DELTA_POSITION = Gauge("freshet_delta_position", "Up to where the log is in the newest delta.")
+DELTA_POSITION = Gauge("freshet_delta_published_position", "Up to where the log is in the newest delta.")
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,16 @@ DEFECTS = (ProgrammingError, DataError, IntegrityError, NotSupportedError)
 """What a call raises because it is wrong in itself: trying again is of no use. Catch these before UNAVAILABLE."""
 UNAVAILABLE = (OSError, TimeoutError, DBAPIError)
 """What a call raises while PostgreSQL is away."""
+_NOT_MADE = ("42P01", "3F000")
+"""PostgreSQL's states for a table and a schema that is not there."""
 _FIRST_RETRY_SECONDS = 0.1
 _LONGEST_RETRY_SECONDS = 5.0
 _given_up: set[asyncio.Task[Any]] = set()
+
+
+class TablesMissingError(ConnectionError):
+    """The tables are not made yet. Each service sees to that as it starts, while others may ask already: until then
+    PostgreSQL is as good as away."""
 
 
 def schema_name(namespace: str) -> str:
@@ -44,10 +51,17 @@ async def database_engine(url: str, namespace: str, application: str) -> AsyncIt
         connect_args={"timeout": 5, "server_settings": {"application_name": f"freshet-{application}"}},
         execution_options={"schema_translate_map": {None: schema_name(namespace)}},
     )
+    sa.event.listen(engine.sync_engine, "handle_error", _tell_missing_tables)
     try:
         yield engine
     finally:
         await engine.dispose()
+
+
+def _tell_missing_tables(context: sa.engine.ExceptionContext) -> Exception | None:
+    """What to raise instead of the error; None for the error itself."""
+    state = getattr(context.original_exception, "sqlstate", "")
+    return TablesMissingError(str(context.original_exception)) if state in _NOT_MADE else None
 
 
 async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_a_watch_tells_the_present_and_then_each_change(features):
-    await written(features, [message(user_id="seen")])
+    await features.client.get_user_features("seen", await written(features, [message(user_id="seen")]))
     told = []
     async with watching(features, "seen") as answers:
         for _ in range(4):
