@@ -82,37 +82,37 @@ class Archiver:
             position = await self._store_all([message.record for message in messages], position)
         return max(position, end)
 
-    async def _store_all(self, messages: Sequence[LogRecord], position: int) -> int:
-        """Store messages; the position of the last one."""
-        for start in range(0, len(messages), self._batch_events):
-            await self._store(messages[start : start + self._batch_events])
-        return messages[-1].position if messages else position
+    async def _store_all(self, records: Sequence[LogRecord], position: int) -> int:
+        """Store records; the position of the last one."""
+        for start in range(0, len(records), self._batch_events):
+            await self._store(records[start : start + self._batch_events])
+        return records[-1].position if records else position
 
-    async def _store(self, messages: Sequence[LogRecord]) -> None:
-        self._archived.note([event_id for each in messages if (event_id := each.message_id)])
-        batch = self._decode(messages)
+    async def _store(self, records: Sequence[LogRecord]) -> None:
+        self._archived.note([event_id for each in records if (event_id := each.message_id)])
+        batch = self._decode(records)
         await _until_done(lambda: self._archive.write(batch))
         ARCHIVED_POSITION.set(batch.position)
 
-    def _decode(self, messages: Sequence[LogRecord]) -> ArchiveBatch:
-        batch = ArchiveBatch(messages[-1].position)
-        kinds = self._by_kind(messages)
+    def _decode(self, records: Sequence[LogRecord]) -> ArchiveBatch:
+        batch = ArchiveBatch(records[-1].position)
+        kinds = self._by_kind(records)
         for each in batch.add_events(kinds["events"]):
             _unreadable(each.position, each.reason)
         for kind, add in (("items", batch.add_item), ("users", batch.add_user)):
-            for message in kinds[kind]:
+            for record in kinds[kind]:
                 try:
-                    add(message)
+                    add(record)
                 except DecodeError as error:
-                    _unreadable(message.position, repr(error))
+                    _unreadable(record.position, repr(error))
         return batch
 
-    def _by_kind(self, messages: Sequence[LogRecord]) -> defaultdict[str, list[LogRecord]]:
-        """Messages by the first word of their subjects."""
+    def _by_kind(self, records: Sequence[LogRecord]) -> defaultdict[str, list[LogRecord]]:
+        """Records by the first word of their subjects."""
         kinds: defaultdict[str, list[LogRecord]] = defaultdict(list)
         kind_at = len(self._names.subject(""))
-        for message in messages:
-            kinds[message.subject[kind_at:].partition(".")[0]].append(message)
+        for record in records:
+            kinds[record.subject[kind_at:].partition(".")[0]].append(record)
         return kinds
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from functools import partial
+
+from nats.aio.client import Client
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from freshet.ingestion.v1 import ingestion_pb2
 from freshet.ingestion.v1.ingestion_pb2 import ErasureReceipt
@@ -41,59 +45,105 @@ from shared.runtime.rpc import register
 _SERVICE = ingestion_pb2.DESCRIPTOR.services_by_name["IngestionService"]
 
 
+@dataclass(frozen=True)
+class Tools:
+    """What the service works with, open for as long as it runs."""
+
+    settings: IngestionSettings
+    names: Names
+    nats: Client
+    engine: AsyncEngine
+
+
 async def main(settings: IngestionSettings) -> None:
     """Open what the service needs, run it, close it."""
-    names = Names(settings.namespace)
     async with AsyncExitStack() as stack:
-        nats = await stack.enter_async_context(nats_connection(settings.nats_url, "ingestion"))
-        engine = await stack.enter_async_context(
-            database_engine(settings.database_url, settings.namespace, "ingestion")
-        )
-        await ensure_streams(
-            nats, names, settings.duplicate_window_seconds, settings.replicas, settings.retention
-        )
-        archive = Archive(engine)
-        tail = LogTail(nats, names, archive, settings.duplicate_window_seconds)
-        log, letter_log = LogWriter(nats, tail.wrote), LogWriter(nats)
-        archived = ArchivedIds(archive)
-        writer = EventWriter(log, archived, tail, names)
-        bounds = EventTimeBounds.since_year(settings.earliest_event_year, settings.latest_event_skew_seconds)
-        size = CleanerSize(settings.partitions, settings.cleaning_users)
-        cleaner = Cleaner(load_preset(settings.domain).cleaning, bounds, size)
-        past = Past(archive, Originals(nats, names, writer, archive))
-        intake = Intake(writer, cleaner, past)
-        letters = DeadLetters(nats, letter_log, names)
-        door, versions = Door(nats, names, intake, letters), VersionWriter(nats, log, names)
+        tools = await _open(settings, stack)
+        await serve(settings, _service(Workers(tools)))
 
-        def forget(receipt: ErasureReceipt) -> None:
-            writer.forget(receipt.first_position, receipt.position)
-            intake.forget(receipt.user_key)
 
-        erasures = Erasures(forget)
-        finder = TraceFinder(nats, names, settings.partitions)
-        requests = ErasureRequests(nats, names, erasures, finder)
-        tools = ErasureTools(nats, names, archive, ErasureStore(engine), ModelErasures(engine), finder)
+async def _open(settings: IngestionSettings, stack: AsyncExitStack) -> Tools:
+    """Connections that the stack closes, to streams that are there."""
+    names = Names(settings.namespace)
+    nats = await stack.enter_async_context(nats_connection(settings.nats_url, "ingestion"))
+    engine = await stack.enter_async_context(
+        database_engine(settings.database_url, settings.namespace, "ingestion")
+    )
+    await ensure_streams(
+        nats, names, settings.duplicate_window_seconds, settings.replicas, settings.retention
+    )
+    return Tools(settings, names, nats, engine)
+
+
+class Workers:
+    """What runs from start to stop, and the way of an event between them: doors, intake, log, archive."""
+
+    def __init__(self, tools: Tools) -> None:
+        settings, names, nats = tools.settings, tools.names, tools.nats
+        self.tools = tools
+        self.archive = Archive(tools.engine)
+        self.tail = LogTail(nats, names, self.archive, settings.duplicate_window_seconds)
+        self.log, self.letter_log = LogWriter(nats, self.tail.wrote), LogWriter(nats)
+        self.archived = ArchivedIds(self.archive)
+        self.writer = EventWriter(self.log, self.archived, self.tail, names)
+        past = Past(self.archive, Originals(nats, names, self.writer, self.archive))
+        self.intake = Intake(self.writer, _cleaner(settings), past)
+        self.letters = DeadLetters(nats, self.letter_log, names)
+        self.door = Door(nats, names, self.intake, self.letters)
+        self.erasures = Erasures(self.forget)
+        self.finder = TraceFinder(nats, names, settings.partitions)
+        self.requests = ErasureRequests(nats, names, self.erasures, self.finder)
+
+    def servicer(self) -> IngestionServicer:
+        """The calls."""
+        names = self.tools.names
+        versions = VersionWriter(self.tools.nats, self.log, names)
         writers = CatalogueWriters(ItemWriter(versions, names), UserWriter(versions, names))
-        servicer = IngestionServicer(intake, writers, letters, requests)
+        return IngestionServicer(self.intake, writers, self.letters, self.requests)
 
-        async def archive_log() -> None:
-            await ensure_tables(engine, settings.namespace)
-            source = ArchiveSource(nats, names, tail.feed)
-            await Archiver(source, archive, archived, settings.archive_batch_events).run()
+    def forget(self, receipt: ErasureReceipt) -> None:
+        """Keep nothing of an erased user in memory."""
+        self.writer.forget(receipt.first_position, receipt.position)
+        self.intake.forget(receipt.user_key)
 
-        async def erase() -> None:
-            await ensure_tables(engine, settings.namespace)
-            await ErasureWorker(tools, erasures, requests, settings.erasure_settle_seconds).run()
+    async def archive_log(self) -> None:
+        """Keep the archive up with the log until cancelled."""
+        tools = self.tools
+        await ensure_tables(tools.engine, tools.settings.namespace)
+        source = ArchiveSource(tools.nats, tools.names, self.tail.feed)
+        await Archiver(source, self.archive, self.archived, tools.settings.archive_batch_events).run()
 
-        service = Service(
-            rpc_services=[_SERVICE.full_name],
-            register=partial(register, service=_SERVICE, servicer=servicer),
-            workers=[
-                log.run, letter_log.run, partial(tail.follow, log), door.run, archive_log, erase,
-                partial(erasures.follow, nats, names),
-            ],
-            ready=tail.ready,
-            notice=servicer.end_streams,
-            drain=door.drain,
-        )  # fmt: skip
-        await serve(settings, service)
+    async def erase(self) -> None:
+        """Carry out erasures until cancelled."""
+        tools, settings = self.tools, self.tools.settings
+        await ensure_tables(tools.engine, settings.namespace)
+        store, models = ErasureStore(tools.engine), ModelErasures(tools.engine)
+        erasing = ErasureTools(tools.nats, tools.names, self.archive, store, models, self.finder)
+        worker = ErasureWorker(erasing, self.erasures, self.requests, settings.erasure_settle_seconds)
+        await worker.run()
+
+
+def _cleaner(settings: IngestionSettings) -> Cleaner:
+    bounds = EventTimeBounds.since_year(settings.earliest_event_year, settings.latest_event_skew_seconds)
+    size = CleanerSize(settings.partitions, settings.cleaning_users)
+    return Cleaner(load_preset(settings.domain).cleaning, bounds, size)
+
+
+def _service(workers: Workers) -> Service:
+    servicer, tools = workers.servicer(), workers.tools
+    return Service(
+        rpc_services=[_SERVICE.full_name],
+        register=partial(register, service=_SERVICE, servicer=servicer),
+        workers=[
+            workers.log.run,
+            workers.letter_log.run,
+            partial(workers.tail.follow, workers.log),
+            workers.door.run,
+            workers.archive_log,
+            workers.erase,
+            partial(workers.erasures.follow, tools.nats, tools.names),
+        ],
+        ready=workers.tail.ready,
+        notice=servicer.end_streams,
+        drain=workers.door.drain,
+    )

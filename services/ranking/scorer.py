@@ -75,8 +75,8 @@ class Scorer:
     def learned(self, delta: Delta) -> Scorer:
         """The scorer after a checked delta, which it takes in place; another one when there are more items, and this
         one then serves its own on. Raises DeltaRefusedError, and is as it was, when rules name items without a row."""
-        known = np.isin(np.concatenate([delta.rule_keys, delta.follower_keys]), delta.item_keys)
-        known |= self.rows(np.concatenate([delta.rule_keys, delta.follower_keys])) >= 0
+        named = np.concatenate([delta.rule_keys, delta.follower_keys])
+        known = np.isin(named, delta.item_keys) | (self.rows(named) >= 0)
         if not known.all():
             raise DeltaRefusedError(f"{(~known).sum()} of its rules name items without a row")
         scorer = self._with_rows(delta)

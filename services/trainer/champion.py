@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from services.trainer.model.rules import firing_rows
-from services.trainer.model.scoring import Histories, encoder_inputs
+from services.trainer.model.mixture import MixtureScorer
+from services.trainer.model.scoring import Histories, Scorer, encoder_inputs
 from shared.adapters.bundle import Bundle, CorruptBundleError, unpack
 from shared.domain.manifest import ENCODER_OUTPUT
 
 
 class BundleScorer:
-    """Scores = user_vector . item_vectors' + item_biases, and what its rules call for."""
+    """Scores = user_vector . item_vectors' + item_biases."""
 
     def __init__(self, bundle: Bundle, threads: int) -> None:
         """Raises CorruptBundleError when onnxruntime refuses the encoder."""
@@ -38,14 +38,13 @@ class BundleScorer:
         bundle = self._bundle
         inputs = encoder_inputs(histories, bundle.item_keys, bundle.item_vectors)
         (users,) = self._session.run([ENCODER_OUTPUT], inputs)
-        scores = users @ bundle.item_vectors.T + bundle.item_biases
-        if bundle.rules is not None and bundle.manifest.mixture is not None:
-            types = frozenset(bundle.manifest.mixture.event_types)
-            rows = firing_rows(histories, bundle.item_keys, types)
-            bundle.manifest.mixture.add(scores, bundle.rules, rows)
-        return scores
+        return users @ bundle.item_vectors.T + bundle.item_biases
 
 
-def champion_scorer(bundle: Path, threads: int) -> BundleScorer:
-    """The scorer of a packed bundle's file. Raises CorruptBundleError, OSError."""
-    return BundleScorer(unpack(bundle.read_bytes()), threads)
+def champion_scorer(file: Path, threads: int) -> Scorer:
+    """The scorer of a packed bundle's file, rules and all. Raises CorruptBundleError, OSError."""
+    bundle = unpack(file.read_bytes())
+    scorer, mixture = BundleScorer(bundle, threads), bundle.manifest.mixture
+    if bundle.rules is None or mixture is None:
+        return scorer
+    return MixtureScorer(scorer, bundle.rules, mixture)

@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 import structlog
 
+from services.trainer.archive_reading import read
 from services.trainer.evaluating import NothingToJudge, Tell, judge_data, judge_model
 from services.trainer.evaluation_jobs import (
     DataJob,
@@ -29,16 +30,12 @@ from services.trainer.evaluation_jobs import (
 )
 from services.trainer.model.contestants import UnknownContestant
 from services.trainer.model.plan import TrainingError
-from services.trainer.patience import StillAwayError, first_line, patiently
-from shared.adapters.archive import Archive
+from services.trainer.patience import StillAwayError, first_line
 from shared.adapters.bundle import CorruptBundleError
-from shared.adapters.database import UNAVAILABLE, database_engine
-from shared.domain.event_columns import EventColumns
 from shared.runtime.logs import configure_logs
 
 _log = structlog.get_logger("evaluator")
 _LEASH_ENDED = 3
-_READ_SECONDS = 60.0
 
 
 def main() -> None:
@@ -61,7 +58,7 @@ def _outcome(job: EvaluationJob, tell: Tell) -> EvaluationReport:
     try:
         if isinstance(job, DataJob):
             return judge_data(job, tell)
-        return judge_model(asyncio.run(_read(job)), job, tell)
+        return judge_model(asyncio.run(read(job, "trainer-evaluator")), job, tell)
     except (NothingToJudge, UnknownContestant) as error:
         return Failed(str(error), refused=True)
     except (TrainingError, CorruptBundleError) as error:
@@ -71,12 +68,6 @@ def _outcome(job: EvaluationJob, tell: Tell) -> EvaluationReport:
     except Exception as error:
         _log.error("judging failed", exc_info=error)
         return Failed(f"a defect in judging, see the log: {type(error).__name__}: {first_line(error)}")
-
-
-async def _read(job: ModelJob) -> EventColumns:
-    async with database_engine(job.database_url, job.namespace, "trainer-evaluator") as engine:
-        archive = Archive(engine)
-        return await patiently(lambda: archive.read_columns(job.to_position), UNAVAILABLE, _READ_SECONDS)
 
 
 def _end_with_who_asked(incoming: BinaryIO) -> None:

@@ -17,31 +17,16 @@ from services.trainer.hold_out import HoldOutRule, hold_out
 from services.trainer.judging import judge_candidate
 from services.trainer.model.encoders.registry import config_of
 from services.trainer.model.evaluation import CaseOptions
-from services.trainer.model.mixed_learner import first_lesson
-from services.trainer.model.mixture import MixedModel
+from services.trainer.model.mixed_learner import first_lesson, next_lesson
 from services.trainer.model.plan import OnProgress, Progress, TrainingPlan
-from services.trainer.model.rules import learn_rules
-from services.trainer.model.training import continue_training
 from services.trainer.packing import pack_model
-from services.trainer.patience import patiently
 from services.trainer.reports import Entered, Finished, Job, Learned, Read, Report
 from services.trainer.roles import roles_of
-from shared.adapters.archive import Archive
-from shared.adapters.database import UNAVAILABLE, database_engine
 from shared.adapters.presets import load_preset
 from shared.domain.event_columns import EventColumns
 
 _REPORT_SECONDS = 0.25
-_READ_SECONDS = 60.0
 Tell = Callable[[Report], None]
-
-
-async def read(job: Job) -> EventColumns:
-    """The archive up to the job's position. While PostgreSQL is away it waits; after a minute it raises
-    StillAwayError."""
-    async with database_engine(job.database_url, job.namespace, "trainer-worker") as engine:
-        archive = Archive(engine)
-        return await patiently(lambda: archive.read_columns(job.to_position), UNAVAILABLE, _READ_SECONDS)
 
 
 def learn(columns: EventColumns, job: Job, tell: Tell) -> Finished:
@@ -56,7 +41,9 @@ def learn(columns: EventColumns, job: Job, tell: Tell) -> Finished:
     mixed = first_lesson(held.train, plan, _telling(tell))
     tell(Entered(TRAINING_STATE_JUDGING))
     verdict = judge_candidate(mixed, held, plan.roles, job)
-    mixed = _learn_the_rest(mixed, columns, plan, tell)
+    tell(Entered(TRAINING_STATE_TRAINING))
+    steps = mixed.model.curve[-1].step if mixed.model.curve else 0
+    mixed = next_lesson(mixed, columns, plan, _telling(tell, steps))
     tell(Entered(TRAINING_STATE_PUBLISHING))
     metrics = {**verdict.metrics, "rules_weight": mixed.mixture.weight}
     packed = pack_model(mixed, metrics, int(columns.position[0]), job)
@@ -83,15 +70,6 @@ def _rule(job: Job) -> HoldOutRule:
 
 def _options(plan: TrainingPlan, job: Job) -> CaseOptions:
     return CaseOptions(roles=plan.roles, history_length=job.history_length, seed=job.seed)
-
-
-def _learn_the_rest(mixed: MixedModel, columns: EventColumns, plan: TrainingPlan, tell: Tell) -> MixedModel:
-    """The same mixture after the events that were kept from it."""
-    tell(Entered(TRAINING_STATE_TRAINING))
-    shorter = replace(plan, max_minutes=plan.max_minutes * plan.continuation)
-    steps = mixed.model.curve[-1].step if mixed.model.curve else 0
-    model = continue_training(mixed.model, columns, shorter, _telling(tell, steps))
-    return MixedModel(model, learn_rules(columns, model.item_keys, plan.roles), mixed.mixture)
 
 
 def _telling(tell: Tell, steps_before: int = 0) -> OnProgress:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
+
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from freshet.trainer.v1.trainer_pb2_grpc import add_TrainerServiceServicer_to_server
 from services.trainer.delta_worker import DeltaTools, DeltaWorker
@@ -34,55 +35,76 @@ from shared.runtime.life_cycle import Service, serve
 
 async def main(settings: TrainerSettings) -> None:
     """Open what the service needs, run it, close it."""
-    names = Names(settings.namespace)
     async with AsyncExitStack() as stack:
-        nats = await stack.enter_async_context(nats_connection(settings.nats_url, "trainer"))
         engine = await stack.enter_async_context(
             database_engine(settings.database_url, settings.namespace, "trainer")
         )
-        await ensure_streams(
-            nats, names, settings.duplicate_window_seconds, settings.replicas, settings.retention
+        workers = Workers(settings, engine, await _open(settings, engine, stack))
+        stack.push_async_callback(workers.runs.stop)
+        await serve(settings, _service(workers))
+
+
+async def _open(settings: TrainerSettings, engine: AsyncEngine, stack: AsyncExitStack) -> Tools:
+    """A connection that the stack closes, to streams that are there, and what works through it."""
+    names = Names(settings.namespace)
+    nats = await stack.enter_async_context(nats_connection(settings.nats_url, "trainer"))
+    await ensure_streams(
+        nats, names, settings.duplicate_window_seconds, settings.replicas, settings.retention
+    )
+    registry, store = Registry(engine), bundle_store(settings.bundle_store, nats, names)
+    publisher = Publisher(nats, names, registry, store)
+    return Tools(nats, names, Archive(engine), registry, store, publisher)
+
+
+class Workers:
+    """What runs from start to stop."""
+
+    def __init__(self, settings: TrainerSettings, engine: AsyncEngine, tools: Tools) -> None:
+        self.settings, self.tools = settings, tools
+        self._engine = engine
+        self.erasures = ModelErasures(engine)
+        self.runs = Runs(tools.registry, Conductor(tools, settings))
+
+    async def trigger(self) -> None:
+        """Start runs when they are due, until cancelled."""
+        tools, policy = self.tools, _policy(self.settings)
+        triggers = Triggers(self.runs, tools.archive, tools.registry, policy)
+        await triggers.run(self.settings.train_check_seconds)
+
+    async def note_erasures(self) -> None:
+        """Mark models that learned of erased users, until cancelled."""
+        await ensure_tables(self._engine, self.settings.namespace)
+        await follow(self.tools.connection, self.tools.names, self.erasures)
+
+    async def publish_deltas(self) -> None:
+        """Tell what the champion learns on, until cancelled."""
+        tools, settings = self.tools, self.settings
+        await ensure_tables(self._engine, settings.namespace)
+        roles, users = teaching(settings.domain), settings.delta_users
+        deltas = DeltaTools(
+            tools.connection, tools.names, tools.archive, tools.registry, tools.store, roles, users
         )
-        archive, registry, erasures = Archive(engine), Registry(engine), ModelErasures(engine)
-        store = bundle_store(settings.bundle_store, nats, names)
-        publisher = Publisher(nats, names, registry, store)
-        tools = Tools(nats, names, archive, registry, store, publisher)
-        runs = Runs(registry, Conductor(tools, settings))
-        stack.push_async_callback(runs.stop)
-        servicer = TrainerServicer(runs, registry, erasures, ModelEvaluations(tools, settings))
-        triggers = Triggers(runs, archive, registry, _policy(settings))
+        await DeltaWorker(deltas).run(settings.delta_seconds)
 
-        async def note_erasures() -> None:
-            await ensure_tables(engine, settings.namespace)
-            await follow(nats, names, erasures)
+    async def ready(self) -> None:
+        """Bring runs and the champion of an earlier process in order."""
+        await ensure_tables(self._engine, self.settings.namespace)
+        await patiently(self.runs.open, UNAVAILABLE, math.inf)
+        await patiently(self.tools.publisher.announce_champion, UNAVAILABLE, math.inf)
 
-        async def ready() -> None:
-            await ensure_tables(engine, settings.namespace)
-            await patiently(runs.open, UNAVAILABLE, math.inf)
-            await patiently(publisher.announce_champion, UNAVAILABLE, math.inf)
 
-        deltas = DeltaWorker(
-            DeltaTools(nats, names, archive, registry, store, teaching(settings.domain), settings.delta_users)
-        )
-
-        async def publish_deltas() -> None:
-            await ensure_tables(engine, settings.namespace)
-            await deltas.run(settings.delta_seconds)
-
-        workers: list[Callable[[], Awaitable[None]]] = [
-            partial(triggers.run, settings.train_check_seconds),
-            note_erasures,
-        ]
-        if settings.delta_seconds:
-            workers.append(publish_deltas)
-        service = Service(
-            rpc_services=["freshet.trainer.v1.TrainerService"],
-            register=partial(add_TrainerServiceServicer_to_server, servicer),
-            workers=workers,
-            ready=ready,
-            drain=runs.stop,
-        )
-        await serve(settings, service)
+def _service(workers: Workers) -> Service:
+    tools, runs = workers.tools, workers.runs
+    evaluations = ModelEvaluations(tools, workers.settings)
+    servicer = TrainerServicer(runs, tools.registry, workers.erasures, evaluations)
+    deltas = [workers.publish_deltas] if workers.settings.delta_seconds else []
+    return Service(
+        rpc_services=["freshet.trainer.v1.TrainerService"],
+        register=partial(add_TrainerServiceServicer_to_server, servicer),
+        workers=[workers.trigger, workers.note_erasures, *deltas],
+        ready=workers.ready,
+        drain=runs.stop,
+    )
 
 
 def _policy(settings: TrainerSettings) -> Policy:

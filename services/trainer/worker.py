@@ -20,7 +20,8 @@ from typing import BinaryIO
 
 import structlog
 
-from services.trainer.learning import Tell, learn, read
+from services.trainer.archive_reading import read
+from services.trainer.learning import Tell, learn
 from services.trainer.model.export import ExportError
 from services.trainer.model.plan import TrainingError
 from services.trainer.patience import StillAwayError, first_line
@@ -50,7 +51,7 @@ def main() -> None:
 
 def _outcome(job: Job, tell: Tell) -> Report:
     try:
-        return learn(asyncio.run(read(job)), job, tell)
+        return learn(asyncio.run(read(job, "trainer-worker")), job, tell)
     except (TrainingError, ExportError) as error:
         return Failed(str(error))
     except StillAwayError as error:

@@ -26,17 +26,12 @@ def encoder_config(encoder: str, preset: str) -> EncoderConfig:
     if kind not in PRESETS:
         known = ", ".join([*PRESETS, ALL, NONE])
         raise UnknownContestant(
-            f"--encoder {encoder}: there is no such encoder; choose of {known}, for example {kind_example()}"
+            f"--encoder {encoder}: there is no such encoder; choose of {known}, or with {WITH_RULES} behind it"
         )
     try:
         return config_of(kind, preset)
     except UnknownEncoderError as error:
         raise UnknownContestant(f"--preset {preset}: {error}") from error
-
-
-def kind_example() -> str:
-    """An encoder mixed with rules, as it is named."""
-    return f"{next(iter(PRESETS))}{WITH_RULES}"
 
 
 def encoders_named(names: Sequence[str]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -80,6 +79,29 @@ class PopularityLearner:
         self._item_keys, self._counts = grown, counts
 
 
+class Gathered:
+    """All events so far, in one piece whenever they are wanted. pending: how many came since `lesson` was called."""
+
+    def __init__(self) -> None:
+        self._parts: list[EventColumns] = []
+        self.pending = 0
+
+    def add(self, columns: EventColumns) -> None:
+        """These came next."""
+        self._parts.append(columns)
+        self.pending += len(columns)
+
+    def all(self) -> EventColumns:
+        """All of them, in log order."""
+        self._parts = [EventColumns.concatenate(self._parts)]
+        return self._parts[0]
+
+    def lesson(self) -> EventColumns:
+        """All of them, to be learned: none is pending then."""
+        self.pending = 0
+        return self.all()
+
+
 class EncoderLearner:
     """Trains an encoder on what it is given first, and goes on training whenever enough events have come."""
 
@@ -88,31 +110,22 @@ class EncoderLearner:
     ) -> None:
         """continue_every: new events after which it goes on, over all events so far."""
         self._plan, self._continue_every, self._on_progress = plan, continue_every, on_progress
-        self._parts: list[EventColumns] = []
-        self._pending = 0
+        self._events = Gathered()
         self._model: TrainedModel | None = None
 
     def learn(self, columns: EventColumns) -> None:
         """Trains, or keeps the events until there are enough. Raises TrainingError."""
-        self._parts.append(columns)
-        self._pending += len(columns)
+        self._events.add(columns)
         if self._model is None:
-            self._model = train(self._all(), self._plan, self._on_progress)
-        elif self._pending >= self._continue_every:
-            shorter = replace(self._plan, max_minutes=self._plan.max_minutes * self._plan.continuation)
-            self._model = continue_training(self._model, self._all(), shorter, self._on_progress)
-        else:
-            return
-        self._pending = 0
+            self._model = train(self._events.lesson(), self._plan, self._on_progress)
+        elif self._events.pending >= self._continue_every:
+            lesson, shorter = self._events.lesson(), self._plan.shorter
+            self._model = continue_training(self._model, lesson, shorter, self._on_progress)
 
     def scorer(self) -> Scorer:
         """The model as it was trained last."""
         assert self._model is not None, "a scorer is asked for after the first events"
         return ModelScorer(self._model)
-
-    def _all(self) -> EventColumns:
-        self._parts = [EventColumns.concatenate(self._parts)]
-        return self._parts[0]
 
 
 class Recounted:
@@ -120,17 +133,14 @@ class Recounted:
 
     def __init__(self, count: Callable[[EventColumns], Scorer], every: int) -> None:
         self._count, self._every = count, every
-        self._parts: list[EventColumns] = []
-        self._pending = 0
+        self._events = Gathered()
         self._scorer: Scorer | None = None
 
     def learn(self, columns: EventColumns) -> None:
         """Counts, or keeps the events until there are enough."""
-        self._parts.append(columns)
-        self._pending += len(columns)
-        if self._scorer is None or self._pending >= self._every:
-            self._parts = [EventColumns.concatenate(self._parts)]
-            self._scorer, self._pending = self._count(self._parts[0]), 0
+        self._events.add(columns)
+        if self._scorer is None or self._events.pending >= self._every:
+            self._scorer = self._count(self._events.lesson())
 
     def scorer(self) -> Scorer:
         """As it was counted last."""

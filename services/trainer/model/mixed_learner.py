@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from services.trainer.model.evaluation import CaseOptions
+from services.trainer.model.learners import Gathered
 from services.trainer.model.mixture import MixedModel, choose_mixture, validation_of
 from services.trainer.model.plan import OnProgress, TrainingPlan, ignore_progress
 from services.trainer.model.rules import learn_rules
@@ -24,40 +25,30 @@ class MixedLearner:
     ) -> None:
         """continue_every: new events after which the encoder goes on, over all events so far."""
         self._plan, self._continue_every, self._on_progress = plan, continue_every, on_progress
-        self._parts: list[EventColumns] = []
-        self._pending = self._pending_rules = 0
+        self._events = Gathered()
+        self._uncounted = 0
         self._mixed: MixedModel | None = None
 
     def learn(self, columns: EventColumns) -> None:
         """Trains, or keeps the events until there are enough. Raises TrainingError."""
-        self._parts.append(columns)
-        self._pending += len(columns)
-        self._pending_rules += len(columns)
+        self._events.add(columns)
+        self._uncounted += len(columns)
         if self._mixed is None:
-            self._mixed = self._continued(first_lesson(self._all(), self._plan, self._on_progress))
-            self._pending = self._pending_rules = 0
-        elif self._pending >= self._continue_every:
-            self._mixed = self._continued(self._mixed)
-            self._pending = self._pending_rules = 0
-        elif self._pending_rules >= RULES_EVERY:
-            rules = learn_rules(self._all(), self._mixed.model.item_keys, self._plan.roles)
-            self._mixed = replace(self._mixed, rules=rules)
-            self._pending_rules = 0
+            self._go_on(first_lesson(self._events.all(), self._plan, self._on_progress))
+        elif self._events.pending >= self._continue_every:
+            self._go_on(self._mixed)
+        elif self._uncounted >= RULES_EVERY:
+            rules = learn_rules(self._events.all(), self._mixed.model.item_keys, self._plan.roles)
+            self._mixed, self._uncounted = replace(self._mixed, rules=rules), 0
 
     def scorer(self) -> Scorer:
         """Model and rules as they are now."""
         assert self._mixed is not None, "a scorer is asked for after the first events"
         return self._mixed.scorer()
 
-    def _continued(self, mixed: MixedModel) -> MixedModel:
-        columns, plan = self._all(), self._plan
-        shorter = replace(plan, max_minutes=plan.max_minutes * plan.continuation)
-        model = continue_training(mixed.model, columns, shorter, self._on_progress)
-        return MixedModel(model, learn_rules(columns, model.item_keys, plan.roles), mixed.mixture)
-
-    def _all(self) -> EventColumns:
-        self._parts = [EventColumns.concatenate(self._parts)]
-        return self._parts[0]
+    def _go_on(self, mixed: MixedModel) -> None:
+        self._mixed = next_lesson(mixed, self._events.lesson(), self._plan, self._on_progress)
+        self._uncounted = 0
 
 
 def first_lesson(columns: EventColumns, plan: TrainingPlan, on_progress: OnProgress) -> MixedModel:
@@ -71,3 +62,11 @@ def first_lesson(columns: EventColumns, plan: TrainingPlan, on_progress: OnProgr
     rules = learn_rules(validation.learn, model.item_keys, plan.roles)
     mixture = choose_mixture(validation.cases, ModelScorer(model), rules, plan.roles.target or frozenset())
     return MixedModel(model, rules, mixture)
+
+
+def next_lesson(
+    mixed: MixedModel, columns: EventColumns, plan: TrainingPlan, on_progress: OnProgress
+) -> MixedModel:
+    """The same mixture after all of ``columns``, what was kept from it before among them. Raises TrainingError."""
+    model = continue_training(mixed.model, columns, plan.shorter, on_progress)
+    return MixedModel(model, learn_rules(columns, model.item_keys, plan.roles), mixed.mixture)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from services.trainer.model.encoders.names import DEFAULT_LOSS, LOSSES
 from services.trainer.model.encoders.registry import config_of
@@ -78,6 +78,11 @@ class TrainingPlan:
             raise ValueError(f"there is no loss {self.loss!r}; there are {', '.join(LOSSES)}")
         if not 0.0 <= self.trim_share < 1.0:
             raise ValueError(f"trim_share must lie in [0, 1), got {self.trim_share}")
+
+    @property
+    def shorter(self) -> TrainingPlan:
+        """The plan of a continuation, which gets its share of the time."""
+        return replace(self, max_minutes=self.max_minutes * self.continuation)
 
     @property
     def peak_rate(self) -> float:

@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from services.trainer.model.encoders.gaps import PreviousGap
-from services.trainer.model.encoders.signature import Body, EncoderConfig
+from services.trainer.model.encoders.signature import Body, SequenceConfig
 
 
 @dataclass(frozen=True)
-class CnnConfig(EncoderConfig):
+class CnnConfig(SequenceConfig):
     """Shape of the network.
 
     Attributes:

@@ -12,30 +12,16 @@ from typing import ClassVar
 
 from torch import nn
 
-from services.trainer.model.encoders.recurrence import Recurrence
-from services.trainer.model.encoders.signature import Body, EncoderConfig
+from services.trainer.model.encoders.recurrence import RecurrentConfig
 
 
 @dataclass(frozen=True)
-class GruConfig(EncoderConfig):
-    """Shape of the network.
-
-    Attributes:
-        hidden: width of its state.
-        layers: recurrent layers, >= 1.
-        gap_knots: resolution of the piecewise-linear input of the log time since the event before.
-    """
+class GruConfig(RecurrentConfig):
+    """Gated units with a residual connection."""
 
     kind: ClassVar[str] = "gru"
-    hidden: int = 128
-    layers: int = 1
-    gap_knots: int = 8
-
-    def body(self) -> Body:
-        """A gated recurrence with a residual connection."""
-        between = self.dropout if self.layers > 1 else 0.0
-        network = nn.GRU(self.d_model, self.hidden, self.layers, batch_first=True, dropout=between)
-        return Recurrence(network, self.gap_knots, residual=True)
+    network = nn.GRU
+    residual = True
 
 
 PRESETS = {

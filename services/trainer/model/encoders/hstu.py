@@ -15,17 +15,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from services.trainer.model.encoders.gaps import PairBias, Pairs, all_pairs, last_pairs
-from services.trainer.model.encoders.signature import Body, EncoderConfig
+from services.trainer.model.encoders.gaps import PairBias, Pairs
+from services.trainer.model.encoders.signature import Body, SequenceConfig
+from services.trainer.model.encoders.stack import Layer, Stack
 
 
 @dataclass(frozen=True)
-class HstuConfig(EncoderConfig):
+class HstuConfig(SequenceConfig):
     """Shape of the units. Heads have their own width: depth and width scale apart from the item table's D.
 
     Attributes:
@@ -49,7 +50,7 @@ class HstuConfig(EncoderConfig):
 
     def body(self) -> Body:
         """A stack of units."""
-        return Hstu(self)
+        return Stack(Unit(self) for _ in range(self.blocks))
 
 
 PRESETS = {
@@ -59,7 +60,7 @@ PRESETS = {
 }
 
 
-class Unit(nn.Module):
+class Unit(Layer):
     """One gated unit."""
 
     def __init__(self, config: HstuConfig) -> None:
@@ -75,12 +76,12 @@ class Unit(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, pairs: Pairs) -> Tensor:
-        """Every position asks: ``(B, T, D) float32`` to the same; Q = T in ``pairs``."""
+        """See `Layer.forward`."""
         normed = self.norm(x)  # (B, T, D)
         return x + self._mixed(normed, normed, pairs)  # (B, T, D)
 
     def last(self, x: Tensor, pairs: Pairs) -> Tensor:
-        """``forward(...)[:, -1:]``, ``(B, 1, D) float32``; Q = 1 in ``pairs``."""
+        """See `Layer.last`."""
         normed = self.norm(x)  # (B, T, D)
         return x[:, -1:] + self._mixed(normed[:, -1:], normed, pairs)  # (B, 1, D)
 
@@ -99,26 +100,3 @@ class Unit(nn.Module):
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, self.d_head)).transpose(1, 2)  # (B, H, T, d)
-
-
-class Hstu(Body):
-    """Units, one after the other."""
-
-    def __init__(self, config: HstuConfig) -> None:
-        super().__init__()
-        self.units = nn.ModuleList(Unit(config) for _ in range(config.blocks))
-
-    def forward(self, x: Tensor, age_seconds: Tensor, mask: Tensor) -> Tensor:
-        """See `Body.forward`."""
-        pairs = all_pairs(age_seconds, mask)
-        for unit in self.units:
-            x = unit(x, pairs)  # (B, T, D)
-        return x
-
-    def last(self, x: Tensor, age_seconds: Tensor, mask: Tensor) -> Tensor:
-        """See `Body.last`: the last unit works for one position only."""
-        if len(self.units) > 1:
-            pairs = all_pairs(age_seconds, mask)
-            for unit in self.units[:-1]:
-                x = unit(x, pairs)  # (B, T, D)
-        return cast(Unit, self.units[-1]).last(x, last_pairs(age_seconds, mask))  # (B, 1, D)

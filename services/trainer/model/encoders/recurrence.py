@@ -2,11 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
 from services.trainer.model.encoders.gaps import PreviousGap
-from services.trainer.model.encoders.signature import Body
+from services.trainer.model.encoders.signature import Body, SequenceConfig
+
+
+@dataclass(frozen=True)
+class RecurrentConfig(SequenceConfig):
+    """Shape of the network.
+
+    Attributes:
+        network: its kind.
+        residual: whether an event's input is added to its output.
+        hidden: width of its state.
+        layers: recurrent layers, >= 1.
+        gap_knots: resolution of the piecewise-linear input of the log time since the event before.
+    """
+
+    network: ClassVar[type[nn.GRU] | type[nn.LSTM]]
+    residual: ClassVar[bool]
+    hidden: int = 128
+    layers: int = 1
+    gap_knots: int = 8
+
+    def body(self) -> Body:
+        """The recurrence."""
+        between = self.dropout if self.layers > 1 else 0.0
+        network = self.network(self.d_model, self.hidden, self.layers, batch_first=True, dropout=between)
+        return Recurrence(network, self.gap_knots, self.residual)
 
 
 class Recurrence(Body):

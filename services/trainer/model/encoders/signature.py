@@ -7,6 +7,7 @@ agrees with serving, in which only the last one does, and a replay of decades-ol
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,7 +19,7 @@ EVENT_TYPE_CODES = 32
 
 
 @dataclass(frozen=True)
-class EncoderConfig:
+class EncoderConfig(ABC):
     """Shape of an encoder; every kind adds its own fields.
 
     Attributes:
@@ -33,31 +34,40 @@ class EncoderConfig:
     dropout: float = 0.2
     learning_rate: float = 1e-3
 
+    @abstractmethod
     def build(self) -> UserEncoder:
         """A fresh encoder of this shape, its weights drawn from torch's own generator."""
+
+
+@dataclass(frozen=True)
+class SequenceConfig(EncoderConfig):
+    """Shape of an encoder that is a `SequenceEncoder` round a body of its kind."""
+
+    def build(self) -> UserEncoder:
+        """See `EncoderConfig.build`."""
         return SequenceEncoder(self)
 
+    @abstractmethod
     def body(self) -> Body:
-        """What stands between the inputs and the output of a `SequenceEncoder`."""
-        raise NotImplementedError
+        """What stands between the inputs and the output."""
 
 
-class Body(nn.Module):
+class Body(nn.Module, ABC):
     """Causal mixing of positions."""
 
+    @abstractmethod
     def forward(self, x: Tensor, age_seconds: Tensor, mask: Tensor) -> Tensor:
         """``(B, T, D) float32`` of ``x (B, T, D) float32``, ``age_seconds (B, T) float32``, ``mask (B, T) bool``.
 
         Position i reads positions 0..i only, and none that is masked.
         """
-        raise NotImplementedError
 
     def last(self, x: Tensor, age_seconds: Tensor, mask: Tensor) -> Tensor:
         """``forward(...)[:, -1:]``, ``(B, 1, D) float32``; kinds that can give it for less do."""
         return self(x, age_seconds, mask)[:, -1:]
 
 
-class UserEncoder(nn.Module):
+class UserEncoder(nn.Module, ABC):
     """History to user vector; holds everything but the item table.
 
     Attributes:
@@ -70,6 +80,7 @@ class UserEncoder(nn.Module):
         self.config = config
         self.newcomer = nn.Parameter(torch.zeros(config.d_model))
 
+    @abstractmethod
     def forward(
         self, history_vectors: Tensor, event_type: Tensor, age_seconds: Tensor, mask: Tensor
     ) -> Tensor:
@@ -84,21 +95,20 @@ class UserEncoder(nn.Module):
         Returns:
             ``(B, T, D) float32``; the newcomer's vector where the mask is False.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def last(self, history_vectors: Tensor, event_type: Tensor, age_seconds: Tensor, mask: Tensor) -> Tensor:
         """``forward(...)[:, -1]``, for less where the kind allows it.
 
         Returns:
             ``(B, D) float32``; the newcomer's vector for a history of no events.
         """
-        raise NotImplementedError
 
 
 class SequenceEncoder(UserEncoder):
     """Item vector + event type, normalised; the kind's body; normalised and projected."""
 
-    def __init__(self, config: EncoderConfig) -> None:
+    def __init__(self, config: SequenceConfig) -> None:
         super().__init__(config)
         self.event_type = nn.Embedding(EVENT_TYPE_CODES, config.d_model)
         nn.init.zeros_(self.event_type.weight)

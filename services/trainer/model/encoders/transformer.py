@@ -11,19 +11,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from services.trainer.model.encoders.gaps import PairBias, Pairs, all_pairs, last_pairs
-from services.trainer.model.encoders.signature import Body, EncoderConfig
+from services.trainer.model.encoders.gaps import PairBias, Pairs
+from services.trainer.model.encoders.signature import Body, SequenceConfig
+from services.trainer.model.encoders.stack import Layer, Stack
 
 _MASKED = -1e9
 
 
 @dataclass(frozen=True)
-class TransformerConfig(EncoderConfig):
+class TransformerConfig(SequenceConfig):
     """Shape of the Transformer.
 
     Attributes:
@@ -50,7 +51,7 @@ class TransformerConfig(EncoderConfig):
 
     def body(self) -> Body:
         """A stack of blocks."""
-        return Transformer(self)
+        return Stack(Block(self) for _ in range(self.blocks))
 
 
 PRESETS = {
@@ -62,7 +63,7 @@ PRESETS = {
 }
 
 
-class Block(nn.Module):
+class Block(Layer):
     """Pre-norm block: x + Attention(Norm(x)), then x + FeedForward(Norm(x))."""
 
     def __init__(self, config: TransformerConfig) -> None:
@@ -85,7 +86,7 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, pairs: Pairs) -> Tensor:
-        """Every position asks: ``(B, T, D) float32`` to the same; Q = T in ``pairs``."""
+        """See `Layer.forward`."""
         normed = self.attention_norm(x)  # (B, T, D)
         query = self._split(self.query(normed))  # (B, H, T, d)
         key = self._split(self.key(normed))  # (B, H, T, d)
@@ -96,7 +97,7 @@ class Block(nn.Module):
         return self._finish(x, mixed)  # (B, T, D)
 
     def last(self, x: Tensor, pairs: Pairs) -> Tensor:
-        """Only position T-1 asks; the same function as ``forward(...)[:, -1:]``, with Q = 1 in ``pairs``.
+        """See `Layer.last`.
 
         The key projection is moved onto the single query and the value projection behind the weighted mean
         (``q . (W x) = (W' q) . x`` and ``sum a (W x) = W (sum a x)``), so none of all T positions remains.
@@ -122,26 +123,3 @@ class Block(nn.Module):
     def _finish(self, x: Tensor, mixed: Tensor) -> Tensor:
         x = x + self.dropout(self.output(mixed))
         return x + self.dropout(self.feed_forward(x))
-
-
-class Transformer(Body):
-    """Blocks, one after the other."""
-
-    def __init__(self, config: TransformerConfig) -> None:
-        super().__init__()
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.blocks))
-
-    def forward(self, x: Tensor, age_seconds: Tensor, mask: Tensor) -> Tensor:
-        """See `Body.forward`."""
-        pairs = all_pairs(age_seconds, mask)
-        for block in self.blocks:
-            x = block(x, pairs)  # (B, T, D)
-        return x
-
-    def last(self, x: Tensor, age_seconds: Tensor, mask: Tensor) -> Tensor:
-        """See `Body.last`: the last block works for one position only."""
-        if len(self.blocks) > 1:
-            pairs = all_pairs(age_seconds, mask)
-            for block in self.blocks[:-1]:
-                x = block(x, pairs)  # (B, T, D)
-        return cast(Block, self.blocks[-1]).last(x, last_pairs(age_seconds, mask))  # (B, 1, D)
