@@ -18,7 +18,8 @@ from shared.domain.cleaning_steps import Normalise
 
 _LONGEST_CHARACTERS = 4 * TEXT_CHARACTERS
 """Longer texts are left to validation, which refuses them."""
-_SEPARATORS = re.compile(r"[_\s]")
+_SEPARATORS = re.compile(r"(?![\x00-\x1f\x7f-\x9f])[_\s]")
+"""White space and underscores; no control characters, which no way of spelling holds."""
 _LONGEST_BY_FIELD = {
     "event_id": ID_CHARACTERS,
     "event_type": ID_CHARACTERS,

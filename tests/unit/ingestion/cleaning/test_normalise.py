@@ -8,17 +8,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freshet.event.v1.event_pb2 import UserEvent
+from freshet.event.v1.event_pb2 import EventItem, UserEvent
 from services.ingestion.cleaning.normalise import event_word, normalise, tidy
 from tests.builders import message
 from tests.unit.ingestion.cleaning.conftest import notes
 
 
-@pytest.mark.parametrize("text", ["Add_To_Cart", "ADD-TO-CART", "add to cart", " add_to cart "])
+@pytest.mark.parametrize(
+    "text", ["Add_To_Cart", "ADD-TO-CART", "add to cart", " add_to cart ", "add\u00a0to_cart"]
+)
 def test_an_event_type_is_known_however_it_is_spelt(text):
     event = message(text)
     normalise(event)
     assert event.event_type == "add-to-cart"
+
+
+@pytest.mark.parametrize("control", ["\r", "\n", "\t", "\x1f", "\x85"])
+def test_a_control_character_separates_no_words(cleaning, control):
+    event = UserEvent(event_type=f"add{control}to-cart", user_id="u1", items=[EventItem(item_id="i1")])
+    assert cleaning("normalise").refusals(event) == [[("event_type", "UNKNOWN_EVENT_TYPE")]]
 
 
 @pytest.mark.parametrize(
