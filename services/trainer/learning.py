@@ -15,9 +15,9 @@ from freshet.trainer.v1.trainer_pb2 import (
 )
 from services.trainer.hold_out import HoldOutRule, hold_out
 from services.trainer.judging import judge_candidate
+from services.trainer.model.encoder_learners import first_lesson, next_lesson
 from services.trainer.model.encoders.registry import config_of
 from services.trainer.model.evaluation import CaseOptions
-from services.trainer.model.mixed_learner import first_lesson, next_lesson
 from services.trainer.model.plan import OnProgress, Progress, TrainingPlan
 from services.trainer.packing import pack_model
 from services.trainer.reports import Entered, Finished, Job, Learned, Read, Report

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from services.trainer.model.encoder_learners import EncoderLearner, MixedLearner
 from services.trainer.model.encoders.registry import PRESETS, UnknownEncoderError, config_of
 from services.trainer.model.encoders.signature import EncoderConfig
-from services.trainer.model.learners import BASELINES, EncoderLearner
-from services.trainer.model.mixed_learner import MixedLearner
+from services.trainer.model.learners import BASELINES
 from services.trainer.model.plan import OnProgress, TrainingPlan
 from services.trainer.model.protocols.outcome import Contestant
 from services.trainer.model.sequences import EventRoles

@@ -1,15 +1,16 @@
-"""The loop: batches, gradient steps, the learning-rate schedule and its time cap."""
+"""The loop: batches and gradient steps, for as many passes as planned or for as long as they help."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Iterator
-from itertools import chain
 
 import numpy as np
 import torch
+from torch import nn
 
+from services.trainer.model.averaging import AveragedWeights
 from services.trainer.model.encoders.signature import UserEncoder
 from services.trainer.model.objective import Examples, ItemTable, Objective
 from services.trainer.model.plan import (
@@ -20,41 +21,12 @@ from services.trainer.model.plan import (
     TrainingDiverged,
     TrainingPlan,
 )
-from services.trainer.model.sequences import TokenBatch, TrainingRows, token_batches
+from services.trainer.model.plateau import Judge, Plateau
+from services.trainer.model.schedules import CosineSchedule, Schedule, SteadySchedule
+from services.trainer.model.sequences import TokenBatch, TrainingRows, count_batches, token_batches
 
 _REPORT_EVERY = 20
-_MEASURE_AFTER = 20
-_LONGEST_WARM_UP = 100
 _GRADIENT_NORM = 5.0
-
-
-class Schedule:
-    """Linear warm-up, then half a cosine to zero (Loshchilov & Hutter 2017, eq. 5).
-
-    The number of steps shrinks when the measured speed would overrun the time cap.
-
-    Attributes:
-        total: steps as now planned.
-        capped: whether the time cap has shortened it.
-    """
-
-    def __init__(self, planned: int, max_seconds: float) -> None:
-        self._planned, self._max_seconds = planned, max_seconds
-        self.total, self.capped = planned, False
-
-    def observe(self, step: int, elapsed: float) -> None:
-        """Plans anew from ``step`` steps done in ``elapsed`` seconds."""
-        if step < _MEASURE_AFTER and elapsed < self._max_seconds:
-            return
-        affordable = max(step, int(step * self._max_seconds / max(elapsed, 1e-9)))
-        self.total = min(self._planned, affordable)
-        self.capped = self.total < self._planned
-
-    def rate(self, step: int) -> float:
-        """Share of the peak learning rate for step ``step`` (from 0), in [0, 1]."""
-        warm_up = max(1, min(_LONGEST_WARM_UP, self.total // 10))
-        progress = min(step / max(self.total, 1), 1.0)
-        return min(1.0, (step + 1) / warm_up) * 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
 class Fit:
@@ -64,20 +36,28 @@ class Fit:
         encoder: being trained.
         table: being trained.
         curve: reports so far.
+        passes: passes over the events behind the weights that it ended with.
     """
 
     def __init__(
-        self, encoder: UserEncoder, table: ItemTable, rows: TrainingRows, plan: TrainingPlan
+        self,
+        encoder: UserEncoder,
+        table: ItemTable,
+        rows: TrainingRows,
+        plan: TrainingPlan,
+        judge: Judge | None = None,
     ) -> None:
+        """judge: with it the run goes on for as long as that helps, else for the passes of the plan."""
         self.encoder, self.table, self.curve = encoder, table, list[Progress]()
         self._rows, self._plan = rows, plan
         self._tokens = plan.batch_tokens_for(len(rows))
-        self._epochs = plan.epochs_for(len(rows))
-        counts = np.bincount(rows.item[rows.is_target], minlength=len(table.biases))
-        calibration = plan.gbce_calibration if plan.loss == "gbce" else None
-        self._objective = Objective(counts, plan.exact_up_to, plan.n_negatives, plan.seed, calibration)
+        self._usual_steps = self._steps_of(plan.epochs_for(len(rows)))
+        self._objective = _objective(rows, len(table.biases), plan)
         self._optimizer = _optimizer(encoder, table, plan)
-        self._schedule = Schedule(self._steps_planned(), plan.max_minutes * 60.0)
+        self.passes = plan.most_epochs if judge else plan.epochs_for(len(rows))
+        kind = SteadySchedule if judge else CosineSchedule
+        self._schedule: Schedule = kind(self._steps_of(self.passes), plan.max_minutes * 60.0)
+        self._plateau = Plateau(AveragedWeights(self._parameters), judge) if judge else None
         self._step, self._examples, self._losses = 0, 0, list[float]()
 
     @property
@@ -86,42 +66,52 @@ class Fit:
         return self._schedule.capped
 
     def run(self, on_progress: OnProgress, should_stop: ShouldStop) -> None:
-        """All passes.
+        """All passes, or those that help.
 
         Raises:
             TrainingCancelled: ``should_stop`` said so.
             TrainingDiverged: the loss became infinite or NaN.
         """
-        self.encoder.train()
         started = time.monotonic()
-        for batch in self._all_batches():
-            if should_stop():
-                raise TrainingCancelled(f"stopped after {self._step} of {self._schedule.total} steps")
-            self._take_step(batch)
-            elapsed = time.monotonic() - started
-            self._schedule.observe(self._step, elapsed)
-            done = self._step >= self._schedule.total
-            if done or self._step % _REPORT_EVERY == 0:
-                self._report(on_progress, elapsed)
-            if done:
+        for epoch in range(self.passes):
+            self.encoder.train()
+            for batch in self._batches(epoch):
+                if should_stop():
+                    raise TrainingCancelled(f"stopped after {self._step} of {self._schedule.total} steps")
+                self._take_step(batch)
+                self._note(time.monotonic() - started, on_progress)
+                if self._done:
+                    break
+            if self._plateau:
+                self._plateau.passed()
+            if self._done or (self._plateau and self._plateau.reached):
                 break
+        if self._plateau:
+            self.passes = self._plateau.take_best()
 
-    def _all_batches(self) -> Iterator[TokenBatch]:
-        return chain.from_iterable(map(self._batches, range(self._epochs)))
+    @property
+    def _done(self) -> bool:
+        return self._step >= self._schedule.total
+
+    def _note(self, elapsed: float, on_progress: OnProgress) -> None:
+        self._schedule.observe(self._step, elapsed)
+        if self._done or self._step % _REPORT_EVERY == 0:
+            self._report(on_progress, elapsed)
 
     def _batches(self, epoch: int) -> Iterator[TokenBatch]:
         generator = np.random.default_rng([self._plan.seed, epoch])
         return token_batches(self._rows, self._plan.window, self._tokens, generator)
 
-    def _steps_planned(self) -> int:
-        return sum(1 for _ in self._all_batches())
+    def _steps_of(self, epochs: int) -> int:
+        generators = (np.random.default_rng([self._plan.seed, epoch]) for epoch in range(epochs))
+        return sum(count_batches(self._rows, self._plan.window, self._tokens, each) for each in generators)
 
     def _take_step(self, batch: TokenBatch) -> None:
         examples = self._examples_of(batch)
         if not len(examples.target):
             self._step += 1
             return
-        trim_share = self._plan.trim_share_at(self._step / max(self._schedule.total, 1))
+        trim_share = self._plan.trim_share_at(self._step / max(self._usual_steps, 1))
         loss = self._objective(examples, self.table, trim_share)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -143,12 +133,17 @@ class Fit:
         users = torch.cat([vectors[asked], newcomers])  # (N, D)
         return Examples(users, torch.cat([target[asked], first]), torch.cat(weight))
 
+    @property
+    def _parameters(self) -> list[nn.Parameter]:
+        return [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
+
     def _apply(self) -> None:
-        parameters = [p for group in self._optimizer.param_groups for p in group["params"]]
-        torch.nn.utils.clip_grad_norm_(parameters, _GRADIENT_NORM)
+        torch.nn.utils.clip_grad_norm_(self._parameters, _GRADIENT_NORM)
         for group in self._optimizer.param_groups:
             group["lr"] = self._plan.peak_rate * self._schedule.rate(self._step)
         self._optimizer.step()
+        if self._plateau:
+            self._plateau.stepped()
 
     def _report(self, on_progress: OnProgress, elapsed: float) -> None:
         left = max(self._schedule.total - self._step, 0) * elapsed / self._step
@@ -158,6 +153,12 @@ class Fit:
         self._losses.clear()
         self.curve.append(report)
         on_progress(report)
+
+
+def _objective(rows: TrainingRows, n_items: int, plan: TrainingPlan) -> Objective:
+    counts = np.bincount(rows.item[rows.is_target], minlength=n_items)
+    calibration = plan.gbce_calibration if plan.loss == "gbce" else None
+    return Objective(counts, plan.exact_up_to, plan.n_negatives, plan.seed, calibration)
 
 
 def _optimizer(encoder: UserEncoder, table: ItemTable, plan: TrainingPlan) -> torch.optim.Optimizer:

@@ -9,11 +9,9 @@ import numpy as np
 
 from services.trainer.model.baselines import Popularity
 from services.trainer.model.ease import learn_ease
-from services.trainer.model.plan import OnProgress, TrainingPlan, ignore_progress
 from services.trainer.model.rules import RuleScorer, learn_rules
-from services.trainer.model.scoring import ModelScorer, Scorer
+from services.trainer.model.scoring import Scorer
 from services.trainer.model.sequences import EventRoles, has_type
-from services.trainer.model.training import TrainedModel, continue_training, train
 from shared.domain.event_columns import EventColumns
 
 
@@ -100,32 +98,6 @@ class Gathered:
         """All of them, to be learned: none is pending then."""
         self.pending = 0
         return self.all()
-
-
-class EncoderLearner:
-    """Trains an encoder on what it is given first, and goes on training whenever enough events have come."""
-
-    def __init__(
-        self, plan: TrainingPlan, continue_every: int, on_progress: OnProgress = ignore_progress
-    ) -> None:
-        """continue_every: new events after which it goes on, over all events so far."""
-        self._plan, self._continue_every, self._on_progress = plan, continue_every, on_progress
-        self._events = Gathered()
-        self._model: TrainedModel | None = None
-
-    def learn(self, columns: EventColumns) -> None:
-        """Trains, or keeps the events until there are enough. Raises TrainingError."""
-        self._events.add(columns)
-        if self._model is None:
-            self._model = train(self._events.lesson(), self._plan, self._on_progress)
-        elif self._events.pending >= self._continue_every:
-            lesson, shorter = self._events.lesson(), self._plan.shorter
-            self._model = continue_training(self._model, lesson, shorter, self._on_progress)
-
-    def scorer(self) -> Scorer:
-        """The model as it was trained last."""
-        assert self._model is not None, "a scorer is asked for after the first events"
-        return ModelScorer(self._model)
 
 
 class Recounted:

@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from services.trainer.model.evaluation import CaseOptions, Cases, judge, make_cases
+from services.trainer.model.answering import Cases, answer
+from services.trainer.model.evaluation import CaseOptions, judge, make_cases
 from services.trainer.model.rules import firing_rows
 from services.trainer.model.scoring import Histories, ModelScorer, Scorer
 from services.trainer.model.sequences import has_type
 from services.trainer.model.training import TrainedModel
 from shared.domain.event_columns import EventColumns
+from shared.domain.ranking_metrics import ndcg
 from shared.domain.sequence_rules import Mixture, SequenceRules
 
 WEIGHTS = (0.0, 0.1, 0.25, 0.4, 0.65, 1.0, 1.5, 2.5)
@@ -24,6 +26,11 @@ class Validation:
 
     learn: EventColumns
     cases: Cases
+
+    def judge(self, model: TrainedModel) -> float:
+        """NDCG over the whole catalogue: less a matter of chance than that of a short list, as every user counts."""
+        answers = answer(self.cases, ModelScorer(model), k=1)
+        return ndcg(answers.ranks, len(self.cases.catalogue))
 
 
 def validation_of(columns: EventColumns, options: CaseOptions) -> Validation:

@@ -11,6 +11,8 @@ from services.trainer.model.encoders.registry import config_of
 from services.trainer.model.encoders.signature import EncoderConfig
 from services.trainer.model.sequences import EventRoles
 
+_MOST_EPOCHS = 100
+
 
 class TrainingError(Exception):
     """Training ended without a model."""
@@ -35,7 +37,8 @@ class TrainingPlan:
     Attributes:
         encoder: shape of the encoder.
         roles: which event types are read, predicted and excluded.
-        epochs: passes over the events; 0 derives them: 25 for 100,000 events, fewer for more, in [6, 60].
+        epochs: passes over the events. 0: where answers can be judged on the way, as many as help, 100 at most; else
+            25 for 100,000 events, fewer for more, in [6, 60].
         max_minutes: wall-clock cap; a slower run gets a shorter schedule that still ends at learning rate 0.
         window: longest history learned from, in events; about the length served.
         batch_tokens: events per step; 0 derives them: a hundredth of the data, in [128, 1024].
@@ -93,6 +96,11 @@ class TrainingPlan:
         """Share of the worst examples left out when ``progress`` of the schedule is done, in [0, 1]."""
         grown = progress / max(self.trim_warm_up, 1e-9) - 1.0
         return self.trim_share * min(max(grown, 0.0), 1.0)
+
+    @property
+    def most_epochs(self) -> int:
+        """Passes at most, where as many are made as help."""
+        return self.epochs or _MOST_EPOCHS
 
     def epochs_for(self, n_events: int) -> int:
         """Passes over ``n_events`` events."""

@@ -1,13 +1,13 @@
 """Training: events in, item table and encoder out.
 
-One pass learns every event once, each from the events before it in its window (Kang & McAuley 2018). The
-schedule is a fixed number of passes derived from the amount of data, so a run is a function of events, plan,
+One pass learns every event once, each from the events before it in its window (Kang & McAuley 2018). There
+are as many passes as help, or a fixed number derived from the amount of data: a run is a function of events, plan,
 seed and thread count; `max_minutes` is a cap that shortens the schedule, never breaks it off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -42,6 +42,7 @@ class TrainedModel:
         encoder: in evaluation mode.
         curve: the reports of the run, oldest first.
         capped: whether ``max_minutes`` shortened the schedule; such a run need not repeat bit by bit.
+        passes: passes over the events it has learned from; 0 when that is not known.
     """
 
     item_keys: np.ndarray
@@ -50,6 +51,11 @@ class TrainedModel:
     encoder: UserEncoder
     curve: tuple[Progress, ...]
     capped: bool
+    passes: int = 0
+
+
+Judge = Callable[[TrainedModel], float]
+"""How well a model answers; higher is better."""
 
 
 def train(
@@ -57,6 +63,7 @@ def train(
     plan: TrainingPlan,
     on_progress: OnProgress = ignore_progress,
     should_stop: ShouldStop = never_stop,
+    judge: Judge | None = None,
 ) -> TrainedModel:
     """A model of all items that occur in ``columns``.
 
@@ -65,6 +72,9 @@ def train(
         plan: what to do.
         on_progress: called every few steps and after the last one, in this thread.
         should_stop: asked before every step.
+        judge: asked after every pass, for answers to what is not in ``columns``. With it the run ends once they no
+            longer improve, and the model is the best on the way, its weights averaged; without it the run makes the
+            passes of the plan.
 
     Raises:
         NotEnoughEvents: there is nothing to predict.
@@ -79,7 +89,7 @@ def train(
         encoder = plan.encoder.build()
         vectors = initialisation.item_vectors(rows, len(vocabulary), width, generator)
         table = ItemTable(vectors, _first_biases(rows, len(vocabulary), plan))
-        fit = Fit(encoder, table, rows, plan)
+        fit: Fit = Fit(encoder, table, rows, plan, judge and (lambda: judge(_trained(vocabulary, fit))))
         fit.run(on_progress, should_stop)
     return _trained(vocabulary, fit)
 
@@ -112,7 +122,7 @@ def continue_training(
         return train(columns, plan, on_progress, should_stop)
     vocabulary = np.union1d(model.item_keys, columns.item_key)
     rows = _rows(columns, vocabulary, plan)
-    epochs = max(1, round(plan.epochs_for(len(rows)) * plan.continuation))
+    epochs = max(1, round((model.passes or plan.epochs_for(len(rows))) * plan.continuation))
     shorter = replace(plan, epochs=epochs, learning_rate=plan.peak_rate * plan.continuation)
     with _torch_state(plan):
         encoder = model.encoder.config.build()
@@ -120,13 +130,15 @@ def continue_training(
         table = _grown_table(model, vocabulary, rows)
         fit = Fit(encoder, table, rows, shorter)
         fit.run(on_progress, should_stop)
-    return _trained(vocabulary, fit)
+    return replace(_trained(vocabulary, fit), passes=model.passes)
 
 
 def _trained(vocabulary: np.ndarray, fit: Fit) -> TrainedModel:
     vectors = fit.table.vectors.detach().numpy().copy()
     biases = fit.table.biases.detach().numpy().copy()
-    return TrainedModel(vocabulary, vectors, biases, fit.encoder.eval(), tuple(fit.curve), fit.capped)
+    return TrainedModel(
+        vocabulary, vectors, biases, fit.encoder.eval(), tuple(fit.curve), fit.capped, fit.passes
+    )
 
 
 def _rows(columns: EventColumns, vocabulary: np.ndarray, plan: TrainingPlan) -> TrainingRows:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from services.trainer.model.baselines import most_popular, recently_popular
+from services.trainer.model.encoder_learners import EncoderLearner
 from services.trainer.model.evaluation import leave_one_out
 from services.trainer.model.learners import (
     BASELINES,
-    EncoderLearner,
     PopularityLearner,
     Recounted,
     Unchanging,

@@ -8,8 +8,8 @@ import torch
 
 from services.trainer.model.baselines import most_popular
 from services.trainer.model.evaluation import judge, leave_one_out
-from services.trainer.model.fitting import Schedule
 from services.trainer.model.plan import NotEnoughEvents, TrainingCancelled, TrainingPlan
+from services.trainer.model.plateau import PATIENCE
 from services.trainer.model.scoring import ModelScorer
 from services.trainer.model.sequences import EventRoles
 from services.trainer.model.training import continue_training, train
@@ -101,17 +101,29 @@ def test_an_exhausted_time_cap_still_ends_the_run():
     assert model.curve[-1].step == model.curve[-1].total_steps
 
 
-def test_a_slow_run_gets_a_shorter_schedule_that_ends_at_zero():
-    schedule = Schedule(planned=1000, max_seconds=10.0)
-    schedule.observe(step=100, elapsed=2.0)
-    assert schedule.total == 500
-    assert schedule.rate(500) == pytest.approx(0.0)
+def test_a_judged_run_ends_once_answers_no_longer_improve():
+    found = iter([1.0, 3.0, *[2.0] * 50])
+    model = train(walks(), replace(PLAN, epochs=50), judge=lambda _: next(found))
+    assert model.passes == 2
+    assert len(list(found)) == 50 - PATIENCE
 
 
-def test_a_fast_run_keeps_its_schedule():
-    schedule = Schedule(planned=1000, max_seconds=10.0)
-    schedule.observe(step=100, elapsed=0.5)
-    assert (schedule.total, schedule.capped) == (1000, False)
+def test_a_judged_run_gives_the_model_that_answered_best():
+    models = []
+
+    def judge(model):
+        models.append(model)
+        return -abs(len(models) - 3.0)
+
+    model = train(walks(), replace(PLAN, epochs=50), judge=judge)
+    assert np.array_equal(model.item_vectors, models[2].item_vectors)
+
+
+def test_a_judged_run_out_of_time_gives_the_best_so_far():
+    plan = replace(PLAN, epochs=1000, max_minutes=0.5 / 60)
+    model = train(walks(), plan, judge=lambda model: len(model.curve))
+    assert model.capped
+    assert 0 < model.passes < 1000
 
 
 def test_more_events_take_fewer_passes():

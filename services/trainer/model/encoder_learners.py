@@ -1,4 +1,4 @@
-"""An encoder mixed with rules, learning on as the trainer does: the rules often, the encoder seldom."""
+"""Encoders that learn on as the trainer does, alone or mixed with rules: the rules often, the encoder seldom."""
 
 from __future__ import annotations
 
@@ -6,15 +6,43 @@ from dataclasses import replace
 
 from services.trainer.model.evaluation import CaseOptions
 from services.trainer.model.learners import Gathered
-from services.trainer.model.mixture import MixedModel, choose_mixture, validation_of
+from services.trainer.model.mixture import MixedModel, Validation, choose_mixture, validation_of
 from services.trainer.model.plan import OnProgress, TrainingPlan, ignore_progress
 from services.trainer.model.rules import learn_rules
 from services.trainer.model.scoring import ModelScorer, Scorer
-from services.trainer.model.training import continue_training, train
+from services.trainer.model.training import TrainedModel, continue_training, train
 from shared.domain.event_columns import EventColumns
 
 RULES_EVERY = 1_024
 """New events after which the rules are counted again."""
+
+
+class EncoderLearner:
+    """Learns for as long as that helps, then what told so, too; goes on whenever enough events have come."""
+
+    def __init__(
+        self, plan: TrainingPlan, continue_every: int, on_progress: OnProgress = ignore_progress
+    ) -> None:
+        """continue_every: new events after which it goes on, over all events so far."""
+        self._plan, self._continue_every, self._on_progress = plan, continue_every, on_progress
+        self._events = Gathered()
+        self._model: TrainedModel | None = None
+
+    def learn(self, columns: EventColumns) -> None:
+        """Trains, or keeps the events until there are enough. Raises TrainingError."""
+        self._events.add(columns)
+        if self._model is None:
+            self._model = validated(self._events.all(), self._plan, self._on_progress)[0]
+        elif self._events.pending < self._continue_every:
+            return
+        self._model = continue_training(
+            self._model, self._events.lesson(), self._plan.shorter, self._on_progress
+        )
+
+    def scorer(self) -> Scorer:
+        """The model as it was trained last."""
+        assert self._model is not None, "a scorer is asked for after the first events"
+        return ModelScorer(self._model)
 
 
 class MixedLearner:
@@ -51,14 +79,25 @@ class MixedLearner:
         self._uncounted = 0
 
 
-def first_lesson(columns: EventColumns, plan: TrainingPlan, on_progress: OnProgress) -> MixedModel:
-    """Model and rules, mixed by what answers best for each user's last event, which neither has learned.
+def validated(
+    columns: EventColumns, plan: TrainingPlan, on_progress: OnProgress
+) -> tuple[TrainedModel, Validation]:
+    """A model that has learned for as long as it got better at each user's last event, which it has not learned.
 
     Raises TrainingError.
     """
     options = CaseOptions(roles=plan.roles, history_length=plan.window, seed=plan.seed)
     validation = validation_of(columns, options)
-    model = train(validation.learn, plan, on_progress)
+    judge = validation.judge if len(validation.cases) else None
+    return train(validation.learn, plan, on_progress, judge=judge), validation
+
+
+def first_lesson(columns: EventColumns, plan: TrainingPlan, on_progress: OnProgress) -> MixedModel:
+    """Model and rules, mixed by what answers best for each user's last event, which neither has learned.
+
+    Raises TrainingError.
+    """
+    model, validation = validated(columns, plan, on_progress)
     rules = learn_rules(validation.learn, model.item_keys, plan.roles)
     mixture = choose_mixture(validation.cases, ModelScorer(model), rules, plan.roles.target or frozenset())
     return MixedModel(model, rules, mixture)

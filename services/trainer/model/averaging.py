@@ -1,0 +1,64 @@
+"""Averages of the weights over the newest steps: a better model than the last step, for the price of an addition.
+
+Polyak & Juditsky (1992) averaged all steps. Here the window grows with the run, as a power-function average (Karras et
+al. 2024, https://arxiv.org/abs/2312.02696, eq. 2 and 127): early steps, which are far off, are forgotten, and no length
+has to be known in advance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+GROWTH = 10.0
+"""The window is about a ``GROWTH``-th of the steps so far."""
+LONGEST = 0.999
+"""Largest weight of the old average: the window grows to a thousand steps at most."""
+
+
+class AveragedWeights:
+    """The running average of parameters that are being trained, and the best of its states."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
+        self._parameters: list[Tensor] = list(parameters)
+        self._average = _copies(self._parameters)
+        self._kept = self._average
+        self._steps = 0
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """The optimiser has taken a step."""
+        self._steps += 1
+        old = min(LONGEST, 1.0 - 1.0 / (self._steps / GROWTH + 1.0))
+        torch._foreach_lerp_(self._average, self._parameters, 1.0 - old)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """While the context lasts the parameters hold their averages."""
+        trained = _copies(self._parameters)
+        _write(self._parameters, self._average)
+        try:
+            yield
+        finally:
+            _write(self._parameters, trained)
+
+    def keep(self) -> None:
+        """The averages as they are now are the best so far."""
+        self._kept = _copies(self._average)
+
+    def take_best(self) -> None:
+        """Puts the best averages into the parameters, for good."""
+        _write(self._parameters, self._kept)
+
+
+def _copies(tensors: Iterable[Tensor]) -> list[Tensor]:
+    return [tensor.detach().clone() for tensor in tensors]
+
+
+@torch.no_grad()
+def _write(parameters: Iterable[Tensor], values: Iterable[Tensor]) -> None:
+    for parameter, value in zip(parameters, values, strict=True):
+        parameter.copy_(value)

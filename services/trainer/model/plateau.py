@@ -1,0 +1,47 @@
+"""When to stop: as soon as what was learned last no longer answers better what nobody has learned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from services.trainer.model.averaging import AveragedWeights
+
+Judge = Callable[[], float]
+"""How well the model answers as it is now; higher is better."""
+PATIENCE = 4
+"""Passes without a better answer after which a run ends."""
+
+
+class Plateau:
+    """Judges the averaged weights after each pass and keeps the best (early stopping: Prechelt 1998).
+
+    best_pass: passes that gave the best answers; 0 before the first.
+    """
+
+    def __init__(self, average: AveragedWeights, judge: Judge) -> None:
+        self._average, self._judge = average, judge
+        self._passes, self._best = 0, float("-inf")
+        self.best_pass = 0
+
+    def stepped(self) -> None:
+        """One more step is done."""
+        self._average.step()
+
+    def passed(self) -> None:
+        """One more pass is done."""
+        self._passes += 1
+        with self._average.applied():
+            found = self._judge()
+        if found > self._best:
+            self._best, self.best_pass = found, self._passes
+            self._average.keep()
+
+    def take_best(self) -> int:
+        """Puts the best weights into the model, for good; returns the passes behind them."""
+        self._average.take_best()
+        return self.best_pass
+
+    @property
+    def reached(self) -> bool:
+        """Whether it is time to stop."""
+        return self._passes - self.best_pass >= PATIENCE

@@ -1,0 +1,55 @@
+"""Averaged weights follow the trained ones, slowly, and the best of them can be had back."""
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from services.trainer.model.averaging import AveragedWeights
+
+VALUES = st.lists(st.floats(-10, 10, width=32), min_size=1, max_size=60)
+
+
+def averaged(values: list[float]) -> tuple[nn.Parameter, AveragedWeights]:
+    """A weight that began at the first value and took the others, step by step."""
+    weight = nn.Parameter(torch.tensor([values[0]]))
+    average = AveragedWeights([weight])
+    for value in values[1:]:
+        with torch.no_grad():
+            weight.fill_(value)
+        average.step()
+    return weight, average
+
+
+@given(VALUES)
+def test_an_average_lies_within_what_was_averaged(values):
+    weight, average = averaged(values)
+    with average.applied():
+        assert min(values) - 1e-4 <= weight.item() <= max(values) + 1e-4
+
+
+@given(VALUES)
+def test_applied_averages_are_taken_back(values):
+    weight, average = averaged(values)
+    with average.applied():
+        pass
+    assert weight.item() == np.float32(values[-1])
+
+
+def test_early_steps_are_forgotten():
+    weight, average = averaged([100.0] * 10 + [1.0] * 300)
+    with average.applied():
+        assert abs(weight.item() - 1.0) < 0.01
+
+
+def test_the_kept_average_is_what_is_taken():
+    weight, average = averaged([0.0, 4.0])
+    with average.applied():
+        kept = weight.item()
+    average.keep()
+    with torch.no_grad():
+        weight.fill_(9.0)
+    average.step()
+    average.take_best()
+    assert weight.item() == kept
