@@ -80,7 +80,7 @@ async def evaluate_live(
     report = await Replay(client, output, wait_seconds).run(dataset, side_by_side(kept))
     if report.events.rejected:
         raise CommandFailed(f"{report.events.rejected} events were refused: {report.events.rejections[0]}")
-    run = await draw_to_end(client, await start(client, minutes), output, wait_seconds)
+    run = await draw_to_end(client, await start(client, max_minutes=minutes), output, wait_seconds)
     await until_served(client, run)
     answers = await ask_all(client, list(held_out), report.consistency_token, output)
     return _evaluation(dataset, kept, held_out, answers, (report, run))

@@ -1,6 +1,6 @@
 """`freshet train`: a training run from start to decision."""
 
-from typing import TypedDict
+from typing import TypedDict, Unpack
 
 import click
 
@@ -13,12 +13,13 @@ from shared.client import FreshetClient, ResourceExhausted
 WAIT_SECONDS = 60.0
 
 
-class Wish(TypedDict):
+class Wish(TypedDict, total=False):
     """What is asked for; 0 and empty stand for the deployment's settings."""
 
     max_minutes: float
     encoder: str
     preset: str
+    full: bool
 
 
 @click.command(short_help="Train a model and show what was decided about it.")
@@ -32,9 +33,12 @@ class Wish(TypedDict):
     "--encoder", metavar="KIND", default="", help="What to train: transformer, hstu, gru, lstm, cnn or mf."
 )
 @click.option("--preset", metavar="SIZE", default="", help="Its size: small, base or large.")
+@click.option(
+    "--full", is_flag=True, help="Begin anew; else training goes on from the champion where it can."
+)
 @click.option("--follow", "run_id", metavar="RUN_ID", help="Follow a run that is going on; start none.")
 @json_option
-def train(max_minutes: float, encoder: str, preset: str, run_id: str | None, as_json: bool) -> None:
+def train(run_id: str | None, as_json: bool, **wish: Unpack[Wish]) -> None:
     """Start a training run over everything in the log, follow it, and show the decision and the metrics.
 
     Ctrl-C stops the following, not the run.
@@ -45,7 +49,6 @@ def train(max_minutes: float, encoder: str, preset: str, run_id: str | None, as_
       freshet train --encoder hstu --preset base
     """
     output = Output(as_json)
-    wish = Wish(max_minutes=max_minutes, encoder=encoder, preset=preset)
     ended = run(_train(wish, run_id, output))
     output.result(document(ended), as_table(ended), [summary(ended)])
     if ended.state == TRAINING_STATE_FAILED:
@@ -59,10 +62,10 @@ async def _train(wish: Wish, run_id: str | None, output: Output) -> TrainingRun:
         return await draw_to_end(client, run_id, output, WAIT_SECONDS)
 
 
-async def start(client: FreshetClient, max_minutes: float, encoder: str = "", preset: str = "") -> str:
+async def start(client: FreshetClient, **wish: Unpack[Wish]) -> str:
     """Starts a run and returns its id. Raises CommandFailed if one is going on."""
     try:
-        return (await client.start_training(max_minutes, encoder=encoder, preset=preset)).run.run_id
+        return (await client.start_training(**wish)).run.run_id
     except ResourceExhausted as error:
         raise CommandFailed(
             f"no run was started: {error.explain()}; follow that one with `freshet train --follow RUN_ID`"

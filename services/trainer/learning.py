@@ -13,15 +13,18 @@ from freshet.trainer.v1.trainer_pb2 import (
     TRAINING_STATE_PUBLISHING,
     TRAINING_STATE_TRAINING,
 )
+from services.trainer.full_runs import CONTINUED
 from services.trainer.hold_out import HoldOutRule, hold_out
 from services.trainer.judging import judge_candidate
 from services.trainer.model.encoder_learners import first_lesson, next_lesson
 from services.trainer.model.encoders.registry import config_of
 from services.trainer.model.evaluation import CaseOptions
+from services.trainer.model.mixture import MixedModel
 from services.trainer.model.plan import OnProgress, Progress, TrainingPlan
 from services.trainer.packing import pack_model
 from services.trainer.reports import Entered, Finished, Job, Learned, Read, Report
 from services.trainer.roles import roles_of
+from services.trainer.warm_start import PASSES, Start, champion_start, gone_on
 from shared.adapters.presets import load_preset
 from shared.domain.event_columns import EventColumns
 
@@ -38,16 +41,28 @@ def learn(columns: EventColumns, job: Job, tell: Tell) -> Finished:
     tell(Read(len(np.unique(columns.position))))
     held = hold_out(columns, _rule(job), _options(plan, job))
     tell(Entered(TRAINING_STATE_TRAINING))
-    mixed = first_lesson(held.train, plan, _telling(tell))
+    start = champion_start(job, plan)
+    mixed = _candidate(start, held.train, plan, _telling(tell))
     tell(Entered(TRAINING_STATE_JUDGING))
     verdict = judge_candidate(mixed, held, plan.roles, job)
     tell(Entered(TRAINING_STATE_TRAINING))
     steps = mixed.model.curve[-1].step if mixed.model.curve else 0
+    plan = plan.continued(int(held.train.position[-1]) if start else 0)
     mixed = next_lesson(mixed, columns, plan, _telling(tell, steps))
     tell(Entered(TRAINING_STATE_PUBLISHING))
-    metrics = {**verdict.metrics, "rules_weight": mixed.mixture.weight}
-    packed = pack_model(mixed, metrics, int(columns.position[0]), job)
+    metrics = {**verdict.metrics, "rules_weight": mixed.mixture.weight, PASSES: float(mixed.model.passes)}
+    metrics[CONTINUED], continued_from = (1.0, start.version) if start else (0.0, "")
+    packed = pack_model(mixed, metrics, int(columns.position[0]), job, continued_from)
     return Finished(packed.digest, str(packed.file), len(mixed.model.item_keys), metrics, verdict.evidence)
+
+
+def _candidate(
+    start: Start | None, columns: EventColumns, plan: TrainingPlan, on_progress: OnProgress
+) -> MixedModel:
+    """What is judged: the champion gone on, or a model made anew."""
+    if start is None:
+        return first_lesson(columns, plan, on_progress)
+    return gone_on(start, columns, plan, on_progress)
 
 
 def plan_of(job: Job) -> TrainingPlan:

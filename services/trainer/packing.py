@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from services.trainer.model.export import Parity, export_encoder
 from services.trainer.model.mixture import MixedModel
+from services.trainer.model.training import TrainedModel
 from services.trainer.reports import Job
 from services.trainer.revision import code_revision
 from shared.adapters.bundle import ENCODER, Bundle, pack
@@ -22,27 +26,37 @@ class Packed(NamedTuple):
     file: Path
 
 
-def pack_model(mixed: MixedModel, metrics: dict[str, float], log_from: int, job: Job) -> Packed:
+def pack_model(
+    mixed: MixedModel, metrics: dict[str, float], log_from: int, job: Job, continued_from: str = ""
+) -> Packed:
     """Export, prove parity, pack, and write the bundle into the job's directory.
 
-    metrics: what was judged, for the manifest. log_from: the first position learned from.
+    metrics: what was judged, for the manifest. log_from: the first position learned from. continued_from: version of
+    the model that training went on from; empty for none.
     Raises ExportError; ParityError when onnxruntime computes other vectors than torch.
     """
     directory, model = Path(job.directory), mixed.model
     parity = export_encoder(model, directory / ENCODER)
+    manifest = _manifest(mixed, {**metrics, "parity": parity.max_abs_difference}, log_from, job)
     bundle = Bundle(
-        manifest=_manifest(mixed, {**metrics, "parity": parity.max_abs_difference}, log_from, job),
+        manifest=replace(manifest, continued_from=continued_from),
         encoder=(directory / ENCODER).read_bytes(),
         item_keys=model.item_keys,
         item_vectors=model.item_vectors,
         item_biases=model.item_biases,
         golden=_golden(parity),
         rules=mixed.rules,
+        weights=weights_of(model),
     )
     content, packed = pack(bundle)
     file = directory / CANDIDATE
     file.write_bytes(content)
     return Packed(packed.digest, file)
+
+
+def weights_of(model: TrainedModel) -> dict[str, np.ndarray]:
+    """The encoder's weights by name, for training to go on from."""
+    return {name: value.numpy() for name, value in model.encoder.state_dict().items()}
 
 
 def _golden(parity: Parity) -> dict:

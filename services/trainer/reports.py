@@ -17,7 +17,7 @@ class Job(NamedTuple):
     learn from. min_users: users a verdict needs. encoder, preset: names of the encoder and its size. loss,
     trim_share: as of TrainingPlan. champion_*: version, file of the bundle, and position the
     champion has learned up to; empty and 0 without one. champion_unreadable: why there is no file although
-    there is a champion.
+    there is a champion. full: begin anew, whatever the champion knows.
     """
 
     database_url: str
@@ -43,6 +43,7 @@ class Job(NamedTuple):
     champion_bundle: str = ""
     champion_position: int = 0
     champion_unreadable: str = ""
+    full: bool = False
 
 
 class Entered(NamedTuple):

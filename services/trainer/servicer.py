@@ -69,7 +69,7 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
         self, request: trainer_pb2.StartTrainingRequest, context: grpc.aio.ServicerContext
     ) -> trainer_pb2.StartTrainingResponse:
         _check(_start_violations(request))
-        wish = Wish(request.max_minutes, request.encoder, request.preset)
+        wish = Wish(request.max_minutes, request.encoder, request.preset, request.full)
         run = await self._runs.start(trainer_pb2.TRAINING_TRIGGER_REQUEST, request.request_id, wish)
         return trainer_pb2.StartTrainingResponse(run=run)
 

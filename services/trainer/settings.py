@@ -25,6 +25,9 @@ class TrainerSettings(ServiceSettings):
     train_interval_seconds: float = Field(
         3600.0, ge=0, description="from one run to the scheduled next; 0 for none"
     )
+    train_full_every: int = Field(
+        24, ge=1, description="models after which one is trained anew, not on from the champion; 1: every one"
+    )
     train_every_events: int = Field(50_000, ge=0, description="new events that start a run; 0 for none")
     train_retry_seconds: float = Field(
         600.0, ge=0, description="pause of the triggers after a run that failed"

@@ -14,6 +14,7 @@ import structlog
 from nats.aio.client import Client
 
 from freshet.trainer.v1.trainer_pb2 import TrainingRun, TrainingState
+from services.trainer.full_runs import full_is_due
 from services.trainer.gate import Decision, decide
 from services.trainer.patience import StillAwayError, patiently
 from services.trainer.progress import PhaseClock, note_learning, state_word, succeeded
@@ -39,12 +40,14 @@ Note = Callable[[bool], Awaitable[None]]
 class Wish(NamedTuple):
     """What whoever starts a run asks for; 0 and empty stand for the setting.
 
-    max_minutes: most time for learning. encoder, preset: names of the encoder and its size.
+    max_minutes: most time for learning. encoder, preset: names of the encoder and its size. full: begin anew, do not go
+    on from the champion.
     """
 
     max_minutes: float = 0.0
     encoder: str = ""
     preset: str = ""
+    full: bool = False
 
 
 class RunFailedError(Exception):
@@ -135,9 +138,16 @@ class Conductor:
         )
         try:
             champion = await patiently(self._tools.registry.champion, UNAVAILABLE, _CHAMPION_WAIT_SECONDS)
+            full = wish.full or await patiently(self._full_is_due, UNAVAILABLE, _CHAMPION_WAIT_SECONDS)
         except StillAwayError as error:
             raise RunFailedError(f"the registry cannot be reached: {error}") from error
+        job = job._replace(full=full)
         return await self._with_champion(job, champion) if champion else job
+
+    async def _full_is_due(self) -> bool:
+        every = self._settings.train_full_every
+        models = await self._tools.registry.list_models(every)
+        return full_is_due([model.metrics for model in models], every)
 
     async def _with_champion(self, job: Job, champion: RegisteredModel) -> Job:
         """A champion that is not in the store cannot be compared with; the gate then says so."""

@@ -158,11 +158,18 @@ def get_model_status() -> Call[ranking.GetModelStatusResponse]:
 
 
 def start_training(
-    max_minutes: float = 0.0, request_id: str = "", encoder: str = "", preset: str = ""
+    max_minutes: float = 0.0, request_id: str = "", encoder: str = "", preset: str = "", full: bool = False
 ) -> Call[trainer.StartTrainingResponse]:
-    """Starts a run; 0 and empty: the deployment's settings. Raises ResourceExhausted while one is running."""
+    """Starts a run; 0 and empty: the deployment's settings. full: begins anew, not on from the champion.
+
+    Raises ResourceExhausted while one is running.
+    """
     request = trainer.StartTrainingRequest(
-        request_id=request_id or uuid.uuid4().hex, max_minutes=max_minutes, encoder=encoder, preset=preset
+        request_id=request_id or uuid.uuid4().hex,
+        max_minutes=max_minutes,
+        encoder=encoder,
+        preset=preset,
+        full=full,
     )
     return Call("trainer", "StartTraining", request)
 

@@ -33,6 +33,7 @@ class Manifest:
 
     encoder: the kind, for example "transformer". dimension: D. item_count: V. history_length: T of serving.
     log_from, log_to: positions learned from, both included. tensors: the encoder's inputs and output by name.
+    continued_from: version of the model that training went on from; empty when it began anew.
     mixture: how its rules are mixed in; None without rules. metrics: judged on traffic later than training. files:
     sha256 in hexadecimal of every other file of the bundle.
     """
@@ -48,6 +49,7 @@ class Manifest:
     domain: str
     tensors: Mapping[str, Tensor]
     mixture: Mixture | None = None
+    continued_from: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     format: int = FORMAT

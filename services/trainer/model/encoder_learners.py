@@ -27,6 +27,7 @@ class EncoderLearner:
         self._plan, self._continue_every, self._on_progress = plan, continue_every, on_progress
         self._events = Gathered()
         self._model: TrainedModel | None = None
+        self._learned_to = 0
 
     def learn(self, columns: EventColumns) -> None:
         """Trains, or keeps the events until there are enough. Raises TrainingError."""
@@ -35,9 +36,9 @@ class EncoderLearner:
             self._model = validated(self._events.all(), self._plan, self._on_progress)[0]
         elif self._events.pending < self._continue_every:
             return
-        self._model = continue_training(
-            self._model, self._events.lesson(), self._plan.shorter, self._on_progress
-        )
+        lesson, plan = self._events.lesson(), self._plan.continued(self._learned_to)
+        self._model = continue_training(self._model, lesson, plan, self._on_progress)
+        self._learned_to = int(lesson.position[-1])
 
     def scorer(self) -> Scorer:
         """The model as it was trained last."""
@@ -55,6 +56,7 @@ class MixedLearner:
         self._plan, self._continue_every, self._on_progress = plan, continue_every, on_progress
         self._events = Gathered()
         self._uncounted = 0
+        self._learned_to = 0
         self._mixed: MixedModel | None = None
 
     def learn(self, columns: EventColumns) -> None:
@@ -75,8 +77,9 @@ class MixedLearner:
         return self._mixed.scorer()
 
     def _go_on(self, mixed: MixedModel) -> None:
-        self._mixed = next_lesson(mixed, self._events.lesson(), self._plan, self._on_progress)
-        self._uncounted = 0
+        lesson, plan = self._events.lesson(), self._plan.continued(self._learned_to)
+        self._mixed = next_lesson(mixed, lesson, plan, self._on_progress)
+        self._uncounted, self._learned_to = 0, int(lesson.position[-1])
 
 
 def validated(
@@ -106,6 +109,9 @@ def first_lesson(columns: EventColumns, plan: TrainingPlan, on_progress: OnProgr
 def next_lesson(
     mixed: MixedModel, columns: EventColumns, plan: TrainingPlan, on_progress: OnProgress
 ) -> MixedModel:
-    """The same mixture after all of ``columns``, what was kept from it before among them. Raises TrainingError."""
-    model = continue_training(mixed.model, columns, plan.shorter, on_progress)
+    """The same mixture after all of ``columns``, what was kept from it before among them.
+
+    plan: of a continuation, see `TrainingPlan.continued`. Raises TrainingError.
+    """
+    model = continue_training(mixed.model, columns, plan, on_progress)
     return MixedModel(model, learn_rules(columns, model.item_keys, plan.roles), mixed.mixture)

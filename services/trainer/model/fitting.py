@@ -50,7 +50,7 @@ class Fit:
         """judge: with it the run goes on for as long as that helps, else for the passes of the plan."""
         self.encoder, self.table, self.curve = encoder, table, list[Progress]()
         self._rows, self._plan = rows, plan
-        self._tokens = plan.batch_tokens_for(len(rows))
+        self._way = plan.passing(len(rows))
         self._usual_steps = self._steps_of(plan.epochs_for(len(rows)))
         self._objective = _objective(rows, len(table.biases), plan)
         self._optimizer = _optimizer(encoder, table, plan)
@@ -100,11 +100,11 @@ class Fit:
 
     def _batches(self, epoch: int) -> Iterator[TokenBatch]:
         generator = np.random.default_rng([self._plan.seed, epoch])
-        return token_batches(self._rows, self._plan.window, self._tokens, generator)
+        return token_batches(self._rows, self._way, generator)
 
     def _steps_of(self, epochs: int) -> int:
         generators = (np.random.default_rng([self._plan.seed, epoch]) for epoch in range(epochs))
-        return sum(count_batches(self._rows, self._plan.window, self._tokens, each) for each in generators)
+        return sum(count_batches(self._rows, self._way, each) for each in generators)
 
     def _take_step(self, batch: TokenBatch) -> None:
         examples = self._examples_of(batch)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from services.trainer.model.encoders.names import DEFAULT_LOSS, LOSSES
 from services.trainer.model.encoders.registry import config_of
 from services.trainer.model.encoders.signature import EncoderConfig
-from services.trainer.model.sequences import EventRoles
+from services.trainer.model.sequences import EventRoles, Passing
 
 _MOST_EPOCHS = 100
 
@@ -54,6 +54,9 @@ class TrainingPlan:
             grows to its full size.
         continuation: share of a full run's passes, and of its peak learning rate, that
             `continue_training` takes.
+        learned_to: position of the log that a continuation's model has learned; it goes through what is later, and
+            through ``replay`` times as much of the rest. 0: through everything.
+        replay: >= 0.
         seed: of initialisation, order and dropout.
         threads: torch threads; part of what a run is a function of.
     """
@@ -73,6 +76,8 @@ class TrainingPlan:
     trim_share: float = 0.0
     trim_warm_up: float = 0.2
     continuation: float = 0.2
+    learned_to: int = 0
+    replay: float = 1.0
     seed: int = 0
     threads: int = 2
 
@@ -82,10 +87,9 @@ class TrainingPlan:
         if not 0.0 <= self.trim_share < 1.0:
             raise ValueError(f"trim_share must lie in [0, 1), got {self.trim_share}")
 
-    @property
-    def shorter(self) -> TrainingPlan:
-        """The plan of a continuation, which gets its share of the time."""
-        return replace(self, max_minutes=self.max_minutes * self.continuation)
+    def continued(self, learned_to: int = 0) -> TrainingPlan:
+        """The plan of a continuation, which gets its share of the time; `learned_to` as the attribute."""
+        return replace(self, max_minutes=self.max_minutes * self.continuation, learned_to=learned_to)
 
     @property
     def peak_rate(self) -> float:
@@ -106,6 +110,10 @@ class TrainingPlan:
         """Passes over ``n_events`` events."""
         derived = round(25 * math.sqrt(100_000 / max(n_events, 1)))
         return self.epochs or min(max(derived, 6), 60)
+
+    def passing(self, n_events: int) -> Passing:
+        """How ``n_events`` events are gone through."""
+        return Passing(self.window, self.batch_tokens_for(n_events), self.learned_to, self.replay)
 
     def batch_tokens_for(self, n_events: int) -> int:
         """Events per step for ``n_events`` events."""

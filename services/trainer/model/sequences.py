@@ -20,6 +20,7 @@ class UserSequences:
         item_keys: ``(N,) uint64``.
         event_type: ``(N,) int64``.
         time_ms: ``(N,) int64``.
+        position: ``(N,) int64``, of the log.
     """
 
     user_keys: np.ndarray
@@ -27,6 +28,7 @@ class UserSequences:
     item_keys: np.ndarray
     event_type: np.ndarray
     time_ms: np.ndarray
+    position: np.ndarray
 
     def __len__(self) -> int:
         return len(self.user_keys)
@@ -42,9 +44,8 @@ def by_user(columns: EventColumns) -> UserSequences:
     order = np.argsort(columns.user_key, kind="stable")
     user_keys, starts = np.unique(columns.user_key[order], return_index=True)
     offsets = np.append(starts, len(order)).astype(np.int64)
-    return UserSequences(
-        user_keys, offsets, columns.item_key[order], columns.event_type[order], columns.time_ms[order]
-    )
+    moved = ("item_key", "event_type", "time_ms", "position")
+    return UserSequences(user_keys, offsets, *(getattr(columns, name)[order] for name in moved))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ class TrainingRows:
         time_ms: ``(N,) int64``.
         is_target: ``(N,) bool``, whether the event is one to be predicted.
         label_weight: ``(N,) float32``, above 0 for targets, below 0 for events that say no to their item, else 0.
+        position: ``(N,) int64``, of the log.
     """
 
     offsets: np.ndarray
@@ -99,6 +101,7 @@ class TrainingRows:
     time_ms: np.ndarray
     is_target: np.ndarray
     label_weight: np.ndarray
+    position: np.ndarray
 
     def __len__(self) -> int:
         return len(self.item)
@@ -123,7 +126,8 @@ def training_rows(columns: EventColumns, vocabulary: np.ndarray, roles: EventRol
     is_target = has_type(users.event_type, roles.target) & (weight > 0) & ~_already_seen(users, roles)
     item = np.searchsorted(vocabulary, users.item_keys)
     label_weight = np.where(is_target, weight, np.minimum(weight, 0))
-    return TrainingRows(users.offsets, item, users.event_type, users.time_ms, is_target, label_weight)
+    about = (users.event_type, users.time_ms, is_target, label_weight, users.position)
+    return TrainingRows(users.offsets, item, *about)
 
 
 def _already_seen(users: UserSequences, roles: EventRoles) -> np.ndarray:
@@ -188,28 +192,53 @@ def windows(rows: TrainingRows, length: int, generator: np.random.Generator) -> 
     return np.stack([start, end], axis=1) + rows.offsets[user][:, None]
 
 
-def token_batches(
-    rows: TrainingRows, length: int, tokens: int, generator: np.random.Generator
-) -> Iterator[TokenBatch]:
-    """One pass over all events in batches of about ``tokens`` events; windows of like length share a batch.
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """How events are gone through once.
+
+    Attributes:
+        length: longest window T.
+        tokens: B x T of a batch, at most (a single window may be longer).
+        learned_to: position of the log that was learned before; 0 for nothing. Windows with later targets are gone
+            through, and ``replay`` times as many others, drawn anew for every pass, so that what only they teach is
+            not forgotten (experience replay: Rolnick et al. 2019, https://arxiv.org/abs/1811.11682).
+        replay: >= 0.
+    """
+
+    length: int
+    tokens: int
+    learned_to: int = 0
+    replay: float = 1.0
+
+
+def token_batches(rows: TrainingRows, way: Passing, generator: np.random.Generator) -> Iterator[TokenBatch]:
+    """One pass in batches of about equal numbers of events; windows of like length share a batch.
 
     Args:
         rows: events grouped by user.
-        length: longest window T.
-        tokens: B x T of a batch, at most (a single window may be longer).
+        way: what is gone through, and in which portions.
         generator: shuffles windows and batches.
     """
-    spans = generator.permutation(windows(rows, length, generator))
+    spans = generator.permutation(_spans(rows, way, generator))
     spans = spans[np.argsort(_lengths(spans), kind="stable")]
-    groups = _groups(_lengths(spans), tokens)
+    groups = _groups(_lengths(spans), way.tokens)
     for index in generator.permutation(len(groups)):
         first, last = groups[index]
         yield _batch(rows, spans[first:last])
 
 
-def count_batches(rows: TrainingRows, length: int, tokens: int, generator: np.random.Generator) -> int:
+def count_batches(rows: TrainingRows, way: Passing, generator: np.random.Generator) -> int:
     """How many batches `token_batches` gives for the same arguments, for much less."""
-    return len(_groups(np.sort(_lengths(windows(rows, length, generator))), tokens))
+    return len(_groups(np.sort(_lengths(_spans(rows, way, generator))), way.tokens))
+
+
+def _spans(rows: TrainingRows, way: Passing, generator: np.random.Generator) -> np.ndarray:
+    """``(W, 2) int64``: the windows of one pass."""
+    spans = windows(rows, way.length, generator)
+    new = rows.position[spans[:, 1]] > way.learned_to  # a window's last target is its newest
+    old = np.flatnonzero(~new)
+    drawn = min(len(old), round(way.replay * new.sum()))
+    return np.concatenate([spans[new], spans[generator.choice(old, drawn, replace=False)]])
 
 
 def _lengths(spans: np.ndarray) -> np.ndarray:

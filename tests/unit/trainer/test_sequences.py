@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from services.trainer.model.sequences import EventRoles, by_user, token_batches, training_rows, windows
+from services.trainer.model.sequences import (
+    EventRoles,
+    Passing,
+    by_user,
+    count_batches,
+    token_batches,
+    training_rows,
+    windows,
+)
 from tests.unit.trainer.builders import PURCHASE, VIEW, events, walks
 
 
@@ -52,12 +60,14 @@ def test_every_event_but_the_last_is_an_input_once(length):
 
 
 def test_batches_stay_within_their_tokens():
-    batches = list(token_batches(rows_of(walks()), 6, 40, np.random.default_rng(0)))
+    batches = list(token_batches(rows_of(walks()), Passing(6, 40), np.random.default_rng(0)))
     assert all(batch.mask.size <= 40 for batch in batches)
 
 
 def test_a_target_is_the_item_that_followed():
-    (batch,) = token_batches(rows_of(events((1, 5), (1, 6), (1, 7))), 9, 99, np.random.default_rng(0))
+    (batch,) = token_batches(
+        rows_of(events((1, 5), (1, 6), (1, 7))), Passing(9, 99), np.random.default_rng(0)
+    )
     assert batch.item.tolist() == [[0, 1]]
     assert batch.target.tolist() == [[1, 2]]
     assert batch.first_item.tolist() == [0]
@@ -66,13 +76,15 @@ def test_a_target_is_the_item_that_followed():
 
 def test_shorter_windows_are_padded_on_the_left():
     rows = rows_of(events((1, 5), (1, 6), (1, 7), (2, 5), (2, 6)))
-    (batch,) = token_batches(rows, 9, 99, np.random.default_rng(0))
+    (batch,) = token_batches(rows, Passing(9, 99), np.random.default_rng(0))
     assert batch.mask.tolist() == [[False, True], [True, True]]
     assert batch.target.tolist() == [[-1, 1], [1, 2]]
 
 
 def test_equal_seeds_give_equal_batches():
-    first, second = (list(token_batches(rows_of(walks()), 4, 40, np.random.default_rng(7))) for _ in range(2))
+    first, second = (
+        list(token_batches(rows_of(walks()), Passing(4, 40), np.random.default_rng(7))) for _ in range(2)
+    )
     assert all(np.array_equal(a.item, b.item) for a, b in zip(first, second, strict=True))
 
 
@@ -91,7 +103,31 @@ def test_without_weights_every_target_counts_one():
 def test_a_batch_asks_for_what_was_refused_as_well():
     columns = events((1, 5), (1, 6), (1, 7), event_type=[VIEW, VIEW + 2, VIEW])
     rows = rows_of(columns, weights=(0.0, 0.0, 2.0, 0.0, -3.0))
-    (batch,) = token_batches(rows, length=4, tokens=8, generator=np.random.default_rng(0))
+    (batch,) = token_batches(rows, Passing(length=4, tokens=8), np.random.default_rng(0))
     assert batch.target.tolist() == [[1, 2]]
     assert batch.label_weight.tolist() == [[-3.0, 2.0]]
     assert (batch.first_item.tolist(), batch.first_weight.tolist()) == ([0], [2.0])
+
+
+def items_of(batches) -> list[int]:
+    """The inputs of all windows."""
+    return np.concatenate([batch.item[batch.mask] for batch in batches]).tolist()
+
+
+@pytest.mark.parametrize("way", [Passing(4, 40), Passing(4, 40, learned_to=100, replay=0.5)])
+def test_batches_are_counted_without_being_made(way):
+    rows = rows_of(walks())
+    made = sum(1 for _ in token_batches(rows, way, np.random.default_rng(3)))
+    assert count_batches(rows, way, np.random.default_rng(3)) == made
+
+
+def test_without_replay_only_windows_with_later_targets_are_gone_through():
+    rows = rows_of(events((1, 5), (1, 6), (2, 7), (2, 8), (1, 9)))
+    batches = token_batches(rows, Passing(9, 99, learned_to=4, replay=0.0), np.random.default_rng(0))
+    assert items_of(batches) == [0, 1]
+
+
+def test_as_many_earlier_windows_are_replayed_as_are_asked_for():
+    rows = rows_of(walks(n_users=30, length=2))
+    way = Passing(9, 1, learned_to=50, replay=0.5)
+    assert sum(1 for _ in token_batches(rows, way, np.random.default_rng(0))) == 10 + 5

@@ -1,0 +1,88 @@
+"""Going on from the champion: what it knows is kept, and what has come since is learned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import structlog
+import torch
+
+from services.trainer.model.encoder_learners import next_lesson
+from services.trainer.model.evaluation import CaseOptions, make_cases
+from services.trainer.model.mixture import MixedModel, choose_mixture
+from services.trainer.model.plan import OnProgress, TrainingPlan
+from services.trainer.model.rules import learn_rules
+from services.trainer.model.scoring import ModelScorer
+from services.trainer.model.training import TrainedModel
+from services.trainer.reports import Job
+from shared.adapters.bundle import Bundle, CorruptBundleError, unpack
+from shared.domain.event_columns import EventColumns
+from shared.domain.sequence_rules import Mixture
+
+_log = structlog.get_logger("warm_start")
+PASSES = "passes"
+"""Of the manifest's metrics: passes that made the model."""
+ENOUGH_CASES = 200
+"""Questions about new events from which on the mixture's weight is chosen anew."""
+
+
+class Start(NamedTuple):
+    """What a run goes on from. learned_to: the last position of the log that the model has learned."""
+
+    model: TrainedModel
+    mixture: Mixture
+    learned_to: int
+    version: str
+
+
+def champion_start(job: Job, plan: TrainingPlan) -> Start | None:
+    """The champion, when a run of ``job`` can go on from it; None when it begins anew."""
+    if job.full or not job.champion_bundle:
+        return None
+    try:
+        bundle = unpack(Path(job.champion_bundle).read_bytes())
+        return Start(
+            _model_of(bundle, plan), _mixture_of(bundle), job.champion_position, job.champion_version
+        )
+    except (CorruptBundleError, OSError, _OtherModel) as error:
+        _log.info("the run begins anew", champion=job.champion_version, reason=str(error))
+        return None
+
+
+class _OtherModel(ValueError):
+    """The champion is not of the shape that is to be trained; the message says how."""
+
+
+def _model_of(bundle: Bundle, plan: TrainingPlan) -> TrainedModel:
+    """The champion in torch. Raises _OtherModel."""
+    if bundle.manifest.encoder != plan.encoder.kind:
+        raise _OtherModel(f"it is a {bundle.manifest.encoder}, not a {plan.encoder.kind}")
+    if not bundle.weights:
+        raise _OtherModel("its bundle holds no weights to go on from")
+    encoder = plan.encoder.build()
+    try:
+        encoder.load_state_dict({name: torch.from_numpy(value) for name, value in bundle.weights.items()})
+    except RuntimeError as error:
+        raise _OtherModel("its encoder has another shape") from error
+    passes = int(bundle.manifest.metrics.get(PASSES, 0))
+    table = (bundle.item_keys, bundle.item_vectors, bundle.item_biases)
+    return TrainedModel(*table, encoder.eval(), (), False, passes)
+
+
+def _mixture_of(bundle: Bundle) -> Mixture:
+    return bundle.manifest.mixture or Mixture()
+
+
+def gone_on(start: Start, columns: EventColumns, plan: TrainingPlan, on_progress: OnProgress) -> MixedModel:
+    """The champion after ``columns``, which hold all that it has learned and what is new. Raises TrainingError."""
+    learned = int(np.searchsorted(columns.position, start.learned_to, side="right"))
+    before, new = columns.take(slice(0, learned)), columns.take(slice(learned, None))
+    rules = learn_rules(before, start.model.item_keys, plan.roles)
+    mixed = MixedModel(start.model, rules, start.mixture)
+    cases = make_cases(before, new, CaseOptions(roles=plan.roles, history_length=plan.window, seed=plan.seed))
+    if len(cases) >= ENOUGH_CASES:
+        types = plan.roles.target or frozenset()
+        mixed = MixedModel(start.model, rules, choose_mixture(cases, ModelScorer(start.model), rules, types))
+    return next_lesson(mixed, columns, plan.continued(start.learned_to), on_progress)

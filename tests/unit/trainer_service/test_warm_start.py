@@ -1,0 +1,107 @@
+"""A run goes on from the champion where it can, and begins anew where it cannot."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from services.trainer.learning import plan_of
+from services.trainer.model.encoder_learners import next_lesson
+from services.trainer.model.encoders.registry import config_of
+from services.trainer.model.mixture import MixedModel
+from services.trainer.model.rules import learn_rules
+from services.trainer.model.sequences import EventRoles
+from services.trainer.packing import weights_of
+from services.trainer.warm_start import PASSES, champion_start, gone_on
+from shared.adapters.bundle import Bundle, pack
+from shared.domain.manifest import ENCODER_INPUTS, ENCODER_OUTPUT, Manifest, Tensor
+from shared.domain.sequence_rules import Mixture
+from tests.unit.trainer.builders import PLAN, random_model, walks
+from tests.unit.trainer_service.builders import JOB
+
+SMALL = config_of("gru", "small")
+MIXTURE = Mixture(0.4, event_types=(2,))
+
+
+def ignore(_) -> None:
+    """Hears nothing."""
+
+
+@pytest.fixture
+def champion(tmp_path):
+    """A job whose champion is a bundle of a small gru; what the bundle lacks or has else is told."""
+    model = random_model(SMALL)
+
+    def make(**fields):
+        tensor = Tensor("float32", (-1,))
+        tensors = {name: tensor for name in (*ENCODER_INPUTS, ENCODER_OUTPUT)}
+        manifest = Manifest("gru", SMALL.d_model, len(model.item_keys), 8, 1, 90, 0, "r", "video", tensors)
+        manifest = replace(manifest, mixture=MIXTURE, metrics={PASSES: 7.0})
+        rules = learn_rules(walks(n_items=12), model.item_keys, EventRoles())
+        table = (model.item_keys, model.item_vectors, model.item_biases)
+        bundle = Bundle(
+            manifest, b"graph", *table, {ENCODER_OUTPUT: np.zeros((1, 1), np.float32)}, rules=rules
+        )
+        bundle = replace(bundle, weights=weights_of(model))
+        file = Path(tmp_path) / "champion.bundle"
+        file.write_bytes(pack(replace(bundle, **fields))[0])
+        job = JOB._replace(champion_bundle=str(file), champion_version="abc", champion_position=90)
+        return job._replace(encoder="gru", preset="small")
+
+    make.model = model
+    return make
+
+
+def test_a_run_goes_on_from_what_the_champion_knows(champion):
+    job = champion()
+    start = champion_start(job, plan_of(job))
+    assert (start.version, start.learned_to, start.mixture) == ("abc", 90, MIXTURE)
+    assert start.model.passes == 7
+    assert np.array_equal(start.model.item_vectors, champion.model.item_vectors)
+    weights = zip(start.model.encoder.parameters(), champion.model.encoder.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in weights)
+
+
+@pytest.mark.parametrize(
+    "otherwise",
+    [{"full": True}, {"encoder": "lstm"}, {"preset": "base"}, {"champion_bundle": ""}],
+    ids=["full", "another encoder", "another size", "no champion"],
+)
+def test_a_run_begins_anew(champion, otherwise):
+    job = champion()._replace(**otherwise)
+    assert champion_start(job, plan_of(job)) is None
+
+
+def test_a_run_begins_anew_when_the_champion_holds_no_weights(champion):
+    job = champion(weights={})
+    assert champion_start(job, plan_of(job)) is None
+
+
+def test_a_run_begins_anew_when_the_champion_is_damaged(champion):
+    job = champion()
+    Path(job.champion_bundle).write_bytes(b"no bundle")
+    assert champion_start(job, plan_of(job)) is None
+
+
+def test_going_on_learns_new_items_and_leaves_the_champion_as_it_is(champion):
+    job = champion()
+    start = champion_start(job, plan_of(job))
+    columns, plan = walks(n_items=15), replace(PLAN, encoder=SMALL)
+    mixed = gone_on(start, columns, plan, ignore)
+    assert mixed.model.item_keys.tolist() == list(range(1, 16))
+    assert np.array_equal(start.model.item_vectors, champion.model.item_vectors)
+
+
+def test_without_new_events_the_model_stays_what_it_is(champion):
+    job = champion()
+    start = champion_start(job, plan_of(job))
+    columns = walks(n_items=12).take(slice(0, 90))
+    mixed = next_lesson(
+        MixedModel(start.model, learn_rules(columns, start.model.item_keys, EventRoles()), MIXTURE),
+        columns,
+        replace(PLAN, encoder=SMALL).continued(90),
+        ignore,
+    )
+    assert np.array_equal(mixed.model.item_vectors, start.model.item_vectors)
