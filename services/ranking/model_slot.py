@@ -1,4 +1,4 @@
-"""The model in service, with the item ids that the catalogue gives its rows. Swapped as one reference."""
+"""The model in service, and which of its rows the catalogue lets be recommended. Swapped as one reference."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from prometheus_client import Counter, Gauge
 
 from services.ranking.scorer import Scorer
-from shared.adapters.catalogue import Catalogue
+from shared.adapters.catalogue import Catalogue, KnownItems
 
 REFUSED_KEPT = 20
 MODEL_SWAPS = Counter("freshet_model_swaps_total", "Models that came into service.")
@@ -24,15 +24,13 @@ MODEL_SINCE = Gauge("freshet_model_serving_since_seconds", "When the model in se
 class ServingModel:
     """A scorer and what the catalogue says about its rows at one moment.
 
-    item_ids: by row, None where the catalogue does not know the item. withheld (V,) float32: 0 for rows that may be
-    recommended, -inf for the others; added to scores.
+    withheld (V,) float32: 0 for rows that may be recommended, -inf for the others; added to scores.
     """
 
     scorer: Scorer
     create_time: datetime
     serving_time: datetime
     catalogue_version: int
-    item_ids: list[str | None]
     withheld: np.ndarray
 
     @property
@@ -76,9 +74,12 @@ class ModelSlot:
         self.swap_count = 0
         self._catalogue = catalogue
 
-    def swap(self, scorer: Scorer, create_time: datetime) -> None:
-        """Put a checked and warm scorer into service."""
-        self.current = self._view(scorer, create_time, datetime.now(UTC))
+    async def swap(self, scorer: Scorer, create_time: datetime) -> None:
+        """Put a checked and warm scorer into service. What takes time is done before, and beside the event loop."""
+        view = await asyncio.to_thread(
+            view_of, scorer, self._catalogue.known(), create_time, datetime.now(UTC)
+        )
+        self.current = view
         self.deltas = DeltaProgress()
         self.swap_count += 1
         self.swapped.set()
@@ -89,23 +90,29 @@ class ModelSlot:
         """The model in service has taken deltas; it is the same one, and its new items are looked up."""
         current, self.deltas = self.current, deltas
         if current is not None and scorer is not current.scorer:
-            self.current = self._view(scorer, current.create_time, current.serving_time)
+            known = self._catalogue.known()
+            self.current = view_of(scorer, known, current.create_time, current.serving_time)
 
     def refuse(self, model_version: str, reason: str) -> None:
         """Note that a bundle was not taken."""
         self.refused.appendleft(Refusal(model_version, reason, datetime.now(UTC)))
         MODELS_REFUSED.inc()
 
-    def refresh(self) -> None:
+    async def refresh(self) -> None:
         """Take in what the catalogue has learned since."""
         current = self.current
-        if current is not None and current.catalogue_version != self._catalogue.version:
-            self.current = self._view(current.scorer, current.create_time, current.serving_time)
+        if current is None or current.catalogue_version == self._catalogue.version:
+            return
+        known, times = self._catalogue.known(), (current.create_time, current.serving_time)
+        view = await asyncio.to_thread(view_of, current.scorer, known, *times)
+        if self.current is current:  # else it was swapped or renewed meanwhile, and knows as much
+            self.current = view
 
-    def _view(self, scorer: Scorer, create_time: datetime, serving_time: datetime) -> ServingModel:
-        version = self._catalogue.version
-        keys = scorer.item_keys.tolist()
-        item_ids = [self._catalogue.id_of(key) for key in keys]
-        allowed = np.fromiter(map(self._catalogue.may_be_recommended, keys), bool, len(keys))
-        withheld = np.where(allowed, np.float32(0), np.float32(-np.inf))
-        return ServingModel(scorer, create_time, serving_time, version, item_ids, withheld)
+
+def view_of(scorer: Scorer, known: KnownItems, create_time: datetime, serving_time: datetime) -> ServingModel:
+    """The scorer in service beside what the catalogue knows."""
+    allowed = np.sort(known.keys[known.allowed])
+    place = np.minimum(np.searchsorted(allowed, scorer.item_keys), max(len(allowed) - 1, 0))
+    found = allowed[place] == scorer.item_keys if len(allowed) else np.zeros(len(place), bool)
+    withheld = np.where(found, np.float32(0), np.float32(-np.inf))
+    return ServingModel(scorer, create_time, serving_time, known.version, withheld)

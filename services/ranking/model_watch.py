@@ -56,7 +56,7 @@ class ModelWatch:
         """Let new items of the catalogue become recommendable, until cancelled."""
         while True:
             await asyncio.sleep(CATALOGUE_REFRESH_SECONDS)
-            self.slot.refresh()
+            await self.slot.refresh()
 
     async def _announcements(self, connection: Client, names: Names) -> AsyncIterator[None]:
         source = LogSource(
@@ -90,7 +90,7 @@ class ModelWatch:
         except (nats.errors.Error, JetStreamError, OSError, TimeoutError) as error:
             _log.warning("bundle cannot be fetched now", model_version=version, reason=repr(error))
             return False
-        self.slot.swap(scorer, champion.create_time)
+        await self.slot.swap(scorer, champion.create_time)
         _log.info("model swapped", model_version=version, items=len(scorer.item_keys))
         return True
 

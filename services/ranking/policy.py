@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,6 +15,9 @@ from services.ranking.user_state import UserState
 from shared.adapters.catalogue import Catalogue
 
 MODEL, TRENDING, CATALOGUE = "model", "trending", "catalogue"
+
+
+IdOf = Callable[[int], str | None]
 
 
 class Wish(NamedTuple):
@@ -66,7 +69,7 @@ def rank(
         places = np.flatnonzero(known).tolist()
         scores = _scores([states[place] for place in places], history_rows[known], model, now_ms)
         for place, row in zip(places, scores, strict=True):
-            answers[place] = _by_model(wishes[place], states[place], row, model)
+            answers[place] = _by_model(wishes[place], states[place], row, model, fallback.catalogue.id_of)
     return [
         answer if answer is not None else _trending(wish, state, fallback)
         for answer, wish, state in zip(answers, wishes, states, strict=True)
@@ -94,15 +97,15 @@ def _padded(columns: Sequence[np.ndarray]) -> np.ndarray:
     return np.stack([np.pad(column, (width - len(column), 0)) for column in columns])
 
 
-def _by_model(wish: Wish, state: UserState, scores: np.ndarray, model: ServingModel) -> Answer:
+def _by_model(wish: Wish, state: UserState, scores: np.ndarray, model: ServingModel, id_of: IdOf) -> Answer:
     for keys in (state.consumed, wish.excluded):
         if len(keys):
             rows = model.scorer.rows(keys)
             scores[rows[rows >= 0]] = -np.inf
     best = top_rows(scores, wish.page_size)
-    ids, keys = model.item_ids, model.scorer.item_keys[best].tolist()
-    chosen = zip(best.tolist(), keys, scores[best].tolist(), strict=True)
-    return Answer([Ranked(ids[row] or "", key, score, MODEL) for row, key, score in chosen], by_model=True)
+    keys = model.scorer.item_keys[best].tolist()
+    chosen = zip(keys, scores[best].tolist(), strict=True)
+    return Answer([Ranked(id_of(key) or "", key, score, MODEL) for key, score in chosen], by_model=True)
 
 
 def _trending(wish: Wish, state: UserState, fallback: Fallback) -> Answer:

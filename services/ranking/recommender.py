@@ -156,7 +156,7 @@ class Recommender:
         model, time_ms = self._slot.current, time.time_ns() // 1_000_000
         fallback = Fallback(self._trending.item_keys, self._trending.scores, self._catalogue)
         arguments = ([call.wish for call in calls], states, model, fallback, time_ms)
-        if model is not None and len(calls) * len(model.item_ids) > THREAD_FROM_SCORES:
+        if model is not None and len(calls) * len(model.withheld) > THREAD_FROM_SCORES:
             answers = await asyncio.to_thread(rank, *arguments)
         else:
             answers = rank(*arguments)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 import structlog
@@ -19,15 +20,30 @@ from shared.adapters.log_reader import LogReader, LogSource
 from shared.adapters.streams import Names, last_position_of
 
 _log = structlog.get_logger("catalogue")
+_FIRST_ROOM = 1024
+
+
+class KnownItems(NamedTuple):
+    """The catalogue at one moment, the caller's own: version; keys (n,) uint64; allowed (n,) bool, whether each may be
+    recommended."""
+
+    version: int
+    keys: np.ndarray
+    allowed: np.ndarray
 
 
 class Catalogue:
-    """Item ids by key. `version` grows with each change. A deleted item keeps its id, for histories that name it."""
+    """Item ids by key. `version` grows with each change. A deleted item keeps its id, for histories that name it.
+
+    Keys and whether each may be recommended are kept in arrays as well, so that all of them can be had at once.
+    """
 
     def __init__(self) -> None:
         self.version = 0
-        self._ids: dict[int, str] = {}
-        self._deleted: set[int] = set()
+        self._rows: dict[int, int] = {}
+        self._ids: list[str] = []
+        self._keys = np.empty(_FIRST_ROOM, np.uint64)
+        self._allowed = np.empty(_FIRST_ROOM, bool)
         self._position = 0
         self._moved = asyncio.Event()
 
@@ -36,30 +52,43 @@ class Catalogue:
 
     def id_of(self, key: int) -> str | None:
         """The id of an item; None when the catalogue does not know the key."""
-        return self._ids.get(key)
+        row = self._rows.get(key)
+        return None if row is None else self._ids[row]
 
     def may_be_recommended(self, key: int) -> bool:
         """Whether the item is known and not deleted."""
-        return key in self._ids and key not in self._deleted
+        row = self._rows.get(key)
+        return row is not None and bool(self._allowed[row])
 
     def keys(self) -> np.ndarray:
-        """Keys (n,) uint64 of all items, in no set order."""
-        return np.fromiter(self._ids, np.uint64, len(self._ids))
+        """Keys (n,) uint64 of all items, the first added first."""
+        return self._keys[: len(self._ids)].copy()
+
+    def known(self) -> KnownItems:
+        """All items as they are now."""
+        return KnownItems(self.version, self.keys(), self._allowed[: len(self._ids)].copy())
 
     def entries(self) -> Iterable[tuple[int, str]]:
         """Keys and ids of all items that are not deleted, the first added first."""
-        return ((key, item_id) for key, item_id in self._ids.items() if key not in self._deleted)
+        return ((key, self._ids[row]) for key, row in self._rows.items() if self._allowed[row])
 
     def put(self, payload: bytes, position: int) -> None:
         """Take in one version of an item."""
         item = Item.FromString(payload)
-        key = item_key(item.item_id)
-        self._ids[key] = item.item_id
-        if item.HasField("delete_time"):
-            self._deleted.add(key)
-        else:
-            self._deleted.discard(key)
+        row = self._row(item_key(item.item_id), item.item_id)
+        self._allowed[row] = not item.HasField("delete_time")
         self._advance(position)
+
+    def _row(self, key: int, item_id: str) -> int:
+        """Where the item stands; a new one is put behind the others."""
+        if (row := self._rows.get(key)) is not None:
+            return row
+        row = self._rows[key] = len(self._ids)
+        self._ids.append(item_id)
+        if row == len(self._keys):
+            self._keys, self._allowed = (np.resize(each, 2 * row) for each in (self._keys, self._allowed))
+        self._keys[row] = key
+        return row
 
     def _advance(self, position: int) -> None:
         self.version += 1

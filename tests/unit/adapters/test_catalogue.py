@@ -33,3 +33,19 @@ def test_an_item_that_is_written_again_is_recommended_again():
 
 def test_what_was_never_written_is_not_recommended():
     assert not catalogue().may_be_recommended(item_key("a"))
+
+
+def test_all_items_can_be_had_at_once_however_many_there_are():
+    made = Catalogue()
+    for position in range(1, 3_001):
+        made.put(catalogue_item(f"i{position}").SerializeToString(), position)
+    known = made.known()
+    assert known.keys.tolist() == [item_key(f"i{number}") for number in range(1, 3_001)]
+    assert (known.version, known.allowed.all()) == (3_000, True)
+
+
+def test_what_was_had_stays_as_it_was():
+    made = catalogue()
+    known = made.known()
+    made.put(catalogue_item("z").SerializeToString(), 9)
+    assert len(made.known().keys) == len(known.keys) + 1

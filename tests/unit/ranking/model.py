@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import numpy as np
 from onnx import TensorProto, helper
 
-from services.ranking.model_slot import ModelSlot, ServingModel
+from services.ranking.model_slot import ServingModel, view_of
 from services.ranking.scorer import Scorer
 from services.ranking.user_state import UserState
 from shared.adapters.bundle import Bundle, pack
@@ -68,9 +68,8 @@ def catalogue(item_ids: Sequence[str] = ITEMS) -> Catalogue:
 
 def serving(known: Sequence[str] = ITEMS) -> ServingModel:
     """The model in service beside a catalogue that knows these items."""
-    slot = ModelSlot(catalogue(known))
-    slot.swap(Scorer(sum_bundle()), datetime(2025, 1, 1, tzinfo=UTC))
-    return slot.current
+    when = datetime(2025, 1, 1, tzinfo=UTC)
+    return view_of(Scorer(sum_bundle()), catalogue(known).known(), when, when)
 
 
 def state(*history: str, consumed: Sequence[str] = (), length: int = 4) -> UserState:

@@ -88,9 +88,9 @@ def test_a_model_without_rules_takes_new_items():
     assert len(Scorer(sum_bundle()).learned(delta()).item_keys) == 5
 
 
-def served() -> tuple[ModelSlot, Chain]:
+async def served() -> tuple[ModelSlot, Chain]:
     slot = ModelSlot(catalogue((*"abcd", "n")))
-    slot.swap(scorer(), WHEN)
+    await slot.swap(scorer(), WHEN)
     return slot, Chain(slot.current.version)
 
 
@@ -99,14 +99,14 @@ def messages(*deltas: Delta) -> list[LogMessage]:
 
 
 async def test_new_items_become_recommendable_and_the_progress_is_told():
-    slot, chain = served()
+    slot, chain = await served()
     await DeltaWatch(slot).apply(chain, messages(delta(slot.current.version)))
     assert (slot.current.recommendable, slot.swap_count) == (5, 1)
     assert slot.deltas == DeltaProgress(1, 10)
 
 
 async def test_a_delta_that_is_missing_is_told_and_the_model_serves_on():
-    slot, chain = served()
+    slot, chain = await served()
     second = delta(slot.current.version, 2, b"the first")
     await DeltaWatch(slot).apply(chain, messages(second))
     assert slot.current.recommendable == 4
@@ -114,15 +114,15 @@ async def test_a_delta_that_is_missing_is_told_and_the_model_serves_on():
 
 
 async def test_a_delta_that_comes_behind_a_refused_one_and_fits_is_applied():
-    slot, chain = served()
+    slot, chain = await served()
     good = delta(slot.current.version)
     await DeltaWatch(slot).apply(chain, messages(replace(good, to_position=99), good))
     assert slot.deltas == DeltaProgress(1, 10)
 
 
 async def test_deltas_of_a_model_that_serves_no_more_are_left():
-    slot, chain = served()
+    slot, chain = await served()
     old = delta(slot.current.version)
-    slot.swap(scorer(number=1.0), WHEN)
+    await slot.swap(scorer(number=1.0), WHEN)
     await DeltaWatch(slot).apply(chain, messages(old))
     assert (slot.current.recommendable, slot.deltas) == (4, DeltaProgress())

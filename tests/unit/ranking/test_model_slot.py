@@ -16,21 +16,21 @@ def test_before_a_swap_nothing_serves():
     assert ModelSlot(catalogue()).current is None
 
 
-def test_a_swap_leaves_the_reference_that_a_request_holds():
+async def test_a_swap_leaves_the_reference_that_a_request_holds():
     slot = ModelSlot(catalogue())
-    slot.swap(Scorer(sum_bundle()), WHEN)
+    await slot.swap(Scorer(sum_bundle()), WHEN)
     held = slot.current
-    slot.swap(Scorer(sum_bundle(("a", "b"))), WHEN)
+    await slot.swap(Scorer(sum_bundle(("a", "b"))), WHEN)
     assert (held.recommendable, slot.current.recommendable, slot.swap_count) == (4, 2, 2)
 
 
-def test_an_item_becomes_recommendable_when_the_catalogue_learns_of_it():
+async def test_an_item_becomes_recommendable_when_the_catalogue_learns_of_it():
     known = catalogue(("a",))
     slot = ModelSlot(known)
-    slot.swap(Scorer(sum_bundle()), WHEN)
+    await slot.swap(Scorer(sum_bundle()), WHEN)
     known.put(catalogue_item("b").SerializeToString(), 2)
     assert slot.current.recommendable == 1
-    slot.refresh()
+    await slot.refresh()
     assert slot.current.recommendable == 2
 
 
