@@ -47,7 +47,8 @@ def learn(columns: EventColumns, job: Job, tell: Tell) -> Finished:
     tell(Entered(TRAINING_STATE_PUBLISHING))
     metrics = {**verdict.metrics, "rules_weight": mixed.mixture.weight}
     packed = pack_model(mixed, metrics, int(columns.position[0]), job)
-    return Finished(packed.digest, str(packed.file), len(mixed.model.item_keys), metrics, verdict.evidence)
+    items = len(mixed.model.item_keys)
+    return Finished(packed.digest, str(packed.file), items, metrics, verdict.evidence, job.champion_version)
 
 
 def plan_of(job: Job) -> TrainingPlan:

@@ -11,7 +11,7 @@ import io
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -23,6 +23,9 @@ ENCODER = "user_encoder.onnx"
 ITEM_TABLE = "item_table.npz"
 RULES = "rules.npz"
 GOLDEN = "golden.npz"
+CARD, CURVES = "model_card.md", "curves.png"
+DOCUMENTS = (CARD, CURVES)
+"""For people; what serves ignores them. Older bundles have none."""
 _DATE = (1980, 1, 1, 0, 0, 0)
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, OSError, RuntimeError)
 """What damaged bytes raise: zipfile answers a flipped flag with RuntimeError or NotImplementedError, which is one."""
@@ -40,6 +43,7 @@ class Bundle:
 
     item_keys (V,) uint64 ascending; item_vectors (V, D) float32; item_biases (V,) float32; encoder: ONNX bytes;
     golden: a batch of the encoder's inputs by name, and its output. rules: over the items of the table; None for none.
+    documents: those of `DOCUMENTS` that there are, by name.
     """
 
     manifest: Manifest
@@ -50,6 +54,7 @@ class Bundle:
     golden: Mapping[str, np.ndarray]
     digest: str = ""
     rules: SequenceRules | None = None
+    documents: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def version(self) -> str:
@@ -68,6 +73,7 @@ def pack(bundle: Bundle) -> tuple[bytes, Bundle]:
     files = {ENCODER: bundle.encoder, GOLDEN: _npz(bundle.golden), ITEM_TABLE: _npz(table)}
     if bundle.rules is not None:
         files[RULES] = _npz(bundle.rules.to_rows())
+    files |= {name: bundle.documents[name] for name in DOCUMENTS if name in bundle.documents}
     manifest = replace(bundle.manifest, files={name: _sha256(content) for name, content in files.items()})
     manifest.check()
     content = manifest.to_json()
@@ -94,6 +100,7 @@ def unpack(packed: bytes) -> Bundle:
             golden,
             _sha256(content),
             _rules(_arrays(files[RULES]), len(table["keys"])) if manifest.mixture is not None else None,
+            {name: files[name] for name in DOCUMENTS if name in manifest.files},
         )
     except CorruptBundleError:
         raise
