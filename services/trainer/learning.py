@@ -13,6 +13,8 @@ from freshet.trainer.v1.trainer_pb2 import (
     TRAINING_STATE_PUBLISHING,
     TRAINING_STATE_TRAINING,
 )
+from services.trainer.card_figures import standings
+from services.trainer.card_writing import CardWriter, lessons_of
 from services.trainer.hold_out import HoldOutRule, hold_out
 from services.trainer.judging import judge_candidate
 from services.trainer.model.encoders.registry import config_of
@@ -41,12 +43,15 @@ def learn(columns: EventColumns, job: Job, tell: Tell) -> Finished:
     mixed = first_lesson(held.train, plan, _telling(tell))
     tell(Entered(TRAINING_STATE_JUDGING))
     verdict = judge_candidate(mixed, held, plan.roles, job)
+    card = CardWriter(job, columns, standings(held, verdict.judged, plan.roles), verdict.evidence)
     tell(Entered(TRAINING_STATE_TRAINING))
-    steps = mixed.model.curve[-1].step if mixed.model.curve else 0
+    first = mixed.model
+    steps = first.curve[-1].step if first.curve else 0
     mixed = next_lesson(mixed, columns, plan, _telling(tell, steps))
     tell(Entered(TRAINING_STATE_PUBLISHING))
     metrics = {**verdict.metrics, "rules_weight": mixed.mixture.weight}
-    packed = pack_model(mixed, metrics, int(columns.position[0]), job)
+    documents = card.documents(mixed, lessons_of(first, mixed.model))
+    packed = pack_model(mixed, metrics, int(columns.position[0]), job, documents)
     items = len(mixed.model.item_keys)
     return Finished(packed.digest, str(packed.file), items, metrics, verdict.evidence, job.champion_version)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from shared.adapters.bundle import ENCODER, Bundle, pack
 from shared.domain.manifest import ENCODER_OUTPUT, Manifest, Tensor
 
 CANDIDATE = "candidate.bundle"
+_NO_DOCUMENTS: Mapping[str, bytes] = {}
 
 
 class Packed(NamedTuple):
@@ -22,10 +24,17 @@ class Packed(NamedTuple):
     file: Path
 
 
-def pack_model(mixed: MixedModel, metrics: dict[str, float], log_from: int, job: Job) -> Packed:
+def pack_model(
+    mixed: MixedModel,
+    metrics: dict[str, float],
+    log_from: int,
+    job: Job,
+    documents: Mapping[str, bytes] = _NO_DOCUMENTS,
+) -> Packed:
     """Export, prove parity, pack, and write the bundle into the job's directory.
 
-    metrics: what was judged, for the manifest. log_from: the first position learned from.
+    metrics: what was judged, for the manifest. log_from: the first position learned from. documents: the model card and
+    its picture, by the names of the bundle's files.
     Raises ExportError; ParityError when onnxruntime computes other vectors than torch.
     """
     directory, model = Path(job.directory), mixed.model
@@ -38,6 +47,7 @@ def pack_model(mixed: MixedModel, metrics: dict[str, float], log_from: int, job:
         item_biases=model.item_biases,
         golden=_golden(parity),
         rules=mixed.rules,
+        documents=documents,
     )
     content, packed = pack(bundle)
     file = directory / CANDIDATE
