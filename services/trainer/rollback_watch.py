@@ -19,7 +19,7 @@ from prometheus_client import Counter, Gauge
 from services.trainer.evaluation_jobs import Failed, Judged, PairJob
 from services.trainer.patience import StillAwayError, first_line
 from services.trainer.promoting import NotPromotableError, Pair, Promoting
-from services.trainer.regression import Comparison, judge_regression, look_is_due
+from services.trainer.regression import Comparison, Verdict, judge_regression, look_is_due
 from services.trainer.runs import Runs
 from services.trainer.settings import TrainerSettings
 from services.trainer.stored_models import NotStoredError, packed_bundle
@@ -61,7 +61,7 @@ class RollbackWatch:
         while True:
             await asyncio.sleep(check_seconds)
             try:
-                await self._check()
+                await self.check()
             except DEFECTS:
                 raise
             except NotPromotableError as error:
@@ -69,32 +69,39 @@ class RollbackWatch:
             except (NotStoredError, StillAwayError, *UNAVAILABLE) as error:
                 _log.warning("champion is compared later", reason=first_line(error))
 
-    async def _check(self) -> None:
+    async def check(self) -> Verdict | None:
+        """Compare, if that is due, and act. None when it was not due, could not be done, or gave way to a run.
+
+        Raises NotPromotableError when there is nobody to return to, NotStoredError, StillAwayError, and what PostgreSQL
+        raises.
+        """
         if self._runs.running or not self._runs.recovered:
-            return
+            return None
         decision = len(await self._tools.registry.promotions.history())
         last = self._last if self._last and self._last.decision == decision else None
         if last and not await self._is_due(last.learned_to, last.later_events):
-            return  # before bundles are fetched for it
+            return None  # before bundles are fetched for it
         pair = await self._promoting.pair()
         learned_to = max(model.trained_to_position for model in pair)
         if last or await self._is_due(learned_to, 0):
             later = await self._tools.archive.count_after(learned_to)
             if comparison := await self._compared(pair, learned_to):
                 self._last = _Look(decision, learned_to, later)
-                await self._act(pair, comparison)
+                return await self._act(pair, comparison)
+        return None
 
     async def _is_due(self, learned_to: int, looked_at: int) -> bool:
         later = await self._tools.archive.count_after(learned_to)
         return look_is_due(later, looked_at, self._settings.rollback_min_judged_users)
 
-    async def _act(self, pair: Pair, comparison: Comparison) -> None:
+    async def _act(self, pair: Pair, comparison: Comparison) -> Verdict:
         verdict = judge_regression(comparison, self._settings.rollback_min_judged_users)
         LOOKS.labels("worse" if verdict.rolled_back else "stays").inc()
         LEAD.set(comparison.difference)
         _log.info("champion compared", rolled_back=verdict.rolled_back, reason=verdict.reason)
         if verdict.rolled_back:
             await self._promoting.roll_back_automatically(pair, verdict.reason)
+        return verdict
 
     async def _compared(self, pair: Pair, learned_to: int) -> Comparison | None:
         """How both did; None when that could not be told, or a run began meanwhile."""
