@@ -23,7 +23,7 @@ from tests.integration.trainer.favourites import (
     registered,
 )
 from tests.integration.trainer.test_calls import refusal
-from tests.integration.trainer.world import Trainer, World
+from tests.integration.trainer.world import Trainer, World, walks
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 FAILED = grpc.StatusCode.FAILED_PRECONDITION
@@ -203,6 +203,7 @@ async def test_a_model_whose_bundle_is_gone_is_passed_over(world, trainer):
 
 
 async def test_a_model_that_learned_of_an_erased_user_does_not_displace_one_that_did_not(world, trainer):
+    await world.happen(walks(range(2), length=5))
     marked = await registered(world, favouring([1], log_to=5))
     await registered(world, favouring([2], log_to=500))
     await erased(world, trainer, marked)
