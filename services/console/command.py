@@ -14,6 +14,7 @@ COMMANDS = {
     "status": "Show how the services are.",
     "replay": "Send a data set as events.",
     "train": "Train a model and show what was decided about it.",
+    "models": "List models, promote them and roll them back.",
     "replay-check": "Prove that the log gives the state that is served.",
     "skew": "Compare the features that were served with those that the log gives.",
     "recommend": "Show what is recommended to a user.",

@@ -58,6 +58,29 @@ class ModelJob(NamedTuple):
     log_level: str
 
 
+class PairJob(NamedTuple):
+    """A champion and its predecessor to be judged against each other on the log.
+
+    *_bundle: their files. learned_to: position of the log up to which at least one of them has learned. to_position:
+    last position of the log to judge by.
+    """
+
+    database_url: str
+    namespace: str
+    domain: str
+    champion_version: str
+    champion_bundle: str
+    predecessor_version: str
+    predecessor_bundle: str
+    learned_to: int
+    to_position: int
+    history_length: int
+    seed: int
+    threads: int
+    niceness: int
+    log_level: str
+
+
 class Went(NamedTuple):
     """How it goes: so many of so many, in a stage that is named."""
 
@@ -68,7 +91,7 @@ class Went(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """The last report: the scoreboard as a document."""
+    """The last report: the scoreboard as a document, or the `Comparison` of a pair."""
 
     document: dict[str, Any]
 
@@ -81,9 +104,11 @@ class Failed(NamedTuple):
     refused: bool = False
 
 
-EvaluationJob = DataJob | ModelJob
+EvaluationJob = DataJob | ModelJob | PairJob
 EvaluationReport = Went | Judged | Failed
-_KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in (DataJob, ModelJob, Went, Judged, Failed)}
+_KINDS: dict[str, type[Any]] = {
+    kind.__name__: kind for kind in (DataJob, ModelJob, PairJob, Went, Judged, Failed)
+}
 
 
 def encode(message: EvaluationJob | EvaluationReport) -> bytes:

@@ -24,12 +24,13 @@ from services.trainer.evaluation_jobs import (
     EvaluationJob,
     EvaluationReport,
     Failed,
-    ModelJob,
+    PairJob,
     decode,
     encode,
 )
 from services.trainer.model.contestants import UnknownContestant
 from services.trainer.model.plan import TrainingError
+from services.trainer.pair_judging import judge_pair
 from services.trainer.patience import StillAwayError, first_line
 from shared.adapters.bundle import CorruptBundleError
 from shared.runtime.logs import configure_logs
@@ -45,7 +46,7 @@ def main() -> None:
     job = decode(incoming.readline())
     threading.Thread(target=_end_with_who_asked, args=(incoming,), daemon=True).start()
     os.nice(job.niceness)
-    configure_logs("trainer", job.log_level if isinstance(job, ModelJob) else "warning")
+    configure_logs("trainer", "warning" if isinstance(job, DataJob) else job.log_level)
     logging.captureWarnings(True)
 
     def tell(report: EvaluationReport) -> None:
@@ -58,7 +59,8 @@ def _outcome(job: EvaluationJob, tell: Tell) -> EvaluationReport:
     try:
         if isinstance(job, DataJob):
             return judge_data(job, tell)
-        return judge_model(asyncio.run(read(job, "trainer-evaluator")), job, tell)
+        columns = asyncio.run(read(job, "trainer-evaluator"))
+        return judge_pair(columns, job) if isinstance(job, PairJob) else judge_model(columns, job, tell)
     except (NothingToJudge, UnknownContestant) as error:
         return Failed(str(error), refused=True)
     except (TrainingError, CorruptBundleError) as error:

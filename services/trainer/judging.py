@@ -22,13 +22,17 @@ _log = structlog.get_logger("judging")
 _K = 10
 _CANDIDATE, _CHAMPION = "", "champion/"
 _POPULAR, _RECENT = "baseline/popular/", "baseline/recently_popular/"
+_NAMES = {_CANDIDATE: "this model", _POPULAR: "popular", _RECENT: "recently-popular"}
+_NOBODY: Mapping[str, Judgement] = {}
 
 
 class Verdict(NamedTuple):
-    """metrics: by name, the candidate's without a prefix. evidence: for the gate."""
+    """metrics: by name, the candidate's without a prefix. evidence: for the gate. judged: who answered, by a name for
+    people, the candidate first; empty without questions."""
 
     metrics: dict[str, float]
     evidence: Evidence
+    judged: Mapping[str, Judgement] = _NOBODY
 
 
 def judge_candidate(model: MixedModel, held: HoldOut, roles: EventRoles, job: Job) -> Verdict:
@@ -56,7 +60,12 @@ def _verdict(cases: Cases, scorers: Mapping[str, Scorer], job: Job, unreadable: 
     if version:
         evidence = evidence._replace(champion=found[_CHAMPION].ndcg)
         metrics["champion/difference"] = evidence.difference
-    return Verdict(metrics, evidence)
+    return Verdict(metrics, evidence, _for_people(found, version))
+
+
+def _for_people(found: Mapping[str, Judgement], champion_version: str) -> dict[str, Judgement]:
+    names = {**_NAMES, _CHAMPION: f"champion {champion_version}"}
+    return {names[prefix]: judgement for prefix, judgement in found.items()}
 
 
 def _compared(evidence: Evidence, found: Mapping[str, Judgement], bar: str) -> Evidence:

@@ -13,6 +13,8 @@ from freshet.trainer.v1.trainer_pb2 import (
     TRAINING_STATE_PUBLISHING,
     TRAINING_STATE_TRAINING,
 )
+from services.trainer.card_figures import standings
+from services.trainer.card_writing import CardWriter, lessons_of
 from services.trainer.full_runs import CONTINUED
 from services.trainer.hold_out import HoldOutRule, hold_out
 from services.trainer.judging import judge_candidate
@@ -21,7 +23,7 @@ from services.trainer.model.encoders.registry import config_of
 from services.trainer.model.evaluation import CaseOptions
 from services.trainer.model.mixture import MixedModel
 from services.trainer.model.plan import OnProgress, Progress, TrainingPlan
-from services.trainer.packing import pack_model
+from services.trainer.packing import About, pack_model
 from services.trainer.reports import Entered, Finished, Job, Learned, Read, Report
 from services.trainer.roles import roles_of
 from services.trainer.warm_start import PASSES, Start, champion_start, gone_on
@@ -45,15 +47,20 @@ def learn(columns: EventColumns, job: Job, tell: Tell) -> Finished:
     mixed = _candidate(start, held.train, plan, _telling(tell))
     tell(Entered(TRAINING_STATE_JUDGING))
     verdict = judge_candidate(mixed, held, plan.roles, job)
+    card = CardWriter(job, columns, standings(held, verdict.judged, plan.roles), verdict.evidence)
     tell(Entered(TRAINING_STATE_TRAINING))
-    steps = mixed.model.curve[-1].step if mixed.model.curve else 0
+    first = mixed.model
+    steps = first.curve[-1].step if first.curve else 0
     plan = plan.continued(int(held.train.position[-1]) if start else 0)
     mixed = next_lesson(mixed, columns, plan, _telling(tell, steps))
     tell(Entered(TRAINING_STATE_PUBLISHING))
     metrics = {**verdict.metrics, "rules_weight": mixed.mixture.weight, PASSES: float(mixed.model.passes)}
     metrics[CONTINUED], continued_from = (1.0, start.version) if start else (0.0, "")
-    packed = pack_model(mixed, metrics, int(columns.position[0]), job, continued_from)
-    return Finished(packed.digest, str(packed.file), len(mixed.model.item_keys), metrics, verdict.evidence)
+    documents = card.documents(mixed, lessons_of(first, mixed.model), continued_from)
+    about = About(metrics, int(columns.position[0]), continued_from, documents)
+    packed = pack_model(mixed, about, job)
+    items = len(mixed.model.item_keys)
+    return Finished(packed.digest, str(packed.file), items, metrics, verdict.evidence, job.champion_version)
 
 
 def _candidate(

@@ -11,10 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from freshet.trainer.v1.trainer_pb2_grpc import add_TrainerServiceServicer_to_server
 from services.trainer.delta_worker import DeltaTools, DeltaWorker
 from services.trainer.erasures import follow
+from services.trainer.model_calls import ModelCalls
 from services.trainer.model_evaluations import ModelEvaluations
 from services.trainer.patience import patiently
+from services.trainer.promoting import Promoting
 from services.trainer.publishing import Publisher
 from services.trainer.roles import roles_of
+from services.trainer.rollback_watch import RollbackWatch
 from services.trainer.runs import Runs
 from services.trainer.schedule import Policy
 from services.trainer.servicer import TrainerServicer
@@ -40,6 +43,7 @@ async def main(settings: TrainerSettings) -> None:
             database_engine(settings.database_url, settings.namespace, "trainer")
         )
         workers = Workers(settings, engine, await _open(settings, engine, stack))
+        stack.push_async_callback(workers.promoting.close)
         stack.push_async_callback(workers.runs.stop)
         await serve(settings, _service(workers))
 
@@ -63,6 +67,7 @@ class Workers:
         self.settings, self.tools = settings, tools
         self._engine = engine
         self.erasures = ModelErasures(engine)
+        self.promoting = Promoting(tools, self.erasures)
         self.runs = Runs(tools.registry, Conductor(tools, settings))
 
     async def trigger(self) -> None:
@@ -75,6 +80,11 @@ class Workers:
         """Mark models that learned of erased users, until cancelled."""
         await ensure_tables(self._engine, self.settings.namespace)
         await follow(self.tools.connection, self.tools.names, self.erasures)
+
+    async def watch_champion(self) -> None:
+        """Roll the champion back when it does worse than its predecessor, until cancelled."""
+        watch = RollbackWatch(self.tools, self.settings, self.runs, self.promoting)
+        await watch.run(self.settings.rollback_check_seconds)
 
     async def publish_deltas(self) -> None:
         """Tell what the champion learns on, until cancelled."""
@@ -89,6 +99,7 @@ class Workers:
     async def ready(self) -> None:
         """Bring runs and the champion of an earlier process in order."""
         await ensure_tables(self._engine, self.settings.namespace)
+        await patiently(self.tools.registry.promotions.adopt, UNAVAILABLE, math.inf)
         await patiently(self.runs.open, UNAVAILABLE, math.inf)
         await patiently(self.tools.publisher.announce_champion, UNAVAILABLE, math.inf)
 
@@ -96,12 +107,14 @@ class Workers:
 def _service(workers: Workers) -> Service:
     tools, runs = workers.tools, workers.runs
     evaluations = ModelEvaluations(tools, workers.settings)
-    servicer = TrainerServicer(runs, tools.registry, workers.erasures, evaluations)
+    models = ModelCalls(tools.registry, tools.store, workers.erasures, workers.promoting)
+    servicer = TrainerServicer(runs, evaluations, models)
     deltas = [workers.publish_deltas] if workers.settings.delta_seconds else []
+    watch = [workers.watch_champion] if workers.settings.rollback_check_seconds else []
     return Service(
         rpc_services=["freshet.trainer.v1.TrainerService"],
         register=partial(add_TrainerServiceServicer_to_server, servicer),
-        workers=[workers.trigger, workers.note_erasures, *deltas],
+        workers=[workers.trigger, workers.note_erasures, *deltas, *watch],
         ready=workers.ready,
         drain=runs.stop,
     )

@@ -7,15 +7,11 @@ import tempfile
 from pathlib import Path
 
 from services.trainer.evaluation_jobs import Judged, ModelJob
-from services.trainer.patience import patiently
-from services.trainer.publishing import LOG_AWAY
 from services.trainer.settings import TrainerSettings
+from services.trainer.stored_models import NotStoredError, packed_bundle
 from services.trainer.training_run import Tools
 from services.trainer.worker_process import judged
-from shared.adapters.bundle_store import BundleNotFoundError
 from shared.adapters.registry import RegisteredModel
-
-_STORE_WAIT_SECONDS = 10.0
 
 
 class UnknownModelError(Exception):
@@ -90,11 +86,10 @@ class ModelEvaluations:
         )
 
     async def _bundle(self, model: RegisteredModel) -> bytes:
-        store = self._tools.store
         try:
-            return await patiently(lambda: store.get(model.bundle_digest), LOG_AWAY, _STORE_WAIT_SECONDS)
-        except BundleNotFoundError as error:
-            raise NotJudgeableError(f"the bundle of {model.model_version} is no longer stored") from error
+            return await packed_bundle(self._tools.store, model)
+        except NotStoredError as error:
+            raise NotJudgeableError(str(error)) from error
 
 
 async def _judged(job: ModelJob) -> Judged:

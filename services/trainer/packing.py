@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,20 +26,29 @@ class Packed(NamedTuple):
     file: Path
 
 
-def pack_model(
-    mixed: MixedModel, metrics: dict[str, float], log_from: int, job: Job, continued_from: str = ""
-) -> Packed:
+class About(NamedTuple):
+    """What a bundle says of its model beside the job's own facts.
+
+    metrics: what was judged. log_from: the first position learned from. continued_from: version of the model that
+    training went on from; empty for none. documents: the model card and its picture, by the names of its files.
+    """
+
+    metrics: Mapping[str, float]
+    log_from: int
+    continued_from: str
+    documents: Mapping[str, bytes]
+
+
+def pack_model(mixed: MixedModel, about: About, job: Job) -> Packed:
     """Export, prove parity, pack, and write the bundle into the job's directory.
 
-    metrics: what was judged, for the manifest. log_from: the first position learned from. continued_from: version of
-    the model that training went on from; empty for none.
     Raises ExportError; ParityError when onnxruntime computes other vectors than torch.
     """
     directory, model = Path(job.directory), mixed.model
     parity = export_encoder(model, directory / ENCODER)
-    manifest = _manifest(mixed, {**metrics, "parity": parity.max_abs_difference}, log_from, job)
+    about = about._replace(metrics={**about.metrics, "parity": parity.max_abs_difference})
     bundle = Bundle(
-        manifest=replace(manifest, continued_from=continued_from),
+        manifest=_manifest(mixed, about, job),
         encoder=(directory / ENCODER).read_bytes(),
         item_keys=model.item_keys,
         item_vectors=model.item_vectors,
@@ -47,6 +56,7 @@ def pack_model(
         golden=_golden(parity),
         rules=mixed.rules,
         weights=weights_of(model),
+        documents=about.documents,
     )
     content, packed = pack(bundle)
     file = directory / CANDIDATE
@@ -63,21 +73,22 @@ def _golden(parity: Parity) -> dict:
     return {**parity.golden_inputs, ENCODER_OUTPUT: parity.golden_outputs}
 
 
-def _manifest(mixed: MixedModel, metrics: dict[str, float], log_from: int, job: Job) -> Manifest:
+def _manifest(mixed: MixedModel, about: About, job: Job) -> Manifest:
     items, width = mixed.model.item_vectors.shape
     return Manifest(
         encoder=mixed.model.encoder.config.kind,
         dimension=width,
         item_count=items,
         history_length=job.history_length,
-        log_from=log_from,
+        log_from=about.log_from,
         log_to=job.to_position,
         seed=job.seed,
         code_revision=code_revision(job.code_revision),
         domain=job.domain,
         tensors=_tensors(width),
         mixture=mixed.mixture,
-        metrics=metrics,
+        continued_from=about.continued_from,
+        metrics=about.metrics,
     )
 
 

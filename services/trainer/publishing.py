@@ -16,6 +16,7 @@ import nats.errors
 import nats.js.errors
 import structlog
 from nats.aio.client import Client
+from prometheus_client import Counter
 
 from freshet.log.v1.log_pb2 import ModelEvent
 from freshet.trainer.v1.trainer_pb2 import TrainingRun
@@ -25,13 +26,16 @@ from services.trainer.progress import CHAMPION_NDCG
 from services.trainer.reports import Finished
 from shared.adapters.bundle_store import BundleStore
 from shared.adapters.database import UNAVAILABLE
+from shared.adapters.promotions import ChampionChangedError
 from shared.adapters.registry import RegisteredModel, Registry, announce
 from shared.adapters.streams import Names
 from shared.domain.manifest import model_version
+from shared.domain.promotions import Cause, Promotion, rolled_back
 
 _log = structlog.get_logger("publishing")
 LOG_AWAY = (nats.errors.Error, nats.js.errors.Error, TimeoutError, OSError)
 """What a call raises while NATS is away."""
+PROMOTIONS = Counter("freshet_promotions_total", "Times that a model became champion, by cause.", ["cause"])
 _CANDIDATE_NDCG = "ndcg@10"
 _TELL_SECONDS = 30.0
 
@@ -56,20 +60,37 @@ class Publisher:
         champion = await patiently(self._registry.champion, UNAVAILABLE, wait_seconds)
         if champion and champion.bundle_digest == finished.digest:
             return Decision(False, f"training gave champion {champion.model_version} again, bit by bit")
-        model = _model(run, finished, decision)
-        await patiently(lambda: self._registry.register(model), UNAVAILABLE, wait_seconds)
+        model = await patiently(lambda: self._registered(run, finished, decision), UNAVAILABLE, wait_seconds)
         await self._told(lambda: self.announce(model), model)
-        return decision
+        return Decision(model.promoted, model.reason)
 
-    async def announce(self, model: RegisteredModel) -> None:
-        """Tell those who serve."""
+    async def _registered(self, run: TrainingRun, finished: Finished, decision: Decision) -> RegisteredModel:
+        """The model as it was registered in the end. What was rolled back, or was judged against a champion that is
+        none any more, is not promoted whatever the gate said."""
+        version = model_version(finished.digest)
+        if decision.promoted and version in rolled_back(await self._registry.promotions.history()):
+            decision = Decision(False, f"training gave {version} again, bit by bit, which was rolled back")
+        model = _model(run, finished, decision)
+        try:
+            await self._registry.register(model, finished.champion_version)
+        except ChampionChangedError as error:
+            against = finished.champion_version or "no champion"
+            decision = Decision(False, f"it was judged against {against}, but {error}: {decision.reason}")
+            model = _model(run, finished, decision)
+            await self._registry.register(model)
+        if model.champion:
+            PROMOTIONS.labels(Cause.TRAINING).inc()
+        return model
+
+    async def announce(self, model: RegisteredModel, promotion: Promotion | None = None) -> None:
+        """Tell those who serve. promotion: the decision that made it champion; None for that of its training."""
         event = ModelEvent(
             model_version=model.model_version,
             bundle_digest=model.bundle_digest,
             promoted=model.champion,
-            reason=model.reason,
+            reason=promotion.reason if promotion else model.reason,
         )
-        event.decide_time.FromDatetime(model.create_time)
+        event.decide_time.FromDatetime(promotion.promote_time if promotion else model.create_time)
         await announce(self._connection, self._names, event)
         show(model)
 
@@ -77,7 +98,16 @@ class Publisher:
         """Tell once more who the champion is, in case that the last telling was cut off."""
         champion = await self._registry.champion()
         if champion:
-            await self._told(lambda: self.announce(champion), champion)
+            await self._told(self.tell_champion, champion)
+
+    async def tell_champion(self) -> None:
+        """Tell who the champion is now, and why. Raises what NATS and PostgreSQL raise while they are away."""
+        champion = await self._registry.champion()
+        if champion is None:
+            return
+        history = reversed(await self._registry.promotions.history())
+        newest = (each for each in history if each.model_version == champion.model_version)
+        await self.announce(champion, next(newest, None))
 
     async def _told(self, tell: Callable[[], Awaitable[None]], model: RegisteredModel) -> None:
         """The registry has decided: that nobody could be told does not undo it."""
@@ -105,4 +135,5 @@ def _model(run: TrainingRun, finished: Finished, decision: Decision) -> Register
         trained_to_position=run.trained_to_position,
         item_count=finished.item_count,
         metrics=finished.metrics,
+        compared_with=finished.evidence.champion_version,
     )

@@ -69,13 +69,15 @@ class Learned(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """A bundle is ready. digest: its own; bundle: its file; metrics: by name; evidence: for the gate."""
+    """A bundle is ready. digest: its own; bundle: its file; metrics: by name; evidence: for the gate.
+    champion_version: of the champion when the run began, empty for none."""
 
     digest: str
     bundle: str
     item_count: int
     metrics: dict[str, float]
     evidence: Evidence
+    champion_version: str = ""
 
 
 class Failed(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -14,13 +14,13 @@ from google.rpc import error_details_pb2
 from freshet.trainer.v1 import trainer_pb2, trainer_pb2_grpc
 from services.trainer.evaluation_answers import NOT_JUDGED, PROTOCOL_NAMES, as_response, not_judged
 from services.trainer.model.encoders.names import KINDS, PRESET_NAMES
+from services.trainer.model_calls import ModelCalls, not_promoted
 from services.trainer.model_evaluations import ModelEvaluations
 from services.trainer.patience import first_line
+from services.trainer.promoting import NotPromotableError
 from services.trainer.runs import AlreadyRunningError, NotOpenError, Runs
 from services.trainer.training_run import Wish
 from shared.adapters.database import DEFECTS, UNAVAILABLE
-from shared.adapters.model_erasures import ModelErasures
-from shared.adapters.registry import RegisteredModel, Registry
 from shared.domain.violation import Violation
 from shared.runtime.errors import Refusal, invalid_argument, not_found, unavailable
 from shared.runtime.rpc import streaming, unary
@@ -41,7 +41,7 @@ def refusing(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[
             return await handler(self, *arguments)
         except DEFECTS:
             raise
-        except (AlreadyRunningError, NotOpenError, *NOT_JUDGED, *UNAVAILABLE) as error:
+        except (AlreadyRunningError, NotOpenError, NotPromotableError, *NOT_JUDGED, *UNAVAILABLE) as error:
             raise _refusal(error) from error
 
     return call
@@ -50,13 +50,10 @@ def refusing(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[
 class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
     """Translates between messages and runs; decides nothing."""
 
-    def __init__(
-        self, runs: Runs, registry: Registry, erasures: ModelErasures, evaluations: ModelEvaluations
-    ) -> None:
+    def __init__(self, runs: Runs, evaluations: ModelEvaluations, models: ModelCalls) -> None:
         self._runs = runs
         self._evaluations = evaluations
-        self._registry = registry
-        self._erasures = erasures
+        self._models = models
 
     def check_ready(self) -> None:
         """Raises a refusal until the runs of an earlier process are in order."""
@@ -107,11 +104,28 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
     async def ListModels(
         self, request: trainer_pb2.ListModelsRequest, context: grpc.aio.ServicerContext
     ) -> trainer_pb2.ListModelsResponse:
-        models = await self._registry.list_models(_page(request.page_size))
-        marks = await self._erasures.receipts_of([model.model_version for model in models])
-        return trainer_pb2.ListModelsResponse(
-            models=[_model(model, marks.get(model.model_version, ())) for model in models]
-        )
+        return await self._models.list_models(_page(request.page_size))
+
+    @unary
+    @refusing
+    async def GetModel(
+        self, request: trainer_pb2.GetModelRequest, context: grpc.aio.ServicerContext
+    ) -> trainer_pb2.GetModelResponse:
+        return await self._models.get(request)
+
+    @unary
+    @refusing
+    async def PromoteModel(
+        self, request: trainer_pb2.PromoteModelRequest, context: grpc.aio.ServicerContext
+    ) -> trainer_pb2.PromoteModelResponse:
+        return await self._models.promote(request)
+
+    @unary
+    @refusing
+    async def RollbackModel(
+        self, request: trainer_pb2.RollbackModelRequest, context: grpc.aio.ServicerContext
+    ) -> trainer_pb2.RollbackModelResponse:
+        return await self._models.roll_back(request)
 
     @unary
     @refusing
@@ -164,6 +178,8 @@ def _check(violations: list[Violation]) -> None:
 def _refusal(error: Exception) -> Refusal:
     if isinstance(error, AlreadyRunningError):
         return _already_running(error)
+    if isinstance(error, NotPromotableError):
+        return not_promoted(error)
     if isinstance(error, NOT_JUDGED):
         return not_judged(error)
     if isinstance(error, NotOpenError):
@@ -177,18 +193,3 @@ def _already_running(error: AlreadyRunningError) -> Refusal:
     )
     retry = error_details_pb2.RetryInfo(retry_delay=Duration(seconds=_RETRY_SECONDS))
     return Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "ALREADY_RUNNING", str(error), (resource, retry))
-
-
-def _model(model: RegisteredModel, erasure_receipt_ids: Sequence[str]) -> trainer_pb2.Model:
-    answer = trainer_pb2.Model(
-        model_version=model.model_version,
-        run_id=model.run_id,
-        champion=model.champion,
-        decision=trainer_pb2.GateDecision(promoted=model.promoted, reason=model.reason),
-        trained_to_position=model.trained_to_position,
-        item_count=model.item_count,
-        metrics=model.metrics,
-        erasure_receipt_ids=erasure_receipt_ids,
-    )
-    answer.create_time.FromDatetime(model.create_time)
-    return answer

@@ -70,6 +70,14 @@ class TrainerSettings(ServiceSettings):
     train_hold_out_share: float = Field(0.05, gt=0, lt=1, description="newest share of the log that judges")
     train_hold_out_rows: int = Field(200_000, ge=1, description="most rows that judge")
     train_min_judged_users: int = Field(30, ge=1, description="users with later traffic that a verdict needs")
+    rollback_check_seconds: float = Field(
+        300.0,
+        ge=0,
+        description="how often the champion is compared with its predecessor on later traffic; 0 for never",
+    )
+    rollback_min_judged_users: int = Field(
+        100, ge=1, description="users with later traffic that an automatic rollback needs"
+    )
     history_length: int = Field(
         50, ge=1, le=1000, description="events of a user's history that models are served"
     )

@@ -16,7 +16,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from services.trainer.evaluation_jobs import EvaluationReport, Judged, ModelJob, decode, encode
+from services.trainer.evaluation_jobs import EvaluationReport, Judged, ModelJob, PairJob, decode, encode
 from services.trainer.evaluation_jobs import Failed as NotJudged
 from services.trainer.reports import Failed, Finished, Job, Report, decode_report, encode_job
 
@@ -34,7 +34,7 @@ async def working(job: Job) -> AsyncIterator[AsyncIterator[Report]]:
         yield _reports(process, lines)
 
 
-async def judged(job: ModelJob) -> Judged | NotJudged:
+async def judged(job: ModelJob | PairJob) -> Judged | NotJudged:
     """What a process that does `job` says in the end; cancelling ends the process."""
     async with _talking("services.trainer.evaluator", encode(job), job.threads) as (process, lines):
         with contextlib.suppress(ConnectionResetError):  # it died with the job unread

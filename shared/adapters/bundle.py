@@ -24,6 +24,9 @@ ITEM_TABLE = "item_table.npz"
 RULES = "rules.npz"
 WEIGHTS = "encoder_weights.npz"
 GOLDEN = "golden.npz"
+CARD, CURVES = "model_card.md", "curves.png"
+DOCUMENTS = (CARD, CURVES)
+"""For people; what serves ignores them. Older bundles have none."""
 _DATE = (1980, 1, 1, 0, 0, 0)
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, OSError, RuntimeError)
 """What damaged bytes raise: zipfile answers a flipped flag with RuntimeError or NotImplementedError, which is one."""
@@ -42,6 +45,7 @@ class Bundle:
     item_keys (V,) uint64 ascending; item_vectors (V, D) float32; item_biases (V,) float32; encoder: ONNX bytes;
     golden: a batch of the encoder's inputs by name, and its output. rules: over the items of the table; None for none.
     weights: of the encoder by name, to go on training from; empty for none.
+    documents: those of `DOCUMENTS` that there are, by name.
     """
 
     manifest: Manifest
@@ -53,6 +57,7 @@ class Bundle:
     digest: str = ""
     rules: SequenceRules | None = None
     weights: Mapping[str, np.ndarray] = field(default_factory=dict)
+    documents: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def version(self) -> str:
@@ -73,6 +78,7 @@ def pack(bundle: Bundle) -> tuple[bytes, Bundle]:
         files[RULES] = _npz(bundle.rules.to_rows())
     if bundle.weights:
         files[WEIGHTS] = _npz(bundle.weights)
+    files |= {name: bundle.documents[name] for name in DOCUMENTS if name in bundle.documents}
     manifest = replace(bundle.manifest, files={name: _sha256(content) for name, content in files.items()})
     manifest.check()
     content = manifest.to_json()
@@ -99,7 +105,8 @@ def unpack(packed: bytes) -> Bundle:
             golden,
             _sha256(content),
             _rules(_arrays(files[RULES]), len(table["keys"])) if manifest.mixture is not None else None,
-            _arrays(files[WEIGHTS]) if WEIGHTS in files else {},
+            _arrays(files[WEIGHTS]) if WEIGHTS in manifest.files else {},
+            {name: files[name] for name in DOCUMENTS if name in manifest.files},
         )
     except CorruptBundleError:
         raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
@@ -13,13 +13,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from freshet.log.v1.log_pb2 import ModelEvent
 from freshet.trainer.v1.trainer_pb2 import TrainingRun
+from shared.adapters.promotions import ChampionChangedError, Promotions, crown, locked_champion
 from shared.adapters.streams import Names
 from shared.adapters.tables import models, training_runs
+from shared.domain.promotions import Cause, Promotion
 
 
 @dataclass(frozen=True)
 class RegisteredModel:
-    """A row of the registry. metrics: by name; reason: of the gate's decision."""
+    """A row of the registry. metrics: by name; reason: of the gate's decision. compared_with: version of the champion
+    that the gate compared it with; empty for none."""
 
     model_version: str
     bundle_digest: str
@@ -31,26 +34,33 @@ class RegisteredModel:
     trained_to_position: int
     item_count: int
     metrics: dict[str, float]
+    compared_with: str = ""
 
 
 class Registry:
-    """Reads and writes models and training runs."""
+    """Reads and writes models and training runs. promotions: who became champion, and why."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self.promotions = Promotions(engine)
 
-    async def register(self, model: RegisteredModel) -> None:
-        """Add a model; when it is `champion`, the champion before it ceases to be, in the same transaction.
-        A model that is there already keeps its row but for the decision."""
-        row = {column.name: getattr(model, column.name) for column in models.columns}
-        statement = insert(models).values(**row)
-        decided = {name: row[name] for name in ("champion", "promoted", "reason")}
+    async def register(self, model: RegisteredModel, instead_of: str | None = None) -> None:
+        """Add a model; when it is `champion`, the champion before it ceases to be, and that is noted as a promotion by
+        training, in the same transaction. A model that is there already keeps its row but for the decision.
+
+        instead_of: the champion that it was judged against, empty for none; raises ChampionChangedError when another
+        one is champion by now. None when that does not matter.
+        """
         async with self._engine.begin() as connection:
-            if model.champion:
-                await connection.execute(sa.update(models).where(models.c.champion).values(champion=False))
-            await connection.execute(
-                statement.on_conflict_do_update(index_elements=[models.c.model_version], set_=decided)
-            )
+            before = await locked_champion(connection)
+            if model.champion and instead_of is not None and before not in (instead_of, model.model_version):
+                raise ChampionChangedError(before)
+            await connection.execute(_put(replace(model, champion=model.model_version == before)))
+            if model.champion and model.model_version != before:
+                promotion = Promotion(
+                    model.model_version, Cause.TRAINING, model.reason, before, model.create_time
+                )
+                await crown(connection, promotion)
 
     async def champion(self) -> RegisteredModel | None:
         """The model that should serve; None before there is one."""
@@ -105,6 +115,13 @@ class Registry:
             return [
                 TrainingRun.FromString(payload) for payload in (await connection.execute(query)).scalars()
             ]
+
+
+def _put(model: RegisteredModel) -> sa.Executable:
+    row = {column.name: getattr(model, column.name) for column in models.columns}
+    decided = {name: row[name] for name in ("champion", "promoted", "reason")}
+    statement = insert(models).values(**row)
+    return statement.on_conflict_do_update(index_elements=[models.c.model_version], set_=decided)
 
 
 async def announce(connection: Client, names: Names, event: ModelEvent) -> None:

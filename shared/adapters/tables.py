@@ -109,9 +109,23 @@ models = sa.Table(
     sa.Column("trained_to_position", sa.BigInteger, nullable=False),
     sa.Column("item_count", sa.Integer, nullable=False),
     sa.Column("metrics", JSONB, nullable=False),
+    sa.Column("compared_with", sa.Text, nullable=False, server_default=""),
     comment="The model registry. At most one champion. Written by trainer.",
 )
 sa.Index("one_champion", models.c.champion, unique=True, postgresql_where=models.c.champion)
+
+promotions = sa.Table(
+    "promotion",
+    metadata,
+    sa.Column("number", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("model_version", sa.Text, nullable=False),
+    sa.Column("cause", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("displaced", sa.Text, nullable=False),
+    sa.Column("promote_time", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("request_id", sa.Text, unique=True),
+    comment="Who became champion, when and why, in the order of the decisions. Written by trainer.",
+)
 
 erasure_works = sa.Table(
     "erasure_work",

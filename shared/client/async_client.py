@@ -73,6 +73,9 @@ class FreshetClient:
     list_training_runs = _answers(calls.list_training_runs)
     watch_training_run = _streams(calls.watch_training_run)
     list_models = _answers(calls.list_models)
+    get_model = _answers(calls.get_model)
+    promote_model = _answers(calls.promote_model)
+    rollback_model = _answers(calls.rollback_model)
     evaluate_model = _answers(calls.evaluate_model)
 
     async def stream_user_events(self, user_events: Events) -> AsyncIterator[StreamUserEventsResponse]:

@@ -24,6 +24,7 @@ DEFAULT_TIMEOUT_SECONDS = 5.0
 BATCH_TIMEOUT_SECONDS = 30.0
 ERASE_TIMEOUT_SECONDS = 60.0
 EVALUATE_TIMEOUT_SECONDS = 600.0
+PROMOTE_TIMEOUT_SECONDS = 30.0
 WATCH_TIMEOUT_SECONDS = 86_400.0
 
 Response = TypeVar("Response", bound=Message)
@@ -193,6 +194,31 @@ def watch_training_run(run_id: str) -> StreamCall[trainer.WatchTrainingRunRespon
 def list_models(page_size: int = 0) -> Call[trainer.ListModelsResponse]:
     """The newest models, the newest first, with their metrics; 0 means 20."""
     return Call("trainer", "ListModels", trainer.ListModelsRequest(page_size=page_size))
+
+
+def get_model(model_version: str = "", include_card: bool = False) -> Call[trainer.GetModelResponse]:
+    """One model, by default the champion, on demand with its card. Raises NotFound."""
+    request = trainer.GetModelRequest(model_version=model_version, include_card=include_card)
+    return Call("trainer", "GetModel", request, PROMOTE_TIMEOUT_SECONDS)
+
+
+def promote_model(model_version: str, reason: str) -> Call[trainer.PromoteModelResponse]:
+    """Makes a model the champion. Raises NotFound, FailedPrecondition when its bundle is no longer stored."""
+    request = trainer.PromoteModelRequest(model_version=model_version, reason=reason)
+    return Call("trainer", "PromoteModel", request, PROMOTE_TIMEOUT_SECONDS)
+
+
+def rollback_model(
+    reason: str, model_version: str = "", request_id: str = ""
+) -> Call[trainer.RollbackModelResponse]:
+    """Makes the champion before the present one champion again; model_version: only if that is the champion now.
+
+    Raises FailedPrecondition when there is none to return to.
+    """
+    request = trainer.RollbackModelRequest(
+        reason=reason, model_version=model_version, request_id=request_id or uuid.uuid4().hex
+    )
+    return Call("trainer", "RollbackModel", request, PROMOTE_TIMEOUT_SECONDS)
 
 
 def evaluate_model(

@@ -10,7 +10,10 @@ import pytest
 
 from freshet.log.v1.log_pb2 import ModelEvent
 from freshet.trainer.v1.trainer_pb2 import TrainingRun
+from shared.adapters.promotions import ChampionChangedError
 from shared.adapters.registry import RegisteredModel, Registry, announce
+from shared.adapters.tables import promotions
+from shared.domain.promotions import Cause, Promotion
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 FIRST = RegisteredModel(
@@ -25,6 +28,7 @@ FIRST = RegisteredModel(
     item_count=3,
     metrics={"ndcg@10": 0.5},
 )
+BACK = Promotion("v1", Cause.ROLLBACK, "worse", "v2", FIRST.create_time + timedelta(days=2), "q1")
 SECOND = replace(FIRST, model_version="v2", create_time=FIRST.create_time + timedelta(days=1))
 
 
@@ -68,6 +72,77 @@ async def test_of_many_champions_at_once_one_remains(registry):
     many = [replace(FIRST, model_version=f"v{number}") for number in range(6)]
     await asyncio.gather(*[registry.register(each) for each in many], return_exceptions=True)
     assert sum(each.champion for each in await registry.list_models(10)) == 1
+
+
+async def test_a_champion_out_of_training_is_noted_with_what_it_displaced(registry):
+    await registry.register(FIRST)
+    await registry.register(SECOND)
+    assert await registry.promotions.history() == [
+        Promotion("v1", Cause.TRAINING, "first", "", FIRST.create_time),
+        Promotion("v2", Cause.TRAINING, "first", "v1", SECOND.create_time),
+    ]
+
+
+async def test_a_model_that_was_not_promoted_is_no_decision_about_the_champion(registry):
+    await registry.register(replace(FIRST, champion=False))
+    assert await registry.promotions.history() == []
+
+
+async def test_registering_a_champion_again_is_no_second_promotion(registry):
+    await registry.register(FIRST)
+    await registry.register(FIRST, instead_of="")
+    assert len(await registry.promotions.history()) == 1
+
+
+async def test_a_model_judged_against_another_champion_is_not_registered(registry):
+    await registry.register(FIRST)
+    with pytest.raises(ChampionChangedError, match="the champion is v1 by now"):
+        await registry.register(SECOND, instead_of="v0")
+    assert await registry.model("v2") is None
+    assert (await registry.champion()).model_version == "v1"
+
+
+async def test_a_promotion_makes_a_registered_model_the_one_champion_and_comes_back_as_it_was(registry):
+    await registry.register(FIRST)
+    await registry.register(SECOND)
+    assert await registry.promotions.promote(BACK)
+    assert (await registry.champion()).model_version == "v1"
+    assert (await registry.promotions.history())[-1] == BACK
+
+
+async def test_what_is_champion_already_is_not_promoted_again(registry):
+    await registry.register(FIRST)
+    assert not await registry.promotions.promote(BACK)
+    assert len(await registry.promotions.history()) == 1
+
+
+async def test_a_promotion_in_place_of_another_champion_changes_nothing(registry):
+    await registry.register(FIRST)
+    await registry.register(SECOND)
+    await registry.register(replace(SECOND, model_version="v3"))
+    with pytest.raises(ChampionChangedError, match="the champion is v3 by now"):
+        await registry.promotions.promote(BACK)
+    assert ((await registry.champion()).model_version, len(await registry.promotions.history())) == ("v3", 3)
+
+
+async def test_of_many_decisions_at_once_each_displaces_the_one_before(registry):
+    many = [replace(FIRST, model_version=f"v{number}") for number in range(6)]
+    await asyncio.gather(*[registry.register(each) for each in many])
+    history = await registry.promotions.history()
+    assert [each.displaced for each in history] == ["", *(each.model_version for each in history[:-1])]
+    assert (await registry.champion()).model_version == history[-1].model_version
+
+
+async def test_champions_from_before_there_was_a_history_are_taken_over_once(space, registry):
+    await registry.register(FIRST)
+    await registry.register(replace(SECOND, champion=False, promoted=False))
+    await registry.register(replace(SECOND, model_version="v3"))
+    history = await registry.promotions.history()
+    async with space.engine.begin() as connection:
+        await connection.execute(promotions.delete())
+    await registry.promotions.adopt()
+    await registry.promotions.adopt()
+    assert await registry.promotions.history() == history
 
 
 async def test_a_run_is_found_by_its_id_and_by_the_request_that_started_it(registry):

@@ -15,6 +15,7 @@ from freshet.ranking.v1.ranking_pb2 import DegradedReason
 from shared.adapters.bundle import Bundle, pack
 from shared.adapters.bundle_store import NatsBundleStore
 from shared.adapters.registry import RegisteredModel, Registry, announce
+from shared.domain.promotions import Cause, Promotion
 from tests.builders import catalogue_item, message
 from tests.conditions import eventually
 from tests.integration.services.conftest import Running, services
@@ -53,6 +54,16 @@ async def promote(running: Running, bundle: Bundle, packed: bytes | None = None)
     event.decide_time.GetCurrentTime()
     await announce(running.space.nats, running.space.names, event)
     return sealed.version
+
+
+async def roll_back(running: Running, to: str, displaced: str) -> None:
+    """Return to a model and announce it as the trainer does."""
+    registry = Registry(running.space.engine)
+    await registry.promotions.promote(Promotion(to, Cause.ROLLBACK, "worse", displaced, datetime.now(UTC)))
+    model = await registry.model(to)
+    event = ModelEvent(model_version=to, bundle_digest=model.bundle_digest, promoted=True)
+    event.decide_time.GetCurrentTime()
+    await announce(running.space.nats, running.space.names, event)
 
 
 def model(number: int) -> Bundle:
@@ -107,6 +118,15 @@ async def test_a_bad_bundle_is_refused_with_the_reason_and_the_good_one_serves_o
     assert await refusal(running, await promote(running, replace(model(number), **fault), packed))
     answer = await running.client.recommend("u1")
     assert (answer.model_version, answer.results[0].score) == (good, number + 101.0)
+
+
+async def test_a_model_that_a_rollback_returns_to_comes_back_into_service(running):
+    older, newer = await promote(running, model(21)), await promote(running, model(22))
+    await serves(running, newer)
+    await roll_back(running, older, newer)
+    await serves(running, older)
+    answer = await running.client.recommend("u1")
+    assert (answer.model_version, answer.results[0].score) == (older, 22.0)
 
 
 async def test_an_announcement_that_cannot_be_read_harms_nobody(running):

@@ -34,6 +34,7 @@ class Story:
         self.judged_without_traffic: tuple = ()
         self.judged_at_once: tuple = ()
         self.judged: list[api.EvaluateModelResponse] = []
+        self.shown = api.GetModelResponse()
 
     async def watch_a_run(self, trainer: Trainer) -> None:
         """The first run, and the states its watch told of."""
@@ -72,6 +73,7 @@ async def story(new_world):
         await told.judge_the_champion(trainer)
         told.runs.append(await trainer.trained())
         told.models = list((await trainer.stub.ListModels(api.ListModelsRequest())).models)
+        told.shown = await trainer.stub.GetModel(api.GetModelRequest(include_card=True))
     return told
 
 
@@ -128,6 +130,24 @@ async def test_models_are_listed_the_newest_first_and_one_is_champion(story):
     assert [model.run_id for model in story.models] == [run.run_id for run in reversed(story.runs)]
     assert [model.champion for model in story.models] == [True, False, False]
     assert [model.decision.promoted for model in story.models] == [True, False, True]
+
+
+async def test_models_tell_whom_they_were_compared_with_and_displaced(story):
+    third, _, first = story.models
+    assert (first.compared_with_version, third.compared_with_version) == ("", first.model_version)
+    assert [each.displaced_model_version for each in third.promotions] == [first.model_version]
+    assert [each.reason for each in third.promotions] == [third.decision.reason]
+
+
+async def test_the_champions_card_tells_how_it_was_judged_beside_every_baseline_and_the_champion_before(
+    story,
+):
+    card, third = story.shown.model_card, story.models[0]
+    assert f"better than champion {story.runs[0].model_version}" in card
+    rows = ("this model", "popular (", "recently-popular (", "rules (", "ease (", "champion ")
+    assert all(f"| {row}" in card for row in rows)
+    assert f"| this model | {third.metrics['ndcg@10']:.4f} [" in card
+    assert story.shown.curves_png.startswith(b"\x89PNG")
 
 
 async def test_every_decision_is_announced(story):

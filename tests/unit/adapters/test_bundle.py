@@ -11,17 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.adapters.bundle import CorruptBundleError, pack, unpack
+from shared.adapters.bundle import CARD, CURVES, CorruptBundleError, pack, unpack
 from tests.builders import bundle
 
 PACKED, SEALED = pack(bundle())
 
 
-def repacked(**files: bytes | None) -> bytes:
-    """The bundle with files replaced, or left out where None; a double underscore stands for the dot."""
+def repacked(packed: bytes = PACKED, **files: bytes | None) -> bytes:
+    """A bundle with files replaced, or left out where None; a double underscore stands for the dot."""
     changes = {name.replace("__", "."): content for name, content in files.items()}
     buffer = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(PACKED)) as old, zipfile.ZipFile(buffer, "w") as new:
+    with zipfile.ZipFile(io.BytesIO(packed)) as old, zipfile.ZipFile(buffer, "w") as new:
         for name in old.namelist():
             if (content := changes.get(name, old.read(name))) is not None:
                 new.writestr(name, content)
@@ -41,6 +41,30 @@ def test_the_same_content_gives_the_same_bytes():
 
 def test_another_encoder_gives_another_version():
     assert pack(bundle(encoder=b"other"))[1].version != SEALED.version
+
+
+def test_documents_come_back_as_they_were_and_belong_to_the_digest():
+    documents = {CARD: b"# a model", CURVES: b"a picture"}
+    packed, sealed = pack(replace(bundle(), documents=documents))
+    assert unpack(packed).documents == documents
+    assert sealed.version != SEALED.version
+
+
+def test_a_bundle_from_before_there_were_documents_has_none():
+    assert unpack(PACKED).documents == {}
+
+
+def test_a_document_that_was_changed_is_refused():
+    packed, _ = pack(replace(bundle(), documents={CARD: b"it beats popular"}))
+    with pytest.raises(CorruptBundleError, match=r"model_card\.md has another digest"):
+        unpack(repacked(packed, model_card__md=b"it beats everybody"))
+
+
+def test_a_document_that_the_manifest_does_not_name_is_passed_over():
+    buffer = io.BytesIO(PACKED)
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.writestr(CARD, b"praise")
+    assert unpack(buffer.getvalue()).documents == {}
 
 
 @given(st.integers(0, len(PACKED) - 1), st.integers(1, 255))

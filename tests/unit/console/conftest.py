@@ -49,6 +49,11 @@ class World:
     letters: list[Any] = field(default_factory=list)
     redrives: list[Any] = field(default_factory=list)
     owned_partitions: set[int] = field(default_factory=lambda: set(range(16)))
+    models: list[trainer_pb2.Model] = field(default_factory=list)
+    card: str = ""
+    decided: list[Any] = field(default_factory=list)
+    refusal: tuple[grpc.StatusCode, str] | None = None
+    evaluation: trainer_pb2.EvaluateModelResponse = field(default_factory=trainer_pb2.EvaluateModelResponse)
 
 
 class StandIn(
@@ -170,6 +175,37 @@ class StandIn(
 
     def ListTrainingRuns(self, request, context):
         return trainer_pb2.ListTrainingRunsResponse(runs=[self.world.run])
+
+    def ListModels(self, request, context):
+        return trainer_pb2.ListModelsResponse(models=self.world.models[: request.page_size])
+
+    def GetModel(self, request, context):
+        self._refuse(context)
+        model = self.world.models[0]
+        picture = b"picture" if self.world.card else b""
+        return trainer_pb2.GetModelResponse(model=model, model_card=self.world.card, curves_png=picture)
+
+    def PromoteModel(self, request, context):
+        self._refuse(context)
+        self.world.decided.append(request)
+        model = self.world.models[0]
+        return trainer_pb2.PromoteModelResponse(model=model, already_champion=model.champion)
+
+    def RollbackModel(self, request, context):
+        self._refuse(context)
+        self.world.decided.append(request)
+        return trainer_pb2.RollbackModelResponse(
+            model=self.world.models[0], rolled_back_model_version="newer"
+        )
+
+    def EvaluateModel(self, request, context):
+        self._refuse(context)
+        self.world.decided.append(request)
+        return self.world.evaluation
+
+    def _refuse(self, context):
+        if self.world.refusal is not None:
+            context.abort(*self.world.refusal)
 
 
 def succeeded(promoted: bool = True) -> trainer_pb2.TrainingRun:

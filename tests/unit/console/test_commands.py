@@ -13,6 +13,7 @@ COMMANDS = (
     "status",
     "replay",
     "train",
+    "models",
     "recommend",
     "evaluate",
     "replay-check",
@@ -20,7 +21,15 @@ COMMANDS = (
     "erase",
     "verify-erasure",
 )
-SUBCOMMANDS = ("items delete", "dead-letters list", "dead-letters redrive")
+SUBCOMMANDS = (
+    "items delete",
+    "dead-letters list",
+    "dead-letters redrive",
+    "models show",
+    "models promote",
+    "models rollback",
+    "models evaluate",
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS + SUBCOMMANDS)

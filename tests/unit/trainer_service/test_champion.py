@@ -16,7 +16,7 @@ from services.trainer.model.export import INPUT_NAMES
 from services.trainer.model.mixture import MixedModel
 from services.trainer.model.rules import learn_rules
 from services.trainer.model.sequences import EventRoles
-from services.trainer.packing import Packed, pack_model
+from services.trainer.packing import About, Packed, pack_model
 from services.trainer.reports import Job
 from shared.adapters.bundle import unpack
 from shared.domain.event import EventType
@@ -28,6 +28,7 @@ ROLES = EventRoles()
 MODEL = random_model(n_items=12)
 RULES = learn_rules(walks(n_items=12), MODEL.item_keys, ROLES)
 MIXED = MixedModel(MODEL, RULES, Mixture(0.4, event_types=(VIEW,)))
+ABOUT = About({"ndcg@10": 0.5}, 1, "", {})
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def job(tmp_path_factory) -> Job:
 
 @pytest.fixture(scope="module")
 def packed(job) -> Packed:
-    return pack_model(MIXED, {"ndcg@10": 0.5}, 1, job)
+    return pack_model(MIXED, ABOUT, job)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def test_the_manifest_tells_how_the_model_was_made(packed):
 
 def test_the_manifest_tells_which_encoder_it_is(packed, job, tmp_path):
     factorisation = random_model(config_of("mf", "small", 8))
-    other = pack_model(replace(MIXED, model=factorisation), {}, 1, job._replace(directory=str(tmp_path)))
+    other = pack_model(replace(MIXED, model=factorisation), ABOUT, job._replace(directory=str(tmp_path)))
     encoders = [unpack(each.file.read_bytes()).manifest.encoder for each in (packed, other)]
     assert encoders == ["transformer", "mf"]
 
@@ -80,7 +81,7 @@ def test_the_manifest_tells_every_tensor_as_it_is(packed):
 
 
 def test_the_same_model_makes_the_same_bundle(packed, job):
-    assert pack_model(MIXED, {"ndcg@10": 0.5}, 1, job).digest == packed.digest
+    assert pack_model(MIXED, ABOUT, job).digest == packed.digest
 
 
 def test_candidate_champion_and_baselines_answer_the_same_questions(as_champion):

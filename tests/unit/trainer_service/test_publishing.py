@@ -1,20 +1,25 @@
-"""In which order a model is published, and what a cut in between leaves."""
+"""In which order a model is published, what a cut leaves, and what is not promoted whatever the gate says."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from freshet.log.v1.log_pb2 import ModelEvent
 from freshet.trainer.v1.trainer_pb2 import TRAINING_TRIGGER_REQUEST
 from services.trainer.gate import Decision, Evidence
 from services.trainer.patience import StillAwayError
 from services.trainer.progress import new_run
 from services.trainer.publishing import Publisher
 from services.trainer.reports import Finished
+from shared.adapters.promotions import ChampionChangedError
 from shared.adapters.registry import RegisteredModel
 from shared.adapters.streams import Names
+from shared.domain.promotions import Cause, Promotion
 
 DIGEST = "ab" * 32
+DAY = datetime(2025, 1, 1, tzinfo=UTC)
 PROMOTED = Decision(True, "better")
 
 
@@ -25,6 +30,15 @@ class Recorder:
     done: list[str] = field(default_factory=list)
     fails: str = ""
     serving: RegisteredModel | None = None
+    decisions: list[Promotion] = field(default_factory=list)
+    told: list[ModelEvent] = field(default_factory=list)
+
+    @property
+    def promotions(self) -> "Recorder":
+        return self
+
+    async def history(self) -> list[Promotion]:
+        return self.decisions
 
     def _do(self, step: str) -> None:
         if step == self.fails:
@@ -34,7 +48,10 @@ class Recorder:
     async def put(self, digest: str, packed: bytes) -> None:
         self._do("stored")
 
-    async def register(self, model: RegisteredModel) -> None:
+    async def register(self, model: RegisteredModel, instead_of: str | None = None) -> None:
+        champion = self.serving.model_version if self.serving else ""
+        if model.champion and instead_of is not None and champion != instead_of:
+            raise ChampionChangedError(champion)
         self._do("registered")
         self.serving = model
 
@@ -46,6 +63,7 @@ class Recorder:
 
     async def publish(self, subject: str, payload: bytes) -> None:
         self._do(subject)
+        self.told.append(ModelEvent.FromString(payload))
 
 
 @pytest.fixture
@@ -100,3 +118,36 @@ async def test_without_a_champion_nobody_is_told():
     recorder = Recorder()
     await Publisher(recorder, Names(), recorder, recorder).announce_champion()
     assert recorder.done == []
+
+
+async def test_the_promotion_that_made_the_champion_is_what_is_told_at_a_start(finished):
+    recorder = Recorder()
+    await publish(recorder, finished)
+    recorder.decisions.append(Promotion(DIGEST[:16], Cause.ROLLBACK, "the other one is worse", "other", DAY))
+    await Publisher(recorder, Names(), recorder, recorder).announce_champion()
+    assert recorder.told[-1].reason == "the other one is worse"
+    assert recorder.told[-1].decide_time.ToDatetime(tzinfo=UTC) == DAY
+
+
+async def test_a_model_judged_against_a_champion_that_is_none_any_more_is_not_promoted(finished):
+    recorder = Recorder()
+    await publish(recorder, finished)
+    other = finished._replace(digest="cd" * 32, champion_version="rolled back meanwhile")
+    decision = await publish(recorder, other)
+    assert not decision.promoted
+    expected = f"judged against rolled back meanwhile, but the champion is {DIGEST[:16]} by now: better"
+    assert expected in decision.reason
+    assert (recorder.done[-1], recorder.serving.promoted) == ("models.v1.kept", False)
+
+
+async def test_a_model_that_was_rolled_back_and_comes_out_again_is_not_promoted(finished):
+    recorder = Recorder(decisions=[Promotion("older", Cause.ROLLBACK, "worse", DIGEST[:16], DAY)])
+    decision = await publish(recorder, finished)
+    assert decision == (False, f"training gave {DIGEST[:16]} again, bit by bit, which was rolled back")
+    assert not recorder.serving.champion
+
+
+async def test_the_champion_that_a_model_was_compared_with_is_registered(finished):
+    recorder = Recorder()
+    await publish(recorder, finished._replace(evidence=Evidence(40, champion_version="older")))
+    assert recorder.serving.compared_with == "older"

@@ -1,0 +1,88 @@
+"""Models for people and for programs."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+from rich.console import Group, RenderableType
+from rich.markdown import Markdown
+from rich.table import Table
+from rich.text import Text
+
+from freshet.trainer.v1.trainer_pb2 import GetModelResponse, Model, Promotion, PromotionCause
+
+NDCG = "ndcg@10"
+_NO_CARD = "no card: the bundle is gone or older than cards"
+
+
+def as_document(model: Model) -> dict[str, Any]:
+    """A model as JSON shows it."""
+    document: dict[str, Any] = MessageToDict(
+        model, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+    for shown, promotion in zip(document["promotions"], model.promotions, strict=True):
+        shown["cause"] = cause_word(promotion)
+    return document
+
+
+def cause_word(promotion: Promotion) -> str:
+    """What made a model champion, in lower case, such as "automatic rollback"."""
+    word = PromotionCause.Name(promotion.cause).removeprefix("PROMOTION_CAUSE_")
+    return word.lower().replace("_", " ")
+
+
+def as_table(models: Sequence[Model]) -> RenderableType:
+    """A row for each model, and below it what was decided last and why."""
+    table = Table(title="Models, * the champion")
+    for name in ("model", "registered", "trained to", "NDCG@10", "compared with", "decided"):
+        table.add_column(name, overflow="fold")
+    for model in models:
+        table.add_row(*_cells(model), style="bold" if model.champion else "")
+    return table
+
+
+def _cells(model: Model) -> list[str | Text]:
+    return [
+        f"{model.model_version}{' *' if model.champion else ''}",
+        model.create_time.ToDatetime().isoformat(" ", "minutes"),
+        f"{model.trained_to_position:,}",
+        f"{model.metrics[NDCG]:.4f}" if NDCG in model.metrics else "-",
+        model.compared_with_version or "-",
+        Text(_last_decision(model)),
+    ]
+
+
+def _last_decision(model: Model) -> str:
+    if model.rolled_back:
+        return "rolled back"
+    if model.promotions:
+        newest = model.promotions[0]
+        return f"{cause_word(newest)}: {newest.reason}"
+    return f"not promoted: {model.decision.reason}"
+
+
+def as_card(answer: GetModelResponse) -> RenderableType:
+    """One model: its metrics, and its card."""
+    model = answer.model
+    table = Table("metric", "value", title=f"Model {model.model_version}")
+    for name in sorted(model.metrics):
+        table.add_row(name, f"{model.metrics[name]:.4f}")
+    return Group(table, Markdown(answer.model_card) if answer.model_card else Text(_NO_CARD))
+
+
+def decisions(model: Model) -> list[str]:
+    """What was decided about a model, a line each, the newest first."""
+    gate = "promoted" if model.decision.promoted else "not promoted"
+    lines = [_line(each) for each in model.promotions] + [f"gate: {gate}: {model.decision.reason}"]
+    if model.rolled_back:
+        lines.insert(0, "it was rolled back and has not been promoted since")
+    if model.erasure_receipt_ids:
+        receipts = ", ".join(model.erasure_receipt_ids)
+        lines.append(f"it may have learned from users who were erased since: receipts {receipts}")
+    return lines
+
+
+def _line(promotion: Promotion) -> str:
+    moment = promotion.promote_time.ToDatetime().isoformat(" ", "seconds")
+    over = f" in place of {promotion.displaced_model_version}" if promotion.displaced_model_version else ""
+    return f"{moment} champion{over} by {cause_word(promotion)}: {promotion.reason}"

@@ -1,0 +1,142 @@
+"""A champion that does worse than its predecessor on later traffic is rolled back, and no other is."""
+
+from __future__ import annotations
+
+import psutil
+import pytest
+import pytest_asyncio
+
+from freshet.trainer.v1 import trainer_pb2 as api
+from services.trainer.promoting import NotPromotableError, Promoting
+from services.trainer.publishing import Publisher
+from services.trainer.rollback_watch import RollbackWatch
+from services.trainer.settings import TrainerSettings
+from services.trainer.training_run import Tools
+from shared.adapters.bundle_store import NatsBundleStore
+from shared.adapters.model_erasures import ModelErasures
+from tests.conditions import eventually
+from tests.integration.trainer.favourites import champion_of, favouring, newest_announcement, registered
+from tests.integration.trainer.world import World
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+USERS, BEFORE, LATER = 60, range(10), range(20, 30)
+GOOD, BAD = favouring(LATER, log_to=USERS), favouring(range(40, 50), log_to=USERS)
+
+
+def visits(items: range) -> list[tuple[str, str]]:
+    """Each user rates one of the items."""
+    return [(f"user {user}", f"item {items[user % len(items)]}") for user in range(USERS)]
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def world(new_world) -> World:
+    """Everybody has rated one item, and later another one."""
+    made = await new_world()
+    await made.happen(visits(BEFORE))
+    await made.happen(visits(LATER))
+    return made
+
+
+class SomeRuns:
+    """Runs of which one goes on or not, as the test says: the first `free` looks find none."""
+
+    recovered = True
+
+    def __init__(self, free: int = 1 << 30) -> None:
+        self._free = free
+
+    @property
+    def running(self) -> bool:
+        self._free -= 1
+        return self._free < 0
+
+
+def watching(world: World, runs: SomeRuns) -> RollbackWatch:
+    """A watch that is asked by hand."""
+    settings = TrainerSettings(
+        nats_url=world.brokers.nats_url,
+        database_url=world.brokers.database_url,
+        namespace=world.namespace,
+        domain="video",
+        train_threads=1,
+        train_niceness=0,
+        rollback_min_judged_users=30,
+    )
+    store = NatsBundleStore(world.nats, world.names)
+    publisher = Publisher(world.nats, world.names, world.registry, store)
+    tools = Tools(world.nats, world.names, world.archive, world.registry, store, publisher)
+    return RollbackWatch(tools, settings, runs, Promoting(tools, ModelErasures(world.engine)))
+
+
+def judges() -> list[psutil.Process]:
+    """Processes of this one that judge."""
+    return [each for each in psutil.Process().children() if "services.trainer.evaluator" in each.cmdline()]
+
+
+async def test_a_champion_that_does_worse_is_rolled_back_and_the_record_says_why(world):
+    predecessor, champion = [await registered(world, made) for made in (GOOD, BAD)]
+    settings = {"rollback_check_seconds": "0.2", "rollback_min_judged_users": "30"}
+    async with world.trainer(**settings) as trainer:
+
+        async def returned() -> bool:
+            return (await newest_announcement(world)).model_version == predecessor
+
+        await eventually(returned, timeout=60.0)
+        models = (await trainer.stub.ListModels(api.ListModelsRequest(), wait_for_ready=True)).models
+    assert [(each.model_version, each.champion, each.rolled_back) for each in models] == [
+        (champion, False, True),
+        (predecessor, True, False),
+    ]
+    newest = models[1].promotions[0]
+    assert newest.cause == api.PROMOTION_CAUSE_AUTOMATIC_ROLLBACK
+    assert f"champion {champion} does worse online than its predecessor {predecessor}" in newest.reason
+    assert f"NDCG@10 0.2891 against 0.3869 on {USERS} users" in newest.reason
+    assert (await newest_announcement(world)).reason == newest.reason
+
+
+async def test_a_champion_that_does_better_stays_and_is_looked_at_again_only_with_more_traffic(world):
+    await registered(world, BAD)
+    champion = await registered(world, GOOD)
+    watch = watching(world, SomeRuns())
+    first = await watch.check()
+    assert (first.rolled_back, await champion_of(world)) == (False, champion)
+    assert "does better online" in first.reason
+    assert await watch.check() is None
+    await world.happen(visits(range(30, 40)))
+    assert (await watch.check()).rolled_back is False
+
+
+async def test_a_champion_that_does_alike_stays(world):
+    await registered(world, GOOD)
+    champion = await registered(world, favouring(LATER, log_to=USERS, documents=False))
+    verdict = await watching(world, SomeRuns()).check()
+    assert (verdict.rolled_back, await champion_of(world)) == (False, champion)
+    assert "not clearly worse" in verdict.reason
+
+
+async def test_what_one_of_both_has_learned_judges_neither(world):
+    await registered(world, favouring(LATER, log_to=2 * USERS))
+    await registered(world, BAD)
+    assert await watching(world, SomeRuns()).check() is None
+
+
+async def test_a_champion_without_a_predecessor_that_is_stored_is_let_be(world):
+    await registered(world, favouring([50], log_to=USERS), stored=False)
+    champion = await registered(world, BAD)
+    with pytest.raises(NotPromotableError, match="no longer stored"):
+        await watching(world, SomeRuns()).check()
+    assert await champion_of(world) == champion
+
+
+async def test_beside_a_run_nobody_is_judged(world):
+    await registered(world, GOOD)
+    champion = await registered(world, BAD)
+    assert await watching(world, SomeRuns(free=0)).check() is None
+    assert await champion_of(world) == champion
+
+
+async def test_a_run_that_begins_ends_the_judging(world):
+    await registered(world, GOOD)
+    champion = await registered(world, BAD)
+    assert await watching(world, SomeRuns(free=2)).check() is None
+    assert (await champion_of(world), judges()) == (champion, [])
