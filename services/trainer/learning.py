@@ -47,6 +47,7 @@ def learn(columns: EventColumns, job: Job, tell: Tell) -> Finished:
     tell(Entered(TRAINING_STATE_PUBLISHING))
     metrics = {**verdict.metrics, "rules_weight": mixed.mixture.weight}
     packed = pack_model(mixed, metrics, int(columns.position[0]), job)
+    metrics |= packed.measured
     return Finished(packed.digest, str(packed.file), len(mixed.model.item_keys), metrics, verdict.evidence)
 
 

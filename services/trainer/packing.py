@@ -5,48 +5,67 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from services.trainer.model.export import Parity, export_encoder
+from services.trainer.model.int8 import PREFIX, Int8, int8_of, is_faster, loses_little, speed_up
 from services.trainer.model.mixture import MixedModel
 from services.trainer.reports import Job
 from services.trainer.revision import code_revision
-from shared.adapters.bundle import ENCODER, Bundle, pack
+from shared.adapters.bundle import ENCODER, INT8_OUTPUT, INT8_TOLERANCE, Bundle, pack
 from shared.domain.manifest import ENCODER_OUTPUT, Manifest, Tensor
 
 CANDIDATE = "candidate.bundle"
 
 
 class Packed(NamedTuple):
-    """digest: of the bundle; file: where it lies."""
+    """digest: of the bundle; file: where it lies; measured: what depends on the moment, and is not in the bundle."""
 
     digest: str
     file: Path
+    measured: dict[str, float]
 
 
 def pack_model(mixed: MixedModel, metrics: dict[str, float], log_from: int, job: Job) -> Packed:
-    """Export, prove parity, pack, and write the bundle into the job's directory.
+    """Export, prove parity, pack, and write the bundle into the job's directory. The int8 encoder goes with it when
+    its kind is quicker so and it was judged to lose little.
 
     metrics: what was judged, for the manifest. log_from: the first position learned from.
     Raises ExportError; ParityError when onnxruntime computes other vectors than torch.
     """
     directory, model = Path(job.directory), mixed.model
     parity = export_encoder(model, directory / ENCODER)
+    encoder = (directory / ENCODER).read_bytes()
+    carried = is_faster(model.encoder.config) and loses_little(metrics)
+    int8 = int8_of(encoder, parity) if carried else None
     bundle = Bundle(
-        manifest=_manifest(mixed, {**metrics, "parity": parity.max_abs_difference}, log_from, job),
-        encoder=(directory / ENCODER).read_bytes(),
+        manifest=_manifest(mixed, {**metrics, **_differences(parity, int8)}, log_from, job),
+        encoder=encoder,
         item_keys=model.item_keys,
         item_vectors=model.item_vectors,
         item_biases=model.item_biases,
-        golden=_golden(parity),
+        golden=_golden(parity, int8),
         rules=mixed.rules,
+        int8_encoder=int8.graph if int8 else b"",
     )
     content, packed = pack(bundle)
     file = directory / CANDIDATE
     file.write_bytes(content)
-    return Packed(packed.digest, file)
+    measured = {f"{PREFIX}speed_up": speed_up(encoder, int8.graph, parity.golden_inputs)} if int8 else {}
+    return Packed(packed.digest, file, measured)
 
 
-def _golden(parity: Parity) -> dict:
-    return {**parity.golden_inputs, ENCODER_OUTPUT: parity.golden_outputs}
+def _differences(parity: Parity, int8: Int8 | None) -> dict[str, float]:
+    """Largest differences from torch."""
+    differences = {"parity": parity.max_abs_difference}
+    return {**differences, f"{PREFIX}difference": int8.tolerance} if int8 else differences
+
+
+def _golden(parity: Parity, int8: Int8 | None) -> dict[str, np.ndarray]:
+    golden = {**parity.golden_inputs, ENCODER_OUTPUT: parity.golden_outputs}
+    if int8:
+        golden |= {INT8_OUTPUT: int8.golden_outputs, INT8_TOLERANCE: np.array([int8.tolerance], np.float32)}
+    return golden
 
 
 def _manifest(mixed: MixedModel, metrics: dict[str, float], log_from: int, job: Job) -> Manifest:

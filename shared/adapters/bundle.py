@@ -20,9 +20,12 @@ from shared.domain.sequence_rules import SequenceRules, most_followers
 
 MANIFEST = "manifest.json"
 ENCODER = "user_encoder.onnx"
+INT8_ENCODER = "user_encoder.int8.onnx"
 ITEM_TABLE = "item_table.npz"
 RULES = "rules.npz"
 GOLDEN = "golden.npz"
+INT8_OUTPUT, INT8_TOLERANCE = "user_vector_int8", "user_vector_int8_tolerance"
+"""In `golden`: what the int8 encoder gives (B, D) float32, and how far from it another machine may be (1,) float32."""
 _DATE = (1980, 1, 1, 0, 0, 0)
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, OSError, RuntimeError)
 """What damaged bytes raise: zipfile answers a flipped flag with RuntimeError or NotImplementedError, which is one."""
@@ -40,6 +43,7 @@ class Bundle:
 
     item_keys (V,) uint64 ascending; item_vectors (V, D) float32; item_biases (V,) float32; encoder: ONNX bytes;
     golden: a batch of the encoder's inputs by name, and its output. rules: over the items of the table; None for none.
+    int8_encoder: ONNX bytes of the same encoder in int8, empty when it carries none; its golden output is beside.
     """
 
     manifest: Manifest
@@ -50,6 +54,7 @@ class Bundle:
     golden: Mapping[str, np.ndarray]
     digest: str = ""
     rules: SequenceRules | None = None
+    int8_encoder: bytes = b""
 
     @property
     def version(self) -> str:
@@ -66,6 +71,8 @@ def pack(bundle: Bundle) -> tuple[bytes, Bundle]:
     """The bundle as bytes, and the bundle with digests filled in."""
     table = {"keys": bundle.item_keys, "vectors": bundle.item_vectors, "biases": bundle.item_biases}
     files = {ENCODER: bundle.encoder, GOLDEN: _npz(bundle.golden), ITEM_TABLE: _npz(table)}
+    if bundle.int8_encoder:
+        files[INT8_ENCODER] = bundle.int8_encoder
     if bundle.rules is not None:
         files[RULES] = _npz(bundle.rules.to_rows())
     manifest = replace(bundle.manifest, files={name: _sha256(content) for name, content in files.items()})
@@ -94,6 +101,7 @@ def unpack(packed: bytes) -> Bundle:
             golden,
             _sha256(content),
             _rules(_arrays(files[RULES]), len(table["keys"])) if manifest.mixture is not None else None,
+            files[INT8_ENCODER] if INT8_ENCODER in manifest.files else b"",
         )
     except CorruptBundleError:
         raise

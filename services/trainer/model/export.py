@@ -87,7 +87,7 @@ def onnx_bytes(encoder: UserEncoder) -> bytes:
         graph = onnxscript.optimizer.optimize(traced)
     except Exception as error:
         raise ExportError(f"the encoder could not be translated: {error}") from error
-    return _without_traces(graph).SerializeToString(deterministic=True)
+    return without_traces(graph).SerializeToString(deterministic=True)
 
 
 def _traced(encoder: UserEncoder) -> bytes:
@@ -118,7 +118,7 @@ def prove_parity(model: TrainedModel, graph: bytes) -> Parity:
         ParityError: as `export_encoder`.
         ExportError: onnxruntime refuses the graph.
     """
-    session = _session(graph)
+    session = session_of(graph)
     width = model.encoder.config.d_model
     golden = _random_inputs(*_GOLDEN_SHAPE, width, model.item_vectors)
     expected = _torch_vectors(model.encoder, golden)
@@ -147,9 +147,10 @@ def _difference(
     return float(np.max(np.abs(found - expected)))
 
 
-def _session(graph: bytes) -> onnxruntime.InferenceSession:
+def session_of(graph: bytes, threads: int = 1) -> onnxruntime.InferenceSession:
+    """A session of the graph. Raises ExportError when onnxruntime refuses it."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:
@@ -175,7 +176,7 @@ def _random_inputs(batch: int, length: int, width: int, table: np.ndarray) -> di
     }
 
 
-def _without_traces(proto: onnx.ModelProto) -> onnx.ModelProto:
+def without_traces(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Drops what the exporter notes about source files, so that the bytes tell of the weights alone."""
     for node in proto.graph.node:
         node.ClearField("metadata_props")
