@@ -100,7 +100,9 @@ class Workers:
 
 def _model_watch(tools: Tools, slot: ModelSlot) -> ModelWatch:
     store = bundle_store(tools.settings.bundle_store, tools.nats, tools.names)
-    return ModelWatch(slot, Registry(tools.engine), store, tools.settings.scorer_threads)
+    settings = tools.settings
+    threads, precision = settings.scorer_threads, settings.ranking_precision
+    return ModelWatch(slot, Registry(tools.engine), store, threads, precision)
 
 
 def _service(tools: Tools, workers: Workers) -> Service:

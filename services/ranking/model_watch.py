@@ -15,6 +15,7 @@ from nats.js.errors import Error as JetStreamError
 
 from freshet.log.v1.log_pb2 import ModelEvent
 from services.ranking.model_slot import ModelSlot
+from services.ranking.precision import FLOAT32
 from services.ranking.scorer import Scorer
 from shared.adapters.bundle import CorruptBundleError, unpack
 from shared.adapters.bundle_store import BundleNotFoundError, BundleStore
@@ -44,6 +45,7 @@ class ModelWatch:
     registry: Registry
     store: BundleStore
     scorer_threads: int = 1
+    precision: str = FLOAT32
     _announced: _Champion | None = None
 
     async def run(self, connection: Client, names: Names) -> None:
@@ -91,7 +93,8 @@ class ModelWatch:
             _log.warning("bundle cannot be fetched now", model_version=version, reason=repr(error))
             return False
         await self.slot.swap(scorer, champion.create_time)
-        _log.info("model swapped", model_version=version, items=len(scorer.item_keys))
+        served = scorer.precision._asdict()
+        _log.info("model swapped", model_version=version, items=len(scorer.item_keys), **served)
         return True
 
     async def _champion(self) -> _Champion | None:
@@ -114,4 +117,4 @@ class ModelWatch:
         bundle = unpack(packed)
         if bundle.digest != digest:
             raise CorruptBundleError(f"its digest is {bundle.digest[:16]}, not {digest[:16]}")
-        return Scorer(bundle, self.scorer_threads)
+        return Scorer(bundle, self.scorer_threads, self.precision)

@@ -7,11 +7,13 @@ The only file of the service that touches onnxruntime.
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import numpy as np
 import onnxruntime
 
 from services.ranking.item_table import UNKNOWN, ItemTable
+from services.ranking.precision import FLOAT32, GOLDEN_TOLERANCE, open_encoder
 from shared.adapters.bundle import Bundle, CorruptBundleError
 from shared.domain.delta import Delta, DeltaRefusedError
 from shared.domain.live_rules import LiveRules
@@ -19,23 +21,24 @@ from shared.domain.manifest import ENCODER_INPUTS, ENCODER_OUTPUT
 from shared.domain.sequence_rules import Mixture
 
 __all__ = ["GOLDEN_TOLERANCE", "UNKNOWN", "Scorer", "aligned"]
-GOLDEN_TOLERANCE = 1e-4
-"""Largest difference allowed between the golden output and what the encoder gives here."""
 
 
 class Scorer:
-    """Scores the whole item table for a batch of histories. Raises CorruptBundleError when a check fails."""
+    """Scores the whole item table for a batch of histories. Raises CorruptBundleError when a check fails.
 
-    def __init__(self, bundle: Bundle, threads: int = 1) -> None:
+    precision: which of the bundle's encoders serves, and why it is not the one that was wanted.
+    """
+
+    def __init__(self, bundle: Bundle, threads: int = 1, precision: str = FLOAT32) -> None:
         self.bundle = bundle
         self.dimension = bundle.manifest.dimension
-        self._session = _session(bundle.encoder, threads)
+        opened = open_encoder(bundle, precision, partial(_session, threads=threads))
+        self._session, self.precision = opened.session, opened.precision
         self._table = ItemTable(bundle.item_keys, bundle.item_vectors, bundle.item_biases)
         self._mixture = bundle.manifest.mixture or Mixture()
         mixed = bundle.rules is not None and self._mixture.weight > 0
         self._live = LiveRules(bundle.rules) if mixed and bundle.rules is not None else None
         self._rules = self._live.view if self._live else None
-        self._check_golden()
 
     @property
     def item_keys(self) -> np.ndarray:
@@ -95,22 +98,6 @@ class Scorer:
             scorer._live.grow(len(table))
             scorer._rules = scorer._live.view
         return scorer
-
-    def _check_golden(self) -> None:
-        golden = self.bundle.golden
-        try:
-            actual = self._session.run([ENCODER_OUTPUT], {name: golden[name] for name in ENCODER_INPUTS})[0]
-        except Exception as error:  # as above
-            raise CorruptBundleError(f"the encoder fails on the golden inputs: {error!r}") from error
-        expected = golden.get(ENCODER_OUTPUT, np.empty(0, np.float32))
-        if actual.shape != expected.shape or actual.shape[1:] != (self.dimension,):
-            shapes = f"the encoder gives {actual.shape}, the golden output has {expected.shape}"
-            raise CorruptBundleError(f"{shapes}, the item table has {self.dimension} dimensions")
-        difference = float(np.abs(actual - expected).max(initial=0.0))
-        if not difference <= GOLDEN_TOLERANCE:
-            raise CorruptBundleError(
-                f"golden outputs differ by {difference:.2g}, more than {GOLDEN_TOLERANCE}"
-            )
 
 
 def aligned(rows: np.ndarray, *columns: np.ndarray) -> tuple[np.ndarray, ...]:

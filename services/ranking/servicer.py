@@ -95,6 +95,7 @@ class RankingServicer(ranking_pb2_grpc.RankingServiceServicer):
             response.serving.delta_sequence = deltas.sequence
             response.serving.delta_position = deltas.position
             response.serving.delta_refused_reason = deltas.refused_reason
+            response.serving.precision, response.serving.precision_reason = current.scorer.precision
         return response
 
 

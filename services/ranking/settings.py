@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -24,6 +24,11 @@ class RankingSettings(ServiceSettings):
     feature_timeout_seconds: float = Field(0.5, gt=0, description="then the last known state is used")
     trending_refresh_seconds: float = Field(1.0, gt=0, description="time between reads of what is trending")
     scorer_threads: int = Field(1, ge=1, description="threads of one onnxruntime call")
+    ranking_precision: Literal["float32", "int8", "auto"] = Field(
+        "float32",
+        description="which encoder of a bundle serves: float32; int8, or float32 with a reason where it cannot; "
+        "auto, int8 where the bundle carries it",
+    )
 
     @model_validator(mode="after")
     def _owners(self) -> Self:

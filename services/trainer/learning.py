@@ -59,6 +59,7 @@ def learn(columns: EventColumns, job: Job, tell: Tell) -> Finished:
     documents = card.documents(mixed, lessons_of(first, mixed.model), continued_from)
     about = About(metrics, int(columns.position[0]), continued_from, documents)
     packed = pack_model(mixed, about, job)
+    metrics |= packed.measured
     items = len(mixed.model.item_keys)
     return Finished(packed.digest, str(packed.file), items, metrics, verdict.evidence, job.champion_version)
 

@@ -9,21 +9,23 @@ from typing import NamedTuple
 import numpy as np
 
 from services.trainer.model.export import Parity, export_encoder
+from services.trainer.model.int8 import PREFIX, Int8, int8_of, is_faster, loses_little, speed_up
 from services.trainer.model.mixture import MixedModel
 from services.trainer.model.training import TrainedModel
 from services.trainer.reports import Job
 from services.trainer.revision import code_revision
-from shared.adapters.bundle import ENCODER, Bundle, pack
+from shared.adapters.bundle import ENCODER, INT8_OUTPUT, INT8_TOLERANCE, Bundle, pack
 from shared.domain.manifest import ENCODER_OUTPUT, Manifest, Tensor
 
 CANDIDATE = "candidate.bundle"
 
 
 class Packed(NamedTuple):
-    """digest: of the bundle; file: where it lies."""
+    """digest: of the bundle; file: where it lies; measured: what depends on the moment, and is not in the bundle."""
 
     digest: str
     file: Path
+    measured: dict[str, float]
 
 
 class About(NamedTuple):
@@ -40,28 +42,34 @@ class About(NamedTuple):
 
 
 def pack_model(mixed: MixedModel, about: About, job: Job) -> Packed:
-    """Export, prove parity, pack, and write the bundle into the job's directory.
+    """Export, prove parity, pack, and write the bundle into the job's directory. The int8 encoder goes with it when
+    its kind is quicker so and it was judged to lose little.
 
     Raises ExportError; ParityError when onnxruntime computes other vectors than torch.
     """
     directory, model = Path(job.directory), mixed.model
     parity = export_encoder(model, directory / ENCODER)
-    about = about._replace(metrics={**about.metrics, "parity": parity.max_abs_difference})
+    encoder = (directory / ENCODER).read_bytes()
+    carried = is_faster(model.encoder.config) and loses_little(about.metrics)
+    int8 = int8_of(encoder, parity) if carried else None
+    about = about._replace(metrics={**about.metrics, **_differences(parity, int8)})
     bundle = Bundle(
         manifest=_manifest(mixed, about, job),
-        encoder=(directory / ENCODER).read_bytes(),
+        encoder=encoder,
         item_keys=model.item_keys,
         item_vectors=model.item_vectors,
         item_biases=model.item_biases,
-        golden=_golden(parity),
+        golden=_golden(parity, int8),
         rules=mixed.rules,
         weights=weights_of(model),
         documents=about.documents,
+        int8_encoder=int8.graph if int8 else b"",
     )
     content, packed = pack(bundle)
     file = directory / CANDIDATE
     file.write_bytes(content)
-    return Packed(packed.digest, file)
+    measured = {f"{PREFIX}speed_up": speed_up(encoder, int8.graph, parity.golden_inputs)} if int8 else {}
+    return Packed(packed.digest, file, measured)
 
 
 def weights_of(model: TrainedModel) -> dict[str, np.ndarray]:
@@ -69,8 +77,17 @@ def weights_of(model: TrainedModel) -> dict[str, np.ndarray]:
     return {name: value.numpy() for name, value in model.encoder.state_dict().items()}
 
 
-def _golden(parity: Parity) -> dict:
-    return {**parity.golden_inputs, ENCODER_OUTPUT: parity.golden_outputs}
+def _differences(parity: Parity, int8: Int8 | None) -> dict[str, float]:
+    """Largest differences from torch."""
+    differences = {"parity": parity.max_abs_difference}
+    return {**differences, f"{PREFIX}difference": int8.tolerance} if int8 else differences
+
+
+def _golden(parity: Parity, int8: Int8 | None) -> dict[str, np.ndarray]:
+    golden = {**parity.golden_inputs, ENCODER_OUTPUT: parity.golden_outputs}
+    if int8:
+        golden |= {INT8_OUTPUT: int8.golden_outputs, INT8_TOLERANCE: np.array([int8.tolerance], np.float32)}
+    return golden
 
 
 def _manifest(mixed: MixedModel, about: About, job: Job) -> Manifest:

@@ -20,6 +20,7 @@ from shared.domain.sequence_rules import SequenceRules, most_followers
 
 MANIFEST = "manifest.json"
 ENCODER = "user_encoder.onnx"
+INT8_ENCODER = "user_encoder.int8.onnx"
 ITEM_TABLE = "item_table.npz"
 RULES = "rules.npz"
 WEIGHTS = "encoder_weights.npz"
@@ -27,6 +28,8 @@ GOLDEN = "golden.npz"
 CARD, CURVES = "model_card.md", "curves.png"
 DOCUMENTS = (CARD, CURVES)
 """For people; what serves ignores them. Older bundles have none."""
+INT8_OUTPUT, INT8_TOLERANCE = "user_vector_int8", "user_vector_int8_tolerance"
+"""In `golden`: what the int8 encoder gives (B, D) float32, and how far from it another machine may be (1,) float32."""
 _DATE = (1980, 1, 1, 0, 0, 0)
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, OSError, RuntimeError)
 """What damaged bytes raise: zipfile answers a flipped flag with RuntimeError or NotImplementedError, which is one."""
@@ -46,6 +49,7 @@ class Bundle:
     golden: a batch of the encoder's inputs by name, and its output. rules: over the items of the table; None for none.
     weights: of the encoder by name, to go on training from; empty for none.
     documents: those of `DOCUMENTS` that there are, by name.
+    int8_encoder: ONNX bytes of the same encoder in int8, empty when it carries none; its golden output is beside.
     """
 
     manifest: Manifest
@@ -58,6 +62,7 @@ class Bundle:
     rules: SequenceRules | None = None
     weights: Mapping[str, np.ndarray] = field(default_factory=dict)
     documents: Mapping[str, bytes] = field(default_factory=dict)
+    int8_encoder: bytes = b""
 
     @property
     def version(self) -> str:
@@ -74,6 +79,8 @@ def pack(bundle: Bundle) -> tuple[bytes, Bundle]:
     """The bundle as bytes, and the bundle with digests filled in."""
     table = {"keys": bundle.item_keys, "vectors": bundle.item_vectors, "biases": bundle.item_biases}
     files = {ENCODER: bundle.encoder, GOLDEN: _npz(bundle.golden), ITEM_TABLE: _npz(table)}
+    if bundle.int8_encoder:
+        files[INT8_ENCODER] = bundle.int8_encoder
     if bundle.rules is not None:
         files[RULES] = _npz(bundle.rules.to_rows())
     if bundle.weights:
@@ -105,8 +112,9 @@ def unpack(packed: bytes) -> Bundle:
             golden,
             _sha256(content),
             _rules(_arrays(files[RULES]), len(table["keys"])) if manifest.mixture is not None else None,
-            _arrays(files[WEIGHTS]) if WEIGHTS in manifest.files else {},
-            {name: files[name] for name in DOCUMENTS if name in manifest.files},
+            weights=_arrays(files[WEIGHTS]) if WEIGHTS in manifest.files else {},
+            documents={name: files[name] for name in DOCUMENTS if name in manifest.files},
+            int8_encoder=files[INT8_ENCODER] if INT8_ENCODER in manifest.files else b"",
         )
     except CorruptBundleError:
         raise

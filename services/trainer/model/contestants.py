@@ -8,12 +8,13 @@ from functools import partial
 from services.trainer.model.encoder_learners import EncoderLearner, MixedLearner
 from services.trainer.model.encoders.registry import PRESETS, UnknownEncoderError, config_of
 from services.trainer.model.encoders.signature import EncoderConfig
+from services.trainer.model.int8_learner import Int8Learner
 from services.trainer.model.learners import BASELINES
 from services.trainer.model.plan import OnProgress, TrainingPlan
 from services.trainer.model.protocols.outcome import Contestant
 from services.trainer.model.sequences import EventRoles
 
-ALL, NONE, WITH_RULES = "all", "none", "+rules"
+ALL, NONE, WITH_RULES, IN_INT8 = "all", "none", "+rules", "+int8"
 
 
 class UnknownContestant(ValueError):
@@ -22,12 +23,15 @@ class UnknownContestant(ValueError):
 
 def encoder_config(encoder: str, preset: str) -> EncoderConfig:
     """The shape of an encoder, with or without rules. Raises UnknownContestant."""
-    kind = encoder.removesuffix(WITH_RULES)
+    kind = encoder.removesuffix(WITH_RULES).removesuffix(IN_INT8)
     if kind not in PRESETS:
         known = ", ".join([*PRESETS, ALL, NONE])
         raise UnknownContestant(
-            f"--encoder {encoder}: there is no such encoder; choose of {known}, or with {WITH_RULES} behind it"
+            f"--encoder {encoder}: there is no such encoder; choose of {known}, or with {WITH_RULES} or "
+            f"{IN_INT8} behind it"
         )
+    if encoder == "mf" + IN_INT8:
+        raise UnknownContestant(f"--encoder {encoder}: matrix factorisation has no weights to quantise")
     try:
         return config_of(kind, preset)
     except UnknownEncoderError as error:
@@ -46,16 +50,22 @@ def baselines(roles: EventRoles) -> list[Contestant]:
     return [Contestant(name, partial(make, roles), baseline=True) for name, make in BASELINES.items()]
 
 
+_LEARNERS: dict[str, type[MixedLearner] | type[EncoderLearner]] = {
+    WITH_RULES: MixedLearner,
+    IN_INT8: Int8Learner,
+}
+
+
 def encoder(
     name: str, plan: TrainingPlan, continue_every: int, on_progress: Callable[[str], OnProgress]
 ) -> Contestant:
     """An encoder that is trained by the plan.
 
     Args:
-        name: as the table shows it; one that ends in "+rules" is mixed with rules.
+        name: as the table shows it; one that ends in "+rules" is mixed with rules, in "+int8" quantised.
         plan: with its shape.
         continue_every: events between two continuations.
         on_progress: gives what is told of its training, by name.
     """
-    learner = MixedLearner if name.endswith(WITH_RULES) else EncoderLearner
+    learner = _LEARNERS.get(next((end for end in _LEARNERS if name.endswith(end)), ""), EncoderLearner)
     return Contestant(name, partial(learner, plan, continue_every, on_progress(name)))

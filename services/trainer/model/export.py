@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
+import onnxscript.optimizer
 import torch
 
 from services.trainer.model.encoders.signature import ServingEncoder, UserEncoder
@@ -71,28 +74,41 @@ def export_encoder(model: TrainedModel, path: Path) -> Parity:
 def onnx_bytes(encoder: UserEncoder) -> bytes:
     """The serialised graph of the serving form; equal weights give equal bytes.
 
+    Decision: torch's tracing exporter, then onnxscript's optimiser. It takes 0.2 to 0.6 s where the exporter by
+    `torch.export` took 6 to 17 s, and onnxruntime runs what comes out at the same speed or up to a tenth faster.
+    Tracing would fix what Python decides by a batch's values or shape; no encoder decides anything so, and the
+    parity proof over other shapes would show it. torch calls this exporter deprecated; its version is pinned.
+
     Raises:
         ExportError: torch could not translate the module.
     """
+    try:
+        traced = onnx.load_from_string(_traced(encoder))
+        graph = onnxscript.optimizer.optimize(traced)
+    except Exception as error:
+        raise ExportError(f"the encoder could not be translated: {error}") from error
+    return without_traces(graph).SerializeToString(deterministic=True)
+
+
+def _traced(encoder: UserEncoder) -> bytes:
+    """The graph as the exporter gives it, dynamic in B and T."""
     width = encoder.config.d_model
     example = tuple(map(torch.from_numpy, _random_inputs(3, 5, width, _table(width)).values()))
-    batch, length = torch.export.Dim("batch"), torch.export.Dim("length")
-    try:
-        program = torch.onnx.export(
+    graph = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns of what the proof of parity looks at
+        torch.onnx.export(
             ServingEncoder(encoder).eval(),
             example,
+            graph,  # type: ignore[arg-type]  # a buffer is taken, too
             input_names=list(INPUT_NAMES),
             output_names=[OUTPUT_NAME],
             opset_version=OPSET,
-            dynamic_shapes={name: {0: batch, 1: length} for name in INPUT_NAMES},
-            dynamo=True,
-            verbose=False,
+            dynamic_axes={OUTPUT_NAME: {0: "batch"}}
+            | {name: {0: "batch", 1: "length"} for name in INPUT_NAMES},
+            dynamo=False,
         )
-    except Exception as error:
-        raise ExportError(f"the encoder could not be translated: {error}") from error
-    if program is None:
-        raise ExportError("the exporter returned no program")
-    return _without_traces(program.model_proto).SerializeToString(deterministic=True)
+    return graph.getvalue()
 
 
 def prove_parity(model: TrainedModel, graph: bytes) -> Parity:
@@ -102,7 +118,7 @@ def prove_parity(model: TrainedModel, graph: bytes) -> Parity:
         ParityError: as `export_encoder`.
         ExportError: onnxruntime refuses the graph.
     """
-    session = _session(graph)
+    session = session_of(graph)
     width = model.encoder.config.d_model
     golden = _random_inputs(*_GOLDEN_SHAPE, width, model.item_vectors)
     expected = _torch_vectors(model.encoder, golden)
@@ -131,9 +147,10 @@ def _difference(
     return float(np.max(np.abs(found - expected)))
 
 
-def _session(graph: bytes) -> onnxruntime.InferenceSession:
+def session_of(graph: bytes, threads: int = 1) -> onnxruntime.InferenceSession:
+    """A session of the graph. Raises ExportError when onnxruntime refuses it."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:
@@ -159,7 +176,7 @@ def _random_inputs(batch: int, length: int, width: int, table: np.ndarray) -> di
     }
 
 
-def _without_traces(proto: onnx.ModelProto) -> onnx.ModelProto:
+def without_traces(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Drops what the exporter notes about source files, so that the bytes tell of the weights alone."""
     for node in proto.graph.node:
         node.ClearField("metadata_props")

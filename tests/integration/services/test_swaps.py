@@ -20,15 +20,18 @@ from tests.builders import catalogue_item, message
 from tests.conditions import eventually
 from tests.integration.services.conftest import Running, services
 from tests.unit.ranking.model import ITEMS, sum_bundle
+from tests.unit.ranking.stepped import STEP, carrying
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def running(brokers, tmp_path_factory):
-    """Services, a catalogue, and a user who clicked "a"."""
+    """Services, of which ranking wants int8, a catalogue, and a user who clicked "a"."""
     names = ("ingestion", "feature", "ranking")
-    async with services(brokers, tmp_path_factory.mktemp("swaps"), names) as started:
+    async with services(
+        brokers, tmp_path_factory.mktemp("swaps"), names, ranking_precision="int8"
+    ) as started:
         await started.client.upsert_items([catalogue_item(each) for each in ITEMS])
         await started.client.write_user_event(message("click", items=["a"]))
         await eventually(lambda: sees_features(started))
@@ -96,6 +99,20 @@ async def test_the_champion_comes_into_service_and_ranks(running):
     answer = await running.client.recommend("u1")
     assert answer.model_version == version
     assert [(answer.results[0].item_id, answer.results[0].score)] == [("a", 2.0)]
+
+
+async def test_the_int8_encoder_serves_when_it_is_wanted_and_carried(running):
+    await serves(running, await promote(running, carrying()))
+    serving = (await running.client.get_model_status()).serving
+    assert (serving.precision, serving.precision_reason) == ("int8", "")
+    assert [each.score for each in (await running.client.recommend("u1")).results[:2]] == [1 + STEP, STEP]
+
+
+async def test_a_model_without_an_int8_encoder_serves_float32_and_says_why(running):
+    await serves(running, await promote(running, model(2)))
+    serving = (await running.client.get_model_status()).serving
+    assert serving.precision == "float32"
+    assert "carries no int8 encoder" in serving.precision_reason
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What every encoder promises: causal, blind to padding, the same in onnxruntime, and able to learn."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import onnxruntime
@@ -13,12 +14,15 @@ from services.trainer.model.encoders.registry import PRESETS, UnknownEncoderErro
 from services.trainer.model.encoders.signature import ServingEncoder
 from services.trainer.model.evaluation import judge, leave_one_out
 from services.trainer.model.export import INPUT_NAMES, onnx_bytes
+from services.trainer.model.graph_scorer import GraphScorer
+from services.trainer.model.int8 import LARGEST_LOSS, int8_bytes
 from services.trainer.model.plan import TrainingPlan
 from services.trainer.model.scoring import ModelScorer
-from services.trainer.model.training import continue_training, train
+from services.trainer.model.training import TrainedModel, continue_training, train
 from tests.unit.trainer.builders import PLAN, random_encoder, random_model, walks
 
 WIDTH = 8
+SPLIT = leave_one_out(walks(n_users=60))
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -132,13 +136,25 @@ def test_onnxruntime_agrees_with_torch_in_every_shape(kind):
         assert_close(torch.from_numpy(found), encoder(*columns)[:, -1].detach(), 1e-4)
 
 
+@cache
+def learned(kind: str) -> TrainedModel:
+    plan = replace(PLAN, encoder=config_of(kind, "small", 16), epochs=15, learning_rate=5e-3)
+    return train(SPLIT.train, plan)
+
+
 @every_kind
 def test_every_encoder_beats_popularity_where_order_tells_the_next_item(kind):
-    split = leave_one_out(walks(n_users=60))
-    plan = replace(PLAN, encoder=config_of(kind, "small", WIDTH), epochs=15, learning_rate=5e-3)
-    model = train(split.train, plan)
-    found = judge(split.cases, {"model": ModelScorer(model), "popular": most_popular(split.train)}, k=3)
+    scorers = {"model": ModelScorer(learned(kind)), "popular": most_popular(SPLIT.train)}
+    found = judge(SPLIT.cases, scorers, k=3)
     assert found["model"].ndcg > 2 * found["popular"].ndcg
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "mf"])
+def test_a_trained_encoder_loses_at_most_a_hundredth_of_its_ndcg_in_int8(kind):
+    model = learned(kind)
+    quantised = GraphScorer(int8_bytes(onnx_bytes(model.encoder)), model)
+    found = judge(SPLIT.cases, {"float32": ModelScorer(model), "int8": quantised})
+    assert found["int8"].ndcg >= (1 - LARGEST_LOSS) * found["float32"].ndcg
 
 
 @every_kind

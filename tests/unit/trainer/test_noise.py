@@ -18,7 +18,7 @@ SEEDS = range(3)
 LONG = replace(
     PLAN,
     encoder=replace(config_of("transformer", "small", 16), dropout=0.0),
-    epochs=100,
+    epochs=60,
     learning_rate=2e-2,
     batch_tokens=512,
     window=10,

@@ -66,7 +66,7 @@ class Unit(Layer):
     def __init__(self, config: HstuConfig) -> None:
         super().__init__()
         self.heads, self.d_head = config.heads, config.d_head
-        inner = config.heads * config.d_head
+        self.inner = inner = config.heads * config.d_head
         self.bias = PairBias(config.heads, config.max_distance, config.gap_knots)
         self.norm = nn.LayerNorm(config.d_model)
         self.asker = nn.Linear(config.d_model, 2 * inner)
@@ -86,8 +86,8 @@ class Unit(Layer):
         return x[:, -1:] + self._mixed(normed[:, -1:], normed, pairs)  # (B, 1, D)
 
     def _mixed(self, asker: Tensor, asked: Tensor, pairs: Pairs) -> Tensor:
-        gate, query = F.silu(self.asker(asker)).chunk(2, dim=-1)  # (B, Q, H d) each
-        value, key = F.silu(self.asked(asked)).chunk(2, dim=-1)  # (B, T, H d) each
+        gate, query = F.silu(self.asker(asker)).split(self.inner, dim=-1)  # (B, Q, H d) each
+        value, key = F.silu(self.asked(asked)).split(self.inner, dim=-1)  # (B, T, H d) each
         logits = self._split(query) @ self._split(key).transpose(-1, -2) / math.sqrt(self.d_head)
         weights = self._weights(logits, pairs)  # (B, H, Q, T)
         mixed = (self.dropout(weights) @ self._split(value)).transpose(1, 2).flatten(2)  # (B, Q, H d)

@@ -83,7 +83,7 @@ class FoldIn(UserEncoder):
     def last(self, history_vectors: Tensor, event_type: Tensor, age_seconds: Tensor, mask: Tensor) -> Tensor:
         """See `UserEncoder.last`."""
         pairs = last_pairs(age_seconds, mask)
-        return self._folded(history_vectors, event_type, mask, pairs).squeeze(1)  # (B, D)
+        return self._folded(history_vectors, event_type, mask, pairs)[:, 0]  # (B, D)
 
     def _folded(self, history_vectors: Tensor, event_type: Tensor, mask: Tensor, pairs: Pairs) -> Tensor:
         items = torch.where(mask.unsqueeze(-1), history_vectors, 0.0)  # (B, T, D)

@@ -128,7 +128,7 @@ class SequenceEncoder(UserEncoder):
     def last(self, history_vectors: Tensor, event_type: Tensor, age_seconds: Tensor, mask: Tensor) -> Tensor:
         """See `UserEncoder.last`."""
         x = self._inputs(history_vectors, event_type, mask)  # (B, T, D)
-        return self._outputs(self.body.last(x, age_seconds, mask), mask[:, -1:]).squeeze(1)  # (B, D)
+        return self._outputs(self.body.last(x, age_seconds, mask), mask[:, -1:])[:, 0]  # (B, D)
 
     def _inputs(self, history_vectors: Tensor, event_type: Tensor, mask: Tensor) -> Tensor:
         kinds = self.event_type(event_type.clamp(0, EVENT_TYPE_CODES - 1))  # (B, T, D)
