@@ -72,7 +72,8 @@ def test_how_quick_it_was_is_told_beside_the_bundle(packed):
 
 
 def test_the_same_model_gives_the_same_digest(packed, tmp_path):
-    assert pack_model(LSTM, GOOD, 1, JOB._replace(directory=str(tmp_path))).digest == packed.digest
+    again = pack_model(LSTM, About(GOOD, 1, "", {}), JOB._replace(directory=str(tmp_path)))
+    assert again.digest == packed.digest
 
 
 @pytest.mark.parametrize("metrics", [BAD, {"ndcg@10": 0.5}, {"judged_users": 0.0}])
