@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
-from collections.abc import Iterator
+from dataclasses import asdict
 from itertools import chain
 
 import numpy as np
 import torch
 
+from services.trainer.model.checkpoint import Checkpoints, State, key_of
+from services.trainer.model.course import Course
+from services.trainer.model.device import Device
 from services.trainer.model.encoders.signature import UserEncoder
-from services.trainer.model.objective import Examples, ItemTable, Objective
-from services.trainer.model.plan import (
-    OnProgress,
-    Progress,
-    ShouldStop,
-    TrainingCancelled,
-    TrainingDiverged,
-    TrainingPlan,
-)
-from services.trainer.model.sequences import TokenBatch, TrainingRows, token_batches
+from services.trainer.model.objective import Examples, ItemTable, Loss, Objective
+from services.trainer.model.parallel import Ranks
+from services.trainer.model.plan import OnProgress, Progress, TrainingDiverged, TrainingPlan
+from services.trainer.model.sequences import TokenBatch, TrainingRows
 
 _REPORT_EVERY = 20
 _MEASURE_AFTER = 20
@@ -67,97 +65,152 @@ class Fit:
     """
 
     def __init__(
-        self, encoder: UserEncoder, table: ItemTable, rows: TrainingRows, plan: TrainingPlan
+        self, encoder: UserEncoder, table: ItemTable, rows: TrainingRows, plan: TrainingPlan, device: Device
     ) -> None:
-        self.encoder, self.table, self.curve = encoder, table, list[Progress]()
-        self._rows, self._plan = rows, plan
-        self._tokens = plan.batch_tokens_for(len(rows))
-        self._epochs = plan.epochs_for(len(rows))
+        self.encoder, self.table, self.curve = encoder.to(device.at), table.to(device.at), list[Progress]()
+        self._rows, self._plan, self._device, self._ranks = rows, plan, device, Ranks.here()
         counts = np.bincount(rows.item[rows.is_target], minlength=len(table.biases))
         calibration = plan.gbce_calibration if plan.loss == "gbce" else None
         self._objective = Objective(counts, plan.exact_up_to, plan.n_negatives, plan.seed, calibration)
         self._optimizer = _optimizer(encoder, table, plan)
-        self._schedule = Schedule(self._steps_planned(), plan.max_minutes * 60.0)
+        self._course = Course(rows, plan)
+        self._schedule = Schedule(self._course.steps, plan.max_minutes * 60.0)
         self._step, self._examples, self._losses = 0, 0, list[float]()
+        self._seconds, self._started = 0.0, 0.0
 
     @property
     def capped(self) -> bool:
         """Whether the time cap shortened the schedule."""
         return self._schedule.capped
 
-    def run(self, on_progress: OnProgress, should_stop: ShouldStop) -> None:
-        """All passes.
+    def run(self, on_progress: OnProgress, checkpoints: Checkpoints | None) -> None:
+        """All passes, or what a checkpoint says is left of them.
 
         Raises:
-            TrainingCancelled: ``should_stop`` said so.
             TrainingDiverged: the loss became infinite or NaN.
+            RanksDiffer: the processes that train together were given different things.
         """
         self.encoder.train()
-        started = time.monotonic()
-        for batch in self._all_batches():
-            if should_stop():
-                raise TrainingCancelled(f"stopped after {self._step} of {self._schedule.total} steps")
+        self._meet_others()
+        checkpoint = checkpoints.next_lesson(self._key()) if checkpoints and self._ranks.first else None
+        self._take_up(checkpoint.saved() if checkpoint else None)
+        for batch in self._course.after(self._step) if not self._done else ():
             self._take_step(batch)
-            elapsed = time.monotonic() - started
-            self._schedule.observe(self._step, elapsed)
-            done = self._step >= self._schedule.total
-            if done or self._step % _REPORT_EVERY == 0:
-                self._report(on_progress, elapsed)
-            if done:
+            self._note_time()
+            if self._done or self._step % _REPORT_EVERY == 0:
+                self._report(on_progress)
+            if checkpoint and (self._done or checkpoint.due):
+                checkpoint.save(self._state())
+            if self._done:
                 break
 
-    def _all_batches(self) -> Iterator[TokenBatch]:
-        return chain.from_iterable(map(self._batches, range(self._epochs)))
+    @property
+    def _done(self) -> bool:
+        return self._step >= self._schedule.total
 
-    def _batches(self, epoch: int) -> Iterator[TokenBatch]:
-        generator = np.random.default_rng([self._plan.seed, epoch])
-        return token_batches(self._rows, self._plan.window, self._tokens, generator)
+    def _note_time(self) -> None:
+        """The first rank's clock counts for all: the schedule must be the same everywhere."""
+        self._seconds = self._ranks.number_of_first(time.monotonic() - self._started)
+        self._schedule.observe(self._step, self._seconds)
 
-    def _steps_planned(self) -> int:
-        return sum(1 for _ in self._all_batches())
-
-    def _take_step(self, batch: TokenBatch) -> None:
-        examples = self._examples_of(batch)
-        if not len(examples.target):
-            self._step += 1
-            return
-        trim_share = self._plan.trim_share_at(self._step / max(self._schedule.total, 1))
-        loss = self._objective(examples, self.table, trim_share)
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self._apply()
-        self._losses.append(loss.item())
-        self._step, self._examples = self._step + 1, self._examples + len(examples.target)
-        if not math.isfinite(self._losses[-1]):
+    def _take_step(self, whole: TokenBatch) -> None:
+        n_examples = np.count_nonzero(whole.target >= 0) + np.count_nonzero(whole.first_item >= 0)
+        if n_examples:
+            with self._device.precision():
+                examples = self._examples_of(self._ranks.share_of(whole))
+                trim_share = self._plan.trim_share_at(self._step / max(self._schedule.total, 1))
+                loss = self._objective.weighed(examples, self.table, trim_share)
+            self._learn(loss)
+        self._step, self._examples = self._step + 1, self._examples + int(n_examples)
+        if self._losses and not math.isfinite(self._losses[-1]):
             raise TrainingDiverged(f"the loss was {self._losses[-1]} at step {self._step}")
+
+    def _learn(self, loss: Loss) -> None:
+        mean, share = self._ranks.weighted_mean(loss.mean.item(), loss.weight.item())
+        self._optimizer.zero_grad(set_to_none=True)
+        (loss.mean if self._ranks.alone else loss.mean * share).backward()
+        self._apply()
+        self._losses.append(mean)
 
     def _examples_of(self, batch: TokenBatch) -> Examples:
         """What followed each event that something is learned from; newcomers' first events are examples too."""
-        item, target = torch.from_numpy(batch.item), torch.from_numpy(batch.target)  # (B, T)
-        ages, mask = torch.from_numpy(batch.age_seconds), torch.from_numpy(batch.mask)  # (B, T)
-        vectors = self.encoder(self.table(item), torch.from_numpy(batch.event_type), ages, mask)  # (B, T, D)
+        tensor = self._device.tensor
+        item, target = tensor(batch.item), tensor(batch.target)  # (B, T)
+        ages, mask = tensor(batch.age_seconds), tensor(batch.mask)  # (B, T)
+        vectors = self.encoder(self.table(item), tensor(batch.event_type), ages, mask)  # (B, T, D)
         is_first, asked = batch.first_item >= 0, target >= 0  # (B,), (B, T)
-        first = torch.from_numpy(batch.first_item[is_first])  # (F,)
-        weight = torch.from_numpy(batch.label_weight)[asked], torch.from_numpy(batch.first_weight[is_first])
+        first = tensor(batch.first_item[is_first])  # (F,)
+        weight = tensor(batch.label_weight)[asked], tensor(batch.first_weight[is_first])
         newcomers = self.encoder.newcomer.expand(len(first), -1)  # (F, D)
-        users = torch.cat([vectors[asked], newcomers])  # (N, D)
+        users = torch.cat([vectors[asked].float(), newcomers])  # (N, D)
         return Examples(users, torch.cat([target[asked], first]), torch.cat(weight))
 
     def _apply(self) -> None:
         parameters = [p for group in self._optimizer.param_groups for p in group["params"]]
+        self._ranks.sum_gradients(parameters)
         torch.nn.utils.clip_grad_norm_(parameters, _GRADIENT_NORM)
         for group in self._optimizer.param_groups:
             group["lr"] = self._plan.peak_rate * self._schedule.rate(self._step)
         self._optimizer.step()
 
-    def _report(self, on_progress: OnProgress, elapsed: float) -> None:
-        left = max(self._schedule.total - self._step, 0) * elapsed / self._step
-        speed = self._examples / max(elapsed, 1e-9)
+    def _report(self, on_progress: OnProgress) -> None:
+        left = max(self._schedule.total - self._step, 0) * self._seconds / self._step
+        speed = self._examples / max(self._seconds, 1e-9)
         mean_loss = sum(self._losses) / max(len(self._losses), 1)
         report = Progress(self._step, self._schedule.total, mean_loss, speed, left)
         self._losses.clear()
         self.curve.append(report)
         on_progress(report)
+
+    def _meet_others(self) -> None:
+        if self._ranks.alone:
+            return
+        self._ranks.agree_on(self._given())
+        self._ranks.start_like_first(chain(self.encoder.parameters(), self.table.parameters()))
+
+    def _given(self) -> str:
+        """Digest of the plan and of the events."""
+        rows = self._rows
+        arrays = rows.offsets, rows.item, rows.event_type, rows.time_ms, rows.label_weight
+        return key_of([repr(self._plan), str(len(self.table.biases))], arrays)
+
+    def _key(self) -> str:
+        """Digest of all that the lesson is a function of."""
+        start = chain(self.encoder.state_dict().values(), self.table.state_dict().values())
+        how = [self._given(), torch.__version__, str(self._device), str(self._ranks.count)]
+        return key_of(how, (tensor.cpu().numpy() for tensor in start))
+
+    def _take_up(self, saved: State | None) -> None:
+        """Begins, or goes on from what the first rank has saved."""
+        saved = self._ranks.of_first(saved)
+        if saved is not None:
+            self._restore(saved)
+        self._ranks.draw_apart(self._plan.seed, self._step)
+        self._started = time.monotonic() - self._seconds
+
+    def _state(self) -> State:
+        """What the rest of the lesson is a function of, beside the key."""
+        return {
+            "encoder": self.encoder.state_dict(),
+            "table": self.table.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "dropout": self._device.random_state(),
+            "negatives": json.dumps(self._objective.random_state()),
+            "at": [self._step, self._examples, self._seconds],
+            "losses": list(self._losses),
+            "curve": [asdict(report) for report in self.curve],
+        }
+
+    def _restore(self, state: State) -> None:
+        self.encoder.load_state_dict(state["encoder"])
+        self.table.load_state_dict(state["table"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._device.set_random_state(state["dropout"])
+        self._objective.set_random_state(json.loads(state["negatives"]))
+        self._step, self._examples, self._seconds = state["at"]
+        self._losses = list(state["losses"])
+        self.curve = [Progress(**report) for report in state["curve"]]
+        self._schedule.observe(self._step, self._seconds)
 
 
 def _optimizer(encoder: UserEncoder, table: ItemTable, plan: TrainingPlan) -> torch.optim.Optimizer:
