@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -15,12 +16,14 @@ from freshet.trainer.v1.trainer_pb2 import (
 )
 from services.trainer.hold_out import HoldOutRule, hold_out
 from services.trainer.judging import judge_candidate
+from services.trainer.model.checkpoint import Checkpoints
 from services.trainer.model.encoders.registry import config_of
 from services.trainer.model.evaluation import CaseOptions
 from services.trainer.model.mixed_learner import first_lesson, next_lesson
-from services.trainer.model.plan import OnProgress, Progress, TrainingPlan
+from services.trainer.model.plan import OnProgress, Progress, TrainingPlan, ignore_progress
 from services.trainer.packing import pack_model
 from services.trainer.reports import Entered, Finished, Job, Learned, Read, Report
+from services.trainer.revision import code_revision
 from services.trainer.roles import roles_of
 from shared.adapters.presets import load_preset
 from shared.domain.event_columns import EventColumns
@@ -32,18 +35,19 @@ Tell = Callable[[Report], None]
 def learn(columns: EventColumns, job: Job, tell: Tell) -> Finished:
     """A bundle of all that is in `columns`, judged before it learned the newest of them.
 
-    Raises TrainingError when nothing can be learned, ExportError when the model cannot be served.
+    Raises TrainingError when nothing can be learned, ExportError when the model cannot be served, DeviceMissing.
     """
     plan = plan_of(job)
     tell(Read(len(np.unique(columns.position))))
     held = hold_out(columns, _rule(job), _options(plan, job))
     tell(Entered(TRAINING_STATE_TRAINING))
-    mixed = first_lesson(held.train, plan, _telling(tell))
+    checkpoints = checkpoints_of(job)
+    mixed = first_lesson(held.train, plan, _telling(tell), checkpoints)
     tell(Entered(TRAINING_STATE_JUDGING))
     verdict = judge_candidate(mixed, held, plan.roles, job)
     tell(Entered(TRAINING_STATE_TRAINING))
     steps = mixed.model.curve[-1].step if mixed.model.curve else 0
-    mixed = next_lesson(mixed, columns, plan, _telling(tell, steps))
+    mixed = next_lesson(mixed, columns, plan, _telling(tell, steps), checkpoints)
     tell(Entered(TRAINING_STATE_PUBLISHING))
     metrics = {**verdict.metrics, "rules_weight": mixed.mixture.weight}
     packed = pack_model(mixed, metrics, int(columns.position[0]), job)
@@ -60,8 +64,27 @@ def plan_of(job: Job) -> TrainingPlan:
         trim_share=job.trim_share,
         seed=job.seed,
         threads=job.threads,
+        device=job.device,
+        batch_tokens=job.batch_tokens,
     )
     return replace(plan, max_minutes=job.max_minutes / (1.0 + plan.continuation))
+
+
+def checkpoints_of(job: Job) -> Checkpoints | None:
+    """Those in the job's directory, of this run, this part of the log and this code; None for none."""
+    if not job.checkpoint_seconds:
+        return None
+    run = f"{job.run_id} {job.to_position} {code_revision(job.code_revision)}"
+    return Checkpoints(Path(job.directory), job.checkpoint_seconds, run)
+
+
+def accompany(columns: EventColumns, job: Job) -> None:
+    """What the other ranks do while the first does `learn`: every lesson, nothing else. Raises as `learn`."""
+    plan = plan_of(job)
+    held = hold_out(columns, _rule(job), _options(plan, job))
+    checkpoints = checkpoints_of(job)
+    mixed = first_lesson(held.train, plan, ignore_progress, checkpoints)
+    next_lesson(mixed, columns, plan, ignore_progress, checkpoints)
 
 
 def _rule(job: Job) -> HoldOutRule:

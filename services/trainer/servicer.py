@@ -16,8 +16,8 @@ from services.trainer.evaluation_answers import NOT_JUDGED, PROTOCOL_NAMES, as_r
 from services.trainer.model.encoders.names import KINDS, PRESET_NAMES
 from services.trainer.model_evaluations import ModelEvaluations
 from services.trainer.patience import first_line
+from services.trainer.run_directories import Wish
 from services.trainer.runs import AlreadyRunningError, NotOpenError, Runs
-from services.trainer.training_run import Wish
 from shared.adapters.database import DEFECTS, UNAVAILABLE
 from shared.adapters.model_erasures import ModelErasures
 from shared.adapters.registry import RegisteredModel, Registry

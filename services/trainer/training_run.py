@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import structlog
 from nats.aio.client import Client
@@ -16,9 +14,10 @@ from nats.aio.client import Client
 from freshet.trainer.v1.trainer_pb2 import TrainingRun, TrainingState
 from services.trainer.gate import Decision, decide
 from services.trainer.patience import StillAwayError, patiently
-from services.trainer.progress import PhaseClock, note_learning, state_word, succeeded
+from services.trainer.progress import PhaseClock, note_learning, note_resumed, state_word, succeeded
 from services.trainer.publishing import LOG_AWAY, Publisher
-from services.trainer.reports import Entered, Failed, Finished, Job, Learned, Read, Report
+from services.trainer.reports import Died, Entered, Failed, Finished, Job, Learned, Read, Report
+from services.trainer.run_directories import RunDirectories, Wish
 from services.trainer.settings import TrainerSettings
 from services.trainer.worker_process import working
 from shared.adapters.archive import Archive
@@ -32,19 +31,10 @@ _log = structlog.get_logger("training_run")
 _ARCHIVE_POLL_SECONDS = 0.2
 _LOG_WAIT_SECONDS = 10.0
 _CHAMPION_WAIT_SECONDS = 60.0
+_MOST_DEATHS = 4
+"""Of processes that learn, in one run under one trainer."""
 Note = Callable[[bool], Awaitable[None]]
 """Called when the run has changed; with True when that is to be stored."""
-
-
-class Wish(NamedTuple):
-    """What whoever starts a run asks for; 0 and empty stand for the setting.
-
-    max_minutes: most time for learning. encoder, preset: names of the encoder and its size.
-    """
-
-    max_minutes: float = 0.0
-    encoder: str = ""
-    preset: str = ""
 
 
 class RunFailedError(Exception):
@@ -69,17 +59,16 @@ class Conductor:
     def __init__(self, tools: Tools, settings: TrainerSettings) -> None:
         self._tools = tools
         self._settings = settings
+        self.directories = RunDirectories(settings.train_directory)
 
     async def conduct(self, run: TrainingRun, wish: Wish, note: Note) -> TrainingRun:
         """Take `run` to its end; returns it as it is then. Raises RunFailedError when there will be no model."""
         clock = PhaseClock()
         clock.enter(run.state)
-        run.trained_to_position = await self._archived_log()
-        with tempfile.TemporaryDirectory(prefix="freshet-training-") as directory:
-            job = await self._job(run, wish, directory)
-            finished = await self._learn(run, job, clock, note)
-            decision = decide(finished.evidence, self._settings.train_min_judged_users)
-            ended = await self._publish(run, finished, decision)
+        job = await self._job(run, wish)
+        finished = await self._learn(run, job, clock, note)
+        decision = decide(finished.evidence, self._settings.train_min_judged_users)
+        ended = await self._publish(run, finished, decision)
         clock.enter(ended.state)
         _log_end(ended, clock)
         return ended
@@ -110,9 +99,32 @@ class Conductor:
         except StillAwayError as error:
             raise RunFailedError(f"the archive cannot be reached: {error}") from error
 
-    async def _job(self, run: TrainingRun, wish: Wish, directory: str) -> Job:
+    async def _job(self, run: TrainingRun, wish: Wish) -> Job:
+        """What the run was told when it was cut off, if its champion still is the one to beat; else a new job."""
+        directories, champion = self.directories, await self._champion()
+        try:
+            directory = await asyncio.to_thread(directories.begin, run.run_id, wish)
+            asked = self._asked(run, wish, str(directory))
+            job = await asyncio.to_thread(directories.job, run.run_id, asked)
+            if job is None or job.champion_version != (champion.model_version if champion else ""):
+                run.trained_to_position = await self._archived_log()
+                job = asked._replace(to_position=run.trained_to_position)
+                job = await self._with_champion(job, champion) if champion else job
+                await asyncio.to_thread(directories.save_job, run.run_id, job)
+        except OSError as error:
+            raise RunFailedError(f"the run's directory cannot be used: {error}") from error
+        run.trained_to_position = job.to_position
+        return job
+
+    async def _champion(self) -> RegisteredModel | None:
+        try:
+            return await patiently(self._tools.registry.champion, UNAVAILABLE, _CHAMPION_WAIT_SECONDS)
+        except StillAwayError as error:
+            raise RunFailedError(f"the registry cannot be reached: {error}") from error
+
+    def _asked(self, run: TrainingRun, wish: Wish, directory: str) -> Job:
         settings = self._settings
-        job = Job(
+        return Job(
             database_url=settings.database_url,
             namespace=settings.namespace,
             domain=settings.domain,
@@ -132,12 +144,10 @@ class Conductor:
             preset=wish.preset or settings.train_preset,
             loss=settings.train_loss,
             trim_share=settings.train_trim_share,
+            run_id=run.run_id,
+            checkpoint_seconds=settings.train_checkpoint_seconds,
+            device=settings.train_device,
         )
-        try:
-            champion = await patiently(self._tools.registry.champion, UNAVAILABLE, _CHAMPION_WAIT_SECONDS)
-        except StillAwayError as error:
-            raise RunFailedError(f"the registry cannot be reached: {error}") from error
-        return await self._with_champion(job, champion) if champion else job
 
     async def _with_champion(self, job: Job, champion: RegisteredModel) -> Job:
         """A champion that is not in the store cannot be compared with; the gate then says so."""
@@ -156,10 +166,24 @@ class Conductor:
         return job._replace(champion_bundle=str(file), champion_position=champion.trained_to_position)
 
     async def _learn(self, run: TrainingRun, job: Job, clock: PhaseClock, note: Note) -> Finished:
+        """A process that dies is followed by another one, which goes on from the checkpoint; a few times."""
+        last = await self._process(run, job, clock, note)
+        for _ in range(_MOST_DEATHS - 1):
+            if isinstance(last, Finished):
+                break
+            note_resumed(run)
+            _log.warning("run is resumed", run_id=run.run_id, reason=last.reason)
+            await note(True)
+            last = await self._process(run, job, clock, note)
+        if isinstance(last, Died):
+            raise RunFailedError(f"{last.reason}; it was the {_MOST_DEATHS}th of this run")
+        run.metrics.update(last.metrics)
+        return last
+
+    async def _process(self, run: TrainingRun, job: Job, clock: PhaseClock, note: Note) -> Finished | Died:
         async with working(job) as reports:
             async for report in reports:
-                if isinstance(report, Finished):
-                    run.metrics.update(report.metrics)
+                if isinstance(report, (Finished, Died)):
                     return report
                 await _apply(run, report, clock, note)
         raise RunFailedError("the process that learns gave no result")
