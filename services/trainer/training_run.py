@@ -13,6 +13,7 @@ from nats.aio.client import Client
 
 from freshet.trainer.v1.trainer_pb2 import TrainingRun, TrainingState
 from services.trainer.gate import Decision, decide
+from services.trainer.jobs import job_of
 from services.trainer.patience import StillAwayError, patiently
 from services.trainer.progress import PhaseClock, note_learning, note_resumed, state_word, succeeded
 from services.trainer.publishing import LOG_AWAY, Publisher
@@ -123,30 +124,13 @@ class Conductor:
             raise RunFailedError(f"the registry cannot be reached: {error}") from error
 
     def _asked(self, run: TrainingRun, wish: Wish, directory: str) -> Job:
-        settings = self._settings
-        return Job(
-            database_url=settings.database_url,
-            namespace=settings.namespace,
-            domain=settings.domain,
-            directory=directory,
-            to_position=run.trained_to_position,
-            max_minutes=wish.max_minutes or settings.train_max_minutes,
-            seed=settings.train_seed,
-            threads=settings.train_threads,
-            niceness=settings.train_niceness,
-            hold_out_share=settings.train_hold_out_share,
-            hold_out_rows=settings.train_hold_out_rows,
-            min_users=settings.train_min_judged_users,
-            history_length=settings.history_length,
-            code_revision=settings.code_revision,
-            log_level=settings.log_level,
-            encoder=wish.encoder or settings.train_encoder,
-            preset=wish.preset or settings.train_preset,
-            loss=settings.train_loss,
-            trim_share=settings.train_trim_share,
+        job = job_of(self._settings)
+        return job._replace(
             run_id=run.run_id,
-            checkpoint_seconds=settings.train_checkpoint_seconds,
-            device=settings.train_device,
+            directory=directory,
+            max_minutes=wish.max_minutes or job.max_minutes,
+            encoder=wish.encoder or job.encoder,
+            preset=wish.preset or job.preset,
         )
 
     async def _with_champion(self, job: Job, champion: RegisteredModel) -> Job:
