@@ -95,6 +95,7 @@ def environment_of(
         "FRESHET_METRICS_PORT": str(instance.metrics.number),
         "FRESHET_DOMAIN": settings.domain,
         "FRESHET_LOG_LEVEL": settings.log_level,
+        "FRESHET_TRAIN_DIRECTORY": str(settings.directory.absolute() / "training"),
         **_about_features(instance, owners),
     }
     told_and_known = {key: value for key, value in told.items() if value is not None}

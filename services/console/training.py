@@ -87,7 +87,8 @@ def as_table(run: TrainingRun) -> RenderableType:
 
 def summary(run: TrainingRun) -> str:
     """What became of a run, in one line."""
-    told = f"{state_word(run)} after {seconds_of(run):.1f} s on {run.event_count:,} events"
+    resumed = f", resumed {run.resumed_count} times" if run.resumed_count else ""
+    told = f"{state_word(run)} after {seconds_of(run):.1f} s{resumed} on {run.event_count:,} events"
     if run.state == TRAINING_STATE_FAILED:
         return f"{told}: {run.error}"
     verdict = "promoted" if run.decision.promoted else "not promoted"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -18,13 +19,15 @@ from services.trainer.card_writing import CardWriter, lessons_of
 from services.trainer.full_runs import CONTINUED
 from services.trainer.hold_out import HoldOutRule, hold_out
 from services.trainer.judging import judge_candidate
+from services.trainer.model.checkpoint import Checkpoints
 from services.trainer.model.encoder_learners import first_lesson, next_lesson
 from services.trainer.model.encoders.registry import config_of
 from services.trainer.model.evaluation import CaseOptions
 from services.trainer.model.mixture import MixedModel
-from services.trainer.model.plan import OnProgress, Progress, TrainingPlan
+from services.trainer.model.plan import OnProgress, Progress, TrainingPlan, ignore_progress
 from services.trainer.packing import About, pack_model
 from services.trainer.reports import Entered, Finished, Job, Learned, Read, Report
+from services.trainer.revision import code_revision
 from services.trainer.roles import roles_of
 from services.trainer.warm_start import PASSES, Start, champion_start, gone_on
 from shared.adapters.presets import load_preset
@@ -37,14 +40,14 @@ Tell = Callable[[Report], None]
 def learn(columns: EventColumns, job: Job, tell: Tell) -> Finished:
     """A bundle of all that is in `columns`, judged before it learned the newest of them.
 
-    Raises TrainingError when nothing can be learned, ExportError when the model cannot be served.
+    Raises TrainingError when nothing can be learned, ExportError when the model cannot be served, DeviceMissing.
     """
     plan = plan_of(job)
     tell(Read(len(np.unique(columns.position))))
     held = hold_out(columns, _rule(job), _options(plan, job))
     tell(Entered(TRAINING_STATE_TRAINING))
-    start = champion_start(job, plan)
-    mixed = _candidate(start, held.train, plan, _telling(tell))
+    start, checkpoints = champion_start(job, plan), checkpoints_of(job)
+    mixed = _candidate(start, held.train, plan, _telling(tell), checkpoints)
     tell(Entered(TRAINING_STATE_JUDGING))
     verdict = judge_candidate(mixed, held, plan.roles, job)
     card = CardWriter(job, columns, standings(held, verdict.judged, plan.roles), verdict.evidence)
@@ -52,7 +55,7 @@ def learn(columns: EventColumns, job: Job, tell: Tell) -> Finished:
     first = mixed.model
     steps = first.curve[-1].step if first.curve else 0
     plan = plan.continued(int(held.train.position[-1]) if start else 0)
-    mixed = next_lesson(mixed, columns, plan, _telling(tell, steps))
+    mixed = next_lesson(mixed, columns, plan, _telling(tell, steps), checkpoints)
     tell(Entered(TRAINING_STATE_PUBLISHING))
     metrics = {**verdict.metrics, "rules_weight": mixed.mixture.weight, PASSES: float(mixed.model.passes)}
     metrics[CONTINUED], continued_from = (1.0, start.version) if start else (0.0, "")
@@ -65,12 +68,16 @@ def learn(columns: EventColumns, job: Job, tell: Tell) -> Finished:
 
 
 def _candidate(
-    start: Start | None, columns: EventColumns, plan: TrainingPlan, on_progress: OnProgress
+    start: Start | None,
+    columns: EventColumns,
+    plan: TrainingPlan,
+    on_progress: OnProgress,
+    checkpoints: Checkpoints | None,
 ) -> MixedModel:
     """What is judged: the champion gone on, or a model made anew."""
     if start is None:
-        return first_lesson(columns, plan, on_progress)
-    return gone_on(start, columns, plan, on_progress)
+        return first_lesson(columns, plan, on_progress, checkpoints)
+    return gone_on(start, columns, plan, on_progress, checkpoints)
 
 
 def plan_of(job: Job) -> TrainingPlan:
@@ -83,8 +90,27 @@ def plan_of(job: Job) -> TrainingPlan:
         trim_share=job.trim_share,
         seed=job.seed,
         threads=job.threads,
+        device=job.device,
+        batch_tokens=job.batch_tokens,
     )
     return replace(plan, max_minutes=job.max_minutes / (1.0 + plan.continuation))
+
+
+def checkpoints_of(job: Job) -> Checkpoints | None:
+    """Those in the job's directory, of this run, this part of the log and this code; None for none."""
+    if not job.checkpoint_seconds:
+        return None
+    run = f"{job.run_id} {job.to_position} {code_revision(job.code_revision)}"
+    return Checkpoints(Path(job.directory), job.checkpoint_seconds, run)
+
+
+def accompany(columns: EventColumns, job: Job) -> None:
+    """What the other ranks do while the first does `learn`: every lesson, nothing else. Raises as `learn`."""
+    plan = plan_of(job)
+    held = hold_out(columns, _rule(job), _options(plan, job))
+    checkpoints = checkpoints_of(job)
+    mixed = first_lesson(held.train, plan, ignore_progress, checkpoints)
+    next_lesson(mixed, columns, plan, ignore_progress, checkpoints)
 
 
 def _rule(job: Job) -> HoldOutRule:

@@ -24,6 +24,7 @@ STOPPED = "the trainer was stopped"
 
 RUNS = Counter("freshet_training_runs_total", "Training runs that ended, by state.", ["state"])
 RUNNING = Gauge("freshet_training_running", "1 while a training run goes on.")
+RESUMED = Counter("freshet_training_resumed_total", "Times that a training run went on after it was cut off.")
 STEP = Gauge("freshet_training_step", "Steps of learning done in the newest run.")
 LOSS = Gauge("freshet_training_loss", "Training loss of the newest run, a mean over its newest steps.")
 SPEED = Gauge("freshet_training_examples_per_second", "Speed of learning in the newest run.")
@@ -36,6 +37,13 @@ def new_run(trigger: TrainingTrigger) -> TrainingRun:
     run = TrainingRun(run_id=uuid.uuid4().hex[:12], trigger=trigger, state=TRAINING_STATE_READING)
     run.start_time.GetCurrentTime()
     return run
+
+
+def note_resumed(run: TrainingRun) -> None:
+    """It goes on, from reading."""
+    run.state = TRAINING_STATE_READING
+    run.resumed_count += 1
+    RESUMED.inc()
 
 
 def note_learning(run: TrainingRun, report: Learned) -> None:

@@ -18,6 +18,8 @@ class Job(NamedTuple):
     trim_share: as of TrainingPlan. champion_*: version, file of the bundle, and position the
     champion has learned up to; empty and 0 without one. champion_unreadable: why there is no file although
     there is a champion. full: begin anew, whatever the champion knows.
+    there is a champion. run_id: whose checkpoints these are; checkpoint_seconds: from one to the next, 0 for none.
+    device, batch_tokens: as of TrainingPlan.
     """
 
     database_url: str
@@ -44,6 +46,10 @@ class Job(NamedTuple):
     champion_position: int = 0
     champion_unreadable: str = ""
     full: bool = False
+    run_id: str = ""
+    checkpoint_seconds: float = 0.0
+    device: str = "auto"
+    batch_tokens: int = 0
 
 
 class Entered(NamedTuple):
@@ -82,6 +88,12 @@ class Finished(NamedTuple):
 
 class Failed(NamedTuple):
     """There will be no bundle; reason: a sentence."""
+
+    reason: str
+
+
+class Died(NamedTuple):
+    """The process that learns ended without a result, which it does not say itself; reason: a sentence."""
 
     reason: str
 

@@ -11,10 +11,21 @@ import structlog
 from freshet.trainer.v1.trainer_pb2 import TRAINING_TRIGGER_REQUEST, TrainingRun, TrainingTrigger
 from services.trainer.gate import Decision
 from services.trainer.patience import StillAwayError, first_line, patiently
-from services.trainer.progress import ENDED, RUNNING, RUNS, STOPPED, failed, new_run, state_word, succeeded
-from services.trainer.training_run import Conductor, RunFailedError, Wish
+from services.trainer.progress import (
+    ENDED,
+    RUNNING,
+    RUNS,
+    STOPPED,
+    failed,
+    new_run,
+    note_resumed,
+    state_word,
+    succeeded,
+)
+from services.trainer.run_directories import Wish
+from services.trainer.training_run import Conductor, RunFailedError
 from shared.adapters.database import UNAVAILABLE
-from shared.adapters.registry import Registry
+from shared.adapters.registry import RegisteredModel, Registry
 
 _log = structlog.get_logger("runs")
 _NEWS_SECONDS = 0.5
@@ -24,6 +35,8 @@ _KEEP_STATE_SECONDS = 0.0
 _RECENT = 100
 ANYTHING = Wish()
 GAVE_WAY = "it gave way to a run that was asked for"
+_MOST_RESUMES = 10
+"""Of one run: what has been cut off so often may be what ends the trainer."""
 
 
 class NotOpenError(Exception):
@@ -41,6 +54,8 @@ class AlreadyRunningError(Exception):
 class Runs:
     """Starts, remembers and stops runs. Database errors pass through from all of it but `stop`.
 
+    A run outlives the trainer: one that stops leaves its run as it stands, and the next one goes on with it.
+
     recovered: whether `open` has put in order what an earlier process left; before that nothing else may be asked.
     """
 
@@ -52,7 +67,7 @@ class Runs:
         self._starting = asyncio.Lock()
         self._news = asyncio.Event()
         self._open = False
-        self._cut_off_by = STOPPED
+        self._gives_way = False
         self.recovered = False
 
     @property
@@ -61,21 +76,43 @@ class Runs:
         return self._current is not None and self._current.state not in ENDED
 
     async def open(self) -> None:
-        """End the runs that an earlier process left unfinished, then let runs start.
+        """Go on with the run that an earlier process left unfinished, then let runs start.
 
-        One whose model is registered had come to its end; the others failed.
+        One whose model is registered had come to its end. The newest of the others goes on, from its checkpoint if
+        there is one; it fails if nothing is left of it on this machine, or if it has been cut off too often.
         """
         models = {model.run_id: model for model in await self._registry.list_models(_RECENT)}
+        left = None
         for run in await self._registry.list_runs(_RECENT):
             if run.state in ENDED:
                 continue
-            model = models.get(run.run_id)
-            ended = failed(run, STOPPED)
-            if model:
-                ended = succeeded(run, model.model_version, Decision(model.promoted, model.reason))
+            if run.run_id not in models and left is None and self._can_go_on(run):
+                left = run
+                continue
+            ended = _ended_before(run, models.get(run.run_id))
             await self._registry.save_run(ended)
             _log.warning("a run was cut off", run_id=run.run_id, state=state_word(ended.state))
+        await self._forget_ended()
+        if left is not None:
+            await self._go_on_with(left)
         self._open = self.recovered = True
+
+    def _can_go_on(self, run: TrainingRun) -> bool:
+        kept = self._conductor.directories.wish(run.run_id) is not None
+        return kept and run.resumed_count < _MOST_RESUMES
+
+    async def _forget_ended(self) -> None:
+        """Delete what ended runs have left; directories of runs that are not known may be another trainer's."""
+        for run_id in self._conductor.directories.run_ids():
+            run = await self._registry.run(run_id)
+            if run is not None and run.state in ENDED:
+                self._conductor.directories.forget(run_id)
+
+    async def _go_on_with(self, run: TrainingRun) -> None:
+        note_resumed(run)
+        await self._registry.save_run(run)
+        _log.info("run is resumed", run_id=run.run_id, times=run.resumed_count)
+        self._begin(run, self._conductor.directories.wish(run.run_id) or ANYTHING)
 
     async def start(
         self, trigger: TrainingTrigger, request_id: str = "", wish: Wish = ANYTHING
@@ -90,11 +127,14 @@ class Runs:
             if request_id and (known := await self._registry.run_of_request(request_id)):
                 return self._newest(known)
             await self._make_way(trigger)
-            run, self._cut_off_by = new_run(trigger), STOPPED
+            run = new_run(trigger)
             await self._registry.save_run(run, request_id)
-            self._current = run
-            self._task = asyncio.create_task(self._carry_out(run, wish), name=f"run {run.run_id}")
+            self._begin(run, wish)
             return _copy(run)
+
+    def _begin(self, run: TrainingRun, wish: Wish) -> None:
+        self._current, self._gives_way = run, False
+        self._task = asyncio.create_task(self._carry_out(run, wish), name=f"run {run.run_id}")
 
     async def _make_way(self, trigger: TrainingTrigger) -> None:
         """End a run that nobody asked for, for the sake of one that somebody does. Raises AlreadyRunningError."""
@@ -102,7 +142,7 @@ class Runs:
             return
         if trigger != TRAINING_TRIGGER_REQUEST or self._current.trigger == TRAINING_TRIGGER_REQUEST:
             raise AlreadyRunningError(self._current.run_id)
-        self._cut_off_by = GAVE_WAY
+        self._gives_way = True
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
@@ -131,7 +171,7 @@ class Runs:
             await news.wait()
 
     async def stop(self) -> None:
-        """End the run that goes on, as failed, and let none start. A second call does nothing."""
+        """Leave the run that goes on to the next trainer, and let none start. A second call does nothing."""
         self._open = False
         if self._task is not None:
             self._task.cancel()
@@ -146,12 +186,23 @@ class Runs:
         except RunFailedError as error:
             ended = failed(run, str(error))
         except asyncio.CancelledError:
-            await self._end(failed(run, self._cut_off_by), _KEEP_AT_STOP_SECONDS)
+            await self._cut_off(run)
             raise
         except Exception as error:
             _log.error("run failed", run_id=run.run_id, exc_info=error)
             ended = failed(run, f"a defect, see the log: {type(error).__name__}: {first_line(error)}")
         await self._end(ended, _KEEP_SECONDS)
+
+    async def _cut_off(self, run: TrainingRun) -> None:
+        if self._gives_way:
+            await self._end(failed(run, GAVE_WAY), _KEEP_AT_STOP_SECONDS)
+            return
+        RUNNING.set(0)
+        _log.info("run is left to the next trainer", run_id=run.run_id)
+        try:
+            await patiently(lambda: self._registry.save_run(run), UNAVAILABLE, _KEEP_AT_STOP_SECONDS)
+        except StillAwayError as error:
+            _log.warning("the run's state is not stored", run_id=run.run_id, reason=str(error))
 
     async def _end(self, ended: TrainingRun, keep_seconds: float) -> None:
         """Store the end first, then tell: who has seen a run's end finds it in the database."""
@@ -164,6 +215,8 @@ class Runs:
             self._tell()
             RUNNING.set(0)
             RUNS.labels(state_word(ended.state)).inc()
+        # Forgotten even if its end is not stored: the next trainer then says that it was stopped.
+        await asyncio.to_thread(self._conductor.directories.forget, ended.run_id)
         if ended.error:
             _log.warning("run failed", run_id=ended.run_id, reason=ended.error)
 
@@ -186,6 +239,13 @@ class Runs:
         if self._current is not None and self._current.run_id == run.run_id:
             return _copy(self._current)
         return run
+
+
+def _ended_before(run: TrainingRun, model: RegisteredModel | None) -> TrainingRun:
+    """The end of a run that an earlier process left, with the model that it had registered."""
+    if model is None:
+        return failed(run, STOPPED)
+    return succeeded(run, model.model_version, Decision(model.promoted, model.reason))
 
 
 def _copy(run: TrainingRun) -> TrainingRun:

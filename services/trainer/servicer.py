@@ -18,8 +18,8 @@ from services.trainer.model_calls import ModelCalls, not_promoted
 from services.trainer.model_evaluations import ModelEvaluations
 from services.trainer.patience import first_line
 from services.trainer.promoting import NotPromotableError
+from services.trainer.run_directories import Wish
 from services.trainer.runs import AlreadyRunningError, NotOpenError, Runs
-from services.trainer.training_run import Wish
 from shared.adapters.database import DEFECTS, UNAVAILABLE
 from shared.domain.violation import Violation
 from shared.runtime.errors import Refusal, invalid_argument, not_found, unavailable

@@ -8,6 +8,7 @@ from services.trainer.model.encoders.names import (
     DEFAULT_KIND,
     DEFAULT_LOSS,
     DEFAULT_PRESET,
+    DEVICES,
     KINDS,
     LOSSES,
     PRESET_NAMES,
@@ -64,6 +65,21 @@ class TrainerSettings(ServiceSettings):
     )
     train_seed: int = Field(0, ge=0, description="seed of initialisation, order and dropout")
     train_threads: int = Field(2, ge=1, le=256, description="threads that learn")
+    train_device: str = Field(
+        "auto",
+        pattern=f"^({'|'.join(DEVICES)})$",
+        description="where learning is done: cpu, cuda (a GPU), or auto: a GPU where there is one",
+    )
+    train_checkpoint_seconds: float = Field(
+        15.0,
+        ge=0,
+        description="from one checkpoint of a run to the next, from which it goes on when it is cut off; 0 for none",
+    )
+    train_directory: str = Field(
+        "",
+        description="where checkpoints of the run that goes on lie; empty: freshet-training-UID in the system's "
+        "directory for temporary files",
+    )
     train_niceness: int = Field(
         10, ge=0, le=19, description="priority of learning; 19 gives way to all others"
     )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TypeVar
 
 import structlog
 from nats.aio.client import Client
@@ -16,10 +15,12 @@ from nats.aio.client import Client
 from freshet.trainer.v1.trainer_pb2 import TrainingRun, TrainingState
 from services.trainer.full_runs import full_is_due
 from services.trainer.gate import Decision, decide
+from services.trainer.jobs import job_of
 from services.trainer.patience import StillAwayError, patiently
-from services.trainer.progress import PhaseClock, note_learning, state_word, succeeded
+from services.trainer.progress import PhaseClock, note_learning, note_resumed, state_word, succeeded
 from services.trainer.publishing import LOG_AWAY, Publisher
-from services.trainer.reports import Entered, Failed, Finished, Job, Learned, Read, Report
+from services.trainer.reports import Died, Entered, Failed, Finished, Job, Learned, Read, Report
+from services.trainer.run_directories import RunDirectories, Wish
 from services.trainer.settings import TrainerSettings
 from services.trainer.worker_process import working
 from shared.adapters.archive import Archive
@@ -33,21 +34,11 @@ _log = structlog.get_logger("training_run")
 _ARCHIVE_POLL_SECONDS = 0.2
 _LOG_WAIT_SECONDS = 10.0
 _CHAMPION_WAIT_SECONDS = 60.0
+_MOST_DEATHS = 4
+"""Of processes that learn, in one run under one trainer."""
+_Answer = TypeVar("_Answer")
 Note = Callable[[bool], Awaitable[None]]
 """Called when the run has changed; with True when that is to be stored."""
-
-
-class Wish(NamedTuple):
-    """What whoever starts a run asks for; 0 and empty stand for the setting.
-
-    max_minutes: most time for learning. encoder, preset: names of the encoder and its size. full: begin anew, do not go
-    on from the champion.
-    """
-
-    max_minutes: float = 0.0
-    encoder: str = ""
-    preset: str = ""
-    full: bool = False
 
 
 class RunFailedError(Exception):
@@ -72,17 +63,16 @@ class Conductor:
     def __init__(self, tools: Tools, settings: TrainerSettings) -> None:
         self._tools = tools
         self._settings = settings
+        self.directories = RunDirectories(settings.train_directory)
 
     async def conduct(self, run: TrainingRun, wish: Wish, note: Note) -> TrainingRun:
         """Take `run` to its end; returns it as it is then. Raises RunFailedError when there will be no model."""
         clock = PhaseClock()
         clock.enter(run.state)
-        run.trained_to_position = await self._archived_log()
-        with tempfile.TemporaryDirectory(prefix="freshet-training-") as directory:
-            job = await self._job(run, wish, directory)
-            finished = await self._learn(run, job, clock, note)
-            decision = decide(finished.evidence, self._settings.train_min_judged_users)
-            ended = await self._publish(run, finished, decision)
+        job = await self._job(run, wish)
+        finished = await self._learn(run, job, clock, note)
+        decision = decide(finished.evidence, self._settings.train_min_judged_users)
+        ended = await self._publish(run, finished, decision)
         clock.enter(ended.state)
         _log_end(ended, clock)
         return ended
@@ -113,40 +103,40 @@ class Conductor:
         except StillAwayError as error:
             raise RunFailedError(f"the archive cannot be reached: {error}") from error
 
-    async def _job(self, run: TrainingRun, wish: Wish, directory: str) -> Job:
-        settings = self._settings
-        job = Job(
-            database_url=settings.database_url,
-            namespace=settings.namespace,
-            domain=settings.domain,
-            directory=directory,
-            to_position=run.trained_to_position,
-            max_minutes=wish.max_minutes or settings.train_max_minutes,
-            seed=settings.train_seed,
-            threads=settings.train_threads,
-            niceness=settings.train_niceness,
-            hold_out_share=settings.train_hold_out_share,
-            hold_out_rows=settings.train_hold_out_rows,
-            min_users=settings.train_min_judged_users,
-            history_length=settings.history_length,
-            code_revision=settings.code_revision,
-            log_level=settings.log_level,
-            encoder=wish.encoder or settings.train_encoder,
-            preset=wish.preset or settings.train_preset,
-            loss=settings.train_loss,
-            trim_share=settings.train_trim_share,
-        )
+    async def _job(self, run: TrainingRun, wish: Wish) -> Job:
+        """What the run was told when it was cut off, if its champion still is the one to beat; else a new job."""
+        directories, champion = self.directories, await self._champion()
         try:
-            champion = await patiently(self._tools.registry.champion, UNAVAILABLE, _CHAMPION_WAIT_SECONDS)
-            full = wish.full or await patiently(self._full_is_due, UNAVAILABLE, _CHAMPION_WAIT_SECONDS)
-        except StillAwayError as error:
-            raise RunFailedError(f"the registry cannot be reached: {error}") from error
-        job = job._replace(full=full)
-        return await self._with_champion(job, champion) if champion else job
+            directory = await asyncio.to_thread(directories.begin, run.run_id, wish)
+            asked = self._asked(run, wish, str(directory))
+            job = await asyncio.to_thread(directories.job, run.run_id, asked)
+            if job is None or job.champion_version != (champion.model_version if champion else ""):
+                run.trained_to_position = await self._archived_log()
+                full = wish.full or await self._full_is_due()
+                job = asked._replace(to_position=run.trained_to_position, full=full)
+                job = await self._with_champion(job, champion) if champion else job
+                await asyncio.to_thread(directories.save_job, run.run_id, job)
+        except OSError as error:
+            raise RunFailedError(f"the run's directory cannot be used: {error}") from error
+        run.trained_to_position = job.to_position
+        return job
+
+    async def _champion(self) -> RegisteredModel | None:
+        return await _asked_for(self._tools.registry.champion)
+
+    def _asked(self, run: TrainingRun, wish: Wish, directory: str) -> Job:
+        job = job_of(self._settings)
+        return job._replace(
+            run_id=run.run_id,
+            directory=directory,
+            max_minutes=wish.max_minutes or job.max_minutes,
+            encoder=wish.encoder or job.encoder,
+            preset=wish.preset or job.preset,
+        )
 
     async def _full_is_due(self) -> bool:
-        every = self._settings.train_full_every
-        models = await self._tools.registry.list_models(every)
+        every, registry = self._settings.train_full_every, self._tools.registry
+        models = await _asked_for(lambda: registry.list_models(every))
         return full_is_due([model.metrics for model in models], every)
 
     async def _with_champion(self, job: Job, champion: RegisteredModel) -> Job:
@@ -166,10 +156,24 @@ class Conductor:
         return job._replace(champion_bundle=str(file), champion_position=champion.trained_to_position)
 
     async def _learn(self, run: TrainingRun, job: Job, clock: PhaseClock, note: Note) -> Finished:
+        """A process that dies is followed by another one, which goes on from the checkpoint; a few times."""
+        last = await self._process(run, job, clock, note)
+        for _ in range(_MOST_DEATHS - 1):
+            if isinstance(last, Finished):
+                break
+            note_resumed(run)
+            _log.warning("run is resumed", run_id=run.run_id, reason=last.reason)
+            await note(True)
+            last = await self._process(run, job, clock, note)
+        if isinstance(last, Died):
+            raise RunFailedError(f"{last.reason}; it was the {_MOST_DEATHS}th of this run")
+        run.metrics.update(last.metrics)
+        return last
+
+    async def _process(self, run: TrainingRun, job: Job, clock: PhaseClock, note: Note) -> Finished | Died:
         async with working(job) as reports:
             async for report in reports:
-                if isinstance(report, Finished):
-                    run.metrics.update(report.metrics)
+                if isinstance(report, (Finished, Died)):
                     return report
                 await _apply(run, report, clock, note)
         raise RunFailedError("the process that learns gave no result")
@@ -181,6 +185,14 @@ class Conductor:
         except StillAwayError as error:
             raise RunFailedError(f"the model could not be published: {error}") from error
         return succeeded(run, model_version(finished.digest), decision)
+
+
+async def _asked_for(ask: Callable[[], Awaitable[_Answer]]) -> _Answer:
+    """What the registry answers. Raises RunFailedError when it is away too long."""
+    try:
+        return await patiently(ask, UNAVAILABLE, _CHAMPION_WAIT_SECONDS)
+    except StillAwayError as error:
+        raise RunFailedError(f"the registry cannot be reached: {error}") from error
 
 
 async def _apply(run: TrainingRun, report: Report, clock: PhaseClock, note: Note) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import structlog
 import torch
 
+from services.trainer.model.checkpoint import Checkpoints
 from services.trainer.model.encoder_learners import next_lesson
 from services.trainer.model.evaluation import CaseOptions, make_cases
 from services.trainer.model.mixture import MixedModel, choose_mixture
@@ -75,7 +76,13 @@ def _mixture_of(bundle: Bundle) -> Mixture:
     return bundle.manifest.mixture or Mixture()
 
 
-def gone_on(start: Start, columns: EventColumns, plan: TrainingPlan, on_progress: OnProgress) -> MixedModel:
+def gone_on(
+    start: Start,
+    columns: EventColumns,
+    plan: TrainingPlan,
+    on_progress: OnProgress,
+    checkpoints: Checkpoints | None = None,
+) -> MixedModel:
     """The champion after ``columns``, which hold all that it has learned and what is new. Raises TrainingError."""
     learned = int(np.searchsorted(columns.position, start.learned_to, side="right"))
     before, new = columns.take(slice(0, learned)), columns.take(slice(learned, None))
@@ -85,4 +92,4 @@ def gone_on(start: Start, columns: EventColumns, plan: TrainingPlan, on_progress
     if len(cases) >= ENOUGH_CASES:
         types = plan.roles.target or frozenset()
         mixed = MixedModel(start.model, rules, choose_mixture(cases, ModelScorer(start.model), rules, types))
-    return next_lesson(mixed, columns, plan.continued(start.learned_to), on_progress)
+    return next_lesson(mixed, columns, plan.continued(start.learned_to), on_progress, checkpoints)

@@ -1,7 +1,8 @@
 """The process that learns: `python -m services.trainer.worker CHANNEL`, started by the trainer for one run.
 
 CHANNEL is the number of the socket's descriptor on which the job comes, as one line, and reports go. It is
-the leash, too: when it ends, so has the trainer, and this process ends at once.
+the leash, too: when it ends, so has the trainer, and this process ends at once. What it has learned up to its last
+checkpoint lies in the job's directory, for the process that the next trainer starts.
 
 Decision: a process, not a thread. Learning keeps the interpreter busy for minutes; here it cannot hold up
 health checks or SIGTERM, runs at low priority, can be ended at any moment, and gives its memory back.
@@ -12,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import shutil
 import socket
 import sys
 import threading
@@ -22,6 +22,7 @@ import structlog
 
 from services.trainer.archive_reading import read
 from services.trainer.learning import Tell, learn
+from services.trainer.model.device import DeviceMissing
 from services.trainer.model.export import ExportError
 from services.trainer.model.plan import TrainingError
 from services.trainer.patience import StillAwayError, first_line
@@ -37,7 +38,7 @@ def main() -> None:
     channel = socket.socket(fileno=int(sys.argv[1]))
     incoming = channel.makefile("rb")
     job = decode_job(incoming.readline())
-    threading.Thread(target=_end_with_the_trainer, args=(incoming, job.directory), daemon=True).start()
+    threading.Thread(target=_end_with_the_trainer, args=(incoming,), daemon=True).start()
     os.nice(job.niceness)
     configure_logs("trainer", job.log_level)
     logging.captureWarnings(True)
@@ -52,7 +53,7 @@ def main() -> None:
 def _outcome(job: Job, tell: Tell) -> Report:
     try:
         return learn(asyncio.run(read(job, "trainer-worker")), job, tell)
-    except (TrainingError, ExportError) as error:
+    except (TrainingError, ExportError, DeviceMissing) as error:
         return Failed(str(error))
     except StillAwayError as error:
         return Failed(f"the archive could not be read: {error}")
@@ -61,9 +62,8 @@ def _outcome(job: Job, tell: Tell) -> Report:
         return Failed(f"a defect in learning, see the log: {type(error).__name__}: {first_line(error)}")
 
 
-def _end_with_the_trainer(incoming: BinaryIO, directory: str) -> None:
+def _end_with_the_trainer(incoming: BinaryIO) -> None:
     incoming.read()
-    shutil.rmtree(directory, ignore_errors=True)
     os._exit(_LEASH_ENDED)
 
 

@@ -18,17 +18,17 @@ from contextlib import asynccontextmanager
 
 from services.trainer.evaluation_jobs import EvaluationReport, Judged, ModelJob, PairJob, decode, encode
 from services.trainer.evaluation_jobs import Failed as NotJudged
-from services.trainer.reports import Failed, Finished, Job, Report, decode_report, encode_job
+from services.trainer.reports import Died, Failed, Finished, Job, Report, decode_report, encode_job
 
 _ENV_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _LONGEST_LINE = 1 << 20
 
 
 @asynccontextmanager
-async def working(job: Job) -> AsyncIterator[AsyncIterator[Report]]:
+async def working(job: Job) -> AsyncIterator[AsyncIterator[Report | Died]]:
     """The reports of a process that does `job`; leaving the context, for whatever reason, ends the process.
 
-    The last report is Finished or Failed, also when the process died.
+    The last report is Finished or Failed, or Died when the process ended without one.
     """
     async with _talking("services.trainer.worker", encode_job(job), job.threads) as (process, lines):
         yield _reports(process, lines)
@@ -75,7 +75,9 @@ def _start(module: str, threads: int, channel: int) -> subprocess.Popen[bytes]:
     )
 
 
-async def _reports(process: subprocess.Popen[bytes], lines: asyncio.StreamReader) -> AsyncIterator[Report]:
+async def _reports(
+    process: subprocess.Popen[bytes], lines: asyncio.StreamReader
+) -> AsyncIterator[Report | Died]:
     ended = False
     try:
         async for line in lines:
@@ -86,7 +88,7 @@ async def _reports(process: subprocess.Popen[bytes], lines: asyncio.StreamReader
         ended = False  # it died with the job unread
     if not ended:
         code = await asyncio.to_thread(process.wait)
-        yield Failed(f"the process that learns ended with code {code}")
+        yield Died(f"the process that learns ended with code {code}")
 
 
 async def _end(process: subprocess.Popen[bytes]) -> None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 GROWTH = 10.0
 """The window is about a ``GROWTH``-th of the steps so far."""
+_HELD = ("average", "kept")
 LONGEST = 0.999
 """Largest weight of the old average: the window grows to a thousand steps at most."""
 
@@ -52,6 +54,18 @@ class AveragedWeights:
     def take_best(self) -> None:
         """Puts the best averages into the parameters, for good."""
         _write(self._parameters, self._kept)
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` takes."""
+        return {"average": self._average, "kept": self._kept, "steps": self._steps}
+
+    @torch.no_grad()
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from where another stood, whose parameters had the same shapes."""
+        at = [parameter.device for parameter in self._parameters]
+        held = ([value.to(where) for value, where in zip(state[name], at, strict=True)] for name in _HELD)
+        self._average, self._kept = held
+        self._steps = state["steps"]
 
 
 def _copies(tensors: Iterable[Tensor]) -> list[Tensor]:

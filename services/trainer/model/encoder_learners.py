@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from services.trainer.model.checkpoint import Checkpoints
 from services.trainer.model.evaluation import CaseOptions
 from services.trainer.model.learners import Gathered
 from services.trainer.model.mixture import MixedModel, Validation, choose_mixture, validation_of
@@ -83,7 +84,10 @@ class MixedLearner:
 
 
 def validated(
-    columns: EventColumns, plan: TrainingPlan, on_progress: OnProgress
+    columns: EventColumns,
+    plan: TrainingPlan,
+    on_progress: OnProgress,
+    checkpoints: Checkpoints | None = None,
 ) -> tuple[TrainedModel, Validation]:
     """A model that has learned for as long as it got better at each user's last event, which it has not learned.
 
@@ -92,26 +96,35 @@ def validated(
     options = CaseOptions(roles=plan.roles, history_length=plan.window, seed=plan.seed)
     validation = validation_of(columns, options)
     judge = validation.judge if len(validation.cases) else None
-    return train(validation.learn, plan, on_progress, judge=judge), validation
+    return train(validation.learn, plan, on_progress, checkpoints, judge), validation
 
 
-def first_lesson(columns: EventColumns, plan: TrainingPlan, on_progress: OnProgress) -> MixedModel:
+def first_lesson(
+    columns: EventColumns,
+    plan: TrainingPlan,
+    on_progress: OnProgress,
+    checkpoints: Checkpoints | None = None,
+) -> MixedModel:
     """Model and rules, mixed by what answers best for each user's last event, which neither has learned.
 
     Raises TrainingError.
     """
-    model, validation = validated(columns, plan, on_progress)
+    model, validation = validated(columns, plan, on_progress, checkpoints)
     rules = learn_rules(validation.learn, model.item_keys, plan.roles)
     mixture = choose_mixture(validation.cases, ModelScorer(model), rules, plan.roles.target or frozenset())
     return MixedModel(model, rules, mixture)
 
 
 def next_lesson(
-    mixed: MixedModel, columns: EventColumns, plan: TrainingPlan, on_progress: OnProgress
+    mixed: MixedModel,
+    columns: EventColumns,
+    plan: TrainingPlan,
+    on_progress: OnProgress,
+    checkpoints: Checkpoints | None = None,
 ) -> MixedModel:
     """The same mixture after all of ``columns``, what was kept from it before among them.
 
     plan: of a continuation, see `TrainingPlan.continued`. Raises TrainingError.
     """
-    model = continue_training(mixed.model, columns, plan, on_progress)
+    model = continue_training(mixed.model, columns, plan, on_progress, checkpoints)
     return MixedModel(model, learn_rules(columns, model.item_keys, plan.roles), mixed.mixture)

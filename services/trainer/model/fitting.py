@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
-from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import chain
 
 import numpy as np
 import torch
 from torch import nn
 
 from services.trainer.model.averaging import AveragedWeights
+from services.trainer.model.checkpoint import Checkpoints, State, key_of
+from services.trainer.model.course import Course
+from services.trainer.model.device import Device
 from services.trainer.model.encoders.signature import UserEncoder
-from services.trainer.model.objective import Examples, ItemTable, Objective
-from services.trainer.model.plan import (
-    OnProgress,
-    Progress,
-    ShouldStop,
-    TrainingCancelled,
-    TrainingDiverged,
-    TrainingPlan,
-)
+from services.trainer.model.objective import Examples, ItemTable, Loss, Objective
+from services.trainer.model.parallel import Ranks
+from services.trainer.model.plan import OnProgress, Progress, TrainingDiverged, TrainingPlan
 from services.trainer.model.plateau import Judge, Plateau
 from services.trainer.model.schedules import CosineSchedule, Schedule, SteadySchedule
-from services.trainer.model.sequences import TokenBatch, TrainingRows, count_batches, token_batches
+from services.trainer.model.sequences import TokenBatch, TrainingRows
 
 _REPORT_EVERY = 20
 _GRADIENT_NORM = 5.0
@@ -45,92 +44,97 @@ class Fit:
         table: ItemTable,
         rows: TrainingRows,
         plan: TrainingPlan,
+        device: Device,
         judge: Judge | None = None,
     ) -> None:
         """judge: with it the run goes on for as long as that helps, else for the passes of the plan."""
-        self.encoder, self.table, self.curve = encoder, table, list[Progress]()
-        self._rows, self._plan = rows, plan
-        self._way = plan.passing(len(rows))
-        self._usual_steps = self._steps_of(plan.epochs_for(len(rows)))
+        self.encoder, self.table, self.curve = encoder.to(device.at), table.to(device.at), list[Progress]()
+        self._rows, self._plan, self._device, self._ranks = rows, plan, device, Ranks.here()
         self._objective = _objective(rows, len(table.biases), plan)
         self._optimizer = _optimizer(encoder, table, plan)
         self.passes = plan.most_epochs if judge else plan.epochs_for(len(rows))
+        self._course = Course(rows, plan, self.passes)
         kind = SteadySchedule if judge else CosineSchedule
-        self._schedule: Schedule = kind(self._steps_of(self.passes), plan.max_minutes * 60.0)
+        self._schedule: Schedule = kind(self._course.steps, plan.max_minutes * 60.0)
         self._plateau = Plateau(AveragedWeights(self._parameters), judge) if judge else None
         self._step, self._examples, self._losses = 0, 0, list[float]()
+        self._seconds, self._started = 0.0, 0.0
 
     @property
     def capped(self) -> bool:
         """Whether the time cap shortened the schedule."""
         return self._schedule.capped
 
-    def run(self, on_progress: OnProgress, should_stop: ShouldStop) -> None:
-        """All passes, or those that help.
+    def run(self, on_progress: OnProgress, checkpoints: Checkpoints | None) -> None:
+        """All passes, or what a checkpoint says is left of them.
 
         Raises:
-            TrainingCancelled: ``should_stop`` said so.
             TrainingDiverged: the loss became infinite or NaN.
+            RanksDiffer: the processes that train together were given different things.
         """
-        started = time.monotonic()
-        for epoch in range(self.passes):
-            self.encoder.train()
-            for batch in self._batches(epoch):
-                if should_stop():
-                    raise TrainingCancelled(f"stopped after {self._step} of {self._schedule.total} steps")
-                self._take_step(batch)
-                self._note(time.monotonic() - started, on_progress)
-                if self._done:
-                    break
-            if self._plateau:
-                self._plateau.passed()
-            if self._done or (self._plateau and self._plateau.reached):
+        self.encoder.train()
+        self._meet_others()
+        checkpoint = checkpoints.next_lesson(self._key()) if checkpoints and self._ranks.first else None
+        self._take_up(checkpoint.saved() if checkpoint else None)
+        for batch in self._course.after(self._step) if not self._done else ():
+            self._take_step(batch)
+            self._note_time()
+            self._judge_pass()
+            if self._done or self._step % _REPORT_EVERY == 0:
+                self._report(on_progress)
+            if checkpoint and (self._done or checkpoint.due):
+                checkpoint.save(self._state())
+            if self._done:
                 break
         if self._plateau:
             self.passes = self._plateau.take_best()
+
+    def _judge_pass(self) -> None:
+        """Behind the last step of a pass, or of all, the run is over when the newest passes were of no help."""
+        if self._plateau and (self._done or self._course.ends_pass(self._step)):
+            self._plateau.passed()
+            if self._plateau.reached:
+                self._schedule.total = self._step
 
     @property
     def _done(self) -> bool:
         return self._step >= self._schedule.total
 
-    def _note(self, elapsed: float, on_progress: OnProgress) -> None:
-        self._schedule.observe(self._step, elapsed)
-        if self._done or self._step % _REPORT_EVERY == 0:
-            self._report(on_progress, elapsed)
+    def _note_time(self) -> None:
+        """The first rank's clock counts for all: the schedule must be the same everywhere."""
+        self._seconds = self._ranks.number_of_first(time.monotonic() - self._started)
+        self._schedule.observe(self._step, self._seconds)
 
-    def _batches(self, epoch: int) -> Iterator[TokenBatch]:
-        generator = np.random.default_rng([self._plan.seed, epoch])
-        return token_batches(self._rows, self._way, generator)
-
-    def _steps_of(self, epochs: int) -> int:
-        generators = (np.random.default_rng([self._plan.seed, epoch]) for epoch in range(epochs))
-        return sum(count_batches(self._rows, self._way, each) for each in generators)
-
-    def _take_step(self, batch: TokenBatch) -> None:
-        examples = self._examples_of(batch)
-        if not len(examples.target):
-            self._step += 1
-            return
-        trim_share = self._plan.trim_share_at(self._step / max(self._usual_steps, 1))
-        loss = self._objective(examples, self.table, trim_share)
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self._apply()
-        self._losses.append(loss.item())
-        self._step, self._examples = self._step + 1, self._examples + len(examples.target)
-        if not math.isfinite(self._losses[-1]):
+    def _take_step(self, whole: TokenBatch) -> None:
+        n_examples = np.count_nonzero(whole.target >= 0) + np.count_nonzero(whole.first_item >= 0)
+        if n_examples:
+            with self._device.precision():
+                examples = self._examples_of(self._ranks.share_of(whole))
+                trim_share = self._plan.trim_share_at(self._step / max(self._course.usual_steps, 1))
+                loss = self._objective.weighed(examples, self.table, trim_share)
+            self._learn(loss)
+        self._step, self._examples = self._step + 1, self._examples + int(n_examples)
+        if self._losses and not math.isfinite(self._losses[-1]):
             raise TrainingDiverged(f"the loss was {self._losses[-1]} at step {self._step}")
+
+    def _learn(self, loss: Loss) -> None:
+        mean, share = self._ranks.weighted_mean(loss.mean.item(), loss.weight.item())
+        self._optimizer.zero_grad(set_to_none=True)
+        (loss.mean if self._ranks.alone else loss.mean * share).backward()
+        self._apply()
+        self._losses.append(mean)
 
     def _examples_of(self, batch: TokenBatch) -> Examples:
         """What followed each event that something is learned from; newcomers' first events are examples too."""
-        item, target = torch.from_numpy(batch.item), torch.from_numpy(batch.target)  # (B, T)
-        ages, mask = torch.from_numpy(batch.age_seconds), torch.from_numpy(batch.mask)  # (B, T)
-        vectors = self.encoder(self.table(item), torch.from_numpy(batch.event_type), ages, mask)  # (B, T, D)
+        tensor = self._device.tensor
+        item, target = tensor(batch.item), tensor(batch.target)  # (B, T)
+        ages, mask = tensor(batch.age_seconds), tensor(batch.mask)  # (B, T)
+        vectors = self.encoder(self.table(item), tensor(batch.event_type), ages, mask)  # (B, T, D)
         is_first, asked = batch.first_item >= 0, target >= 0  # (B,), (B, T)
-        first = torch.from_numpy(batch.first_item[is_first])  # (F,)
-        weight = torch.from_numpy(batch.label_weight)[asked], torch.from_numpy(batch.first_weight[is_first])
+        first = tensor(batch.first_item[is_first])  # (F,)
+        weight = tensor(batch.label_weight)[asked], tensor(batch.first_weight[is_first])
         newcomers = self.encoder.newcomer.expand(len(first), -1)  # (F, D)
-        users = torch.cat([vectors[asked], newcomers])  # (N, D)
+        users = torch.cat([vectors[asked].float(), newcomers])  # (N, D)
         return Examples(users, torch.cat([target[asked], first]), torch.cat(weight))
 
     @property
@@ -138,6 +142,7 @@ class Fit:
         return [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
 
     def _apply(self) -> None:
+        self._ranks.sum_gradients(self._parameters)
         torch.nn.utils.clip_grad_norm_(self._parameters, _GRADIENT_NORM)
         for group in self._optimizer.param_groups:
             group["lr"] = self._plan.peak_rate * self._schedule.rate(self._step)
@@ -145,14 +150,69 @@ class Fit:
         if self._plateau:
             self._plateau.stepped()
 
-    def _report(self, on_progress: OnProgress, elapsed: float) -> None:
-        left = max(self._schedule.total - self._step, 0) * elapsed / self._step
-        speed = self._examples / max(elapsed, 1e-9)
+    def _report(self, on_progress: OnProgress) -> None:
+        left = max(self._schedule.total - self._step, 0) * self._seconds / self._step
+        speed = self._examples / max(self._seconds, 1e-9)
         mean_loss = sum(self._losses) / max(len(self._losses), 1)
         report = Progress(self._step, self._schedule.total, mean_loss, speed, left)
         self._losses.clear()
         self.curve.append(report)
         on_progress(report)
+
+    def _meet_others(self) -> None:
+        if self._ranks.alone:
+            return
+        self._ranks.agree_on(self._given())
+        self._ranks.start_like_first(chain(self.encoder.parameters(), self.table.parameters()))
+
+    def _given(self) -> str:
+        """Digest of the plan and of the events."""
+        rows = self._rows
+        arrays = rows.offsets, rows.item, rows.event_type, rows.time_ms, rows.label_weight
+        return key_of([repr(self._plan), str(len(self.table.biases))], arrays)
+
+    def _key(self) -> str:
+        """Digest of all that the lesson is a function of."""
+        start = chain(self.encoder.state_dict().values(), self.table.state_dict().values())
+        how = [self._given(), torch.__version__, str(self._device), str(self._ranks.count)]
+        return key_of(how, (tensor.cpu().numpy() for tensor in start))
+
+    def _take_up(self, saved: State | None) -> None:
+        """Begins, or goes on from what the first rank has saved."""
+        saved = self._ranks.of_first(saved)
+        if saved is not None:
+            self._restore(saved)
+        self._ranks.draw_apart(self._plan.seed, self._step)
+        self._started = time.monotonic() - self._seconds
+
+    def _state(self) -> State:
+        """What the rest of the lesson is a function of, beside the key."""
+        return {
+            "encoder": self.encoder.state_dict(),
+            "table": self.table.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "dropout": self._device.random_state(),
+            "negatives": json.dumps(self._objective.random_state()),
+            "at": [self._step, self._examples, self._seconds],
+            "losses": list(self._losses),
+            "curve": [asdict(report) for report in self.curve],
+            "plateau": self._plateau.state() if self._plateau else None,
+        }
+
+    def _restore(self, state: State) -> None:
+        self.encoder.load_state_dict(state["encoder"])
+        self.table.load_state_dict(state["table"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._device.set_random_state(state["dropout"])
+        self._objective.set_random_state(json.loads(state["negatives"]))
+        self._step, self._examples, self._seconds = state["at"]
+        self._losses = list(state["losses"])
+        self.curve = [Progress(**report) for report in state["curve"]]
+        self._schedule.observe(self._step, self._seconds)
+        if self._plateau:
+            self._plateau.restore(state["plateau"])
+            if self._plateau.reached:
+                self._schedule.total = self._step
 
 
 def _objective(rows: TrainingRows, n_items: int, plan: TrainingPlan) -> Objective:

@@ -12,7 +12,7 @@ that nobody would have recommended costs nothing.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -50,6 +50,13 @@ class Examples(NamedTuple):
     weight: Tensor
 
 
+class Loss(NamedTuple):
+    """mean: over the examples, each by its weight, a scalar. weight: their sum, a scalar, float32."""
+
+    mean: Tensor
+    weight: Tensor
+
+
 class Sample(NamedTuple):
     """Items drawn with replacement as the competition of a whole batch.
 
@@ -71,7 +78,9 @@ def full_softmax_losses(users: Tensor, target: Tensor, table: ItemTable) -> Tens
     Returns:
         ``(N,) float32``, >= 0, in nats.
     """
-    logits = F.linear(users, table.vectors, table.biases)  # (N, V)
+    logits = F.linear(
+        users, table.vectors, table.biases
+    ).float()  # (N, V); precise also where products are not
     return F.cross_entropy(logits, target, reduction="none")  # (N,)
 
 
@@ -138,7 +147,7 @@ def without_worst(losses: Tensor, share: float) -> Tensor:
     regular, what it finds least likely is mostly noise, and learning that by heart is what hurts.
     """
     dropped = int(share * len(losses))
-    kept = torch.ones(len(losses), dtype=torch.bool)
+    kept = torch.ones(len(losses), dtype=torch.bool, device=losses.device)
     if dropped:
         kept[losses.detach().topk(dropped).indices] = False
     return kept
@@ -171,7 +180,11 @@ class Objective:
         self._calibration = gbce_calibration
 
     def __call__(self, examples: Examples, table: ItemTable, trim_share: float = 0.0) -> Tensor:
-        """Weighted mean loss, a scalar.
+        """The mean of `weighed`."""
+        return self.weighed(examples, table, trim_share).mean
+
+    def weighed(self, examples: Examples, table: ItemTable, trim_share: float = 0.0) -> Loss:
+        """Weighted mean loss, and how much weight is behind it.
 
         trim_share: share of the examples left out, those of the highest losses; events that say no all stay.
         """
@@ -179,25 +192,35 @@ class Objective:
         losses = self._losses(examples, refused, table)  # (N,)
         kept = without_worst(torch.where(refused, 0.0, losses), trim_share)  # (N,)
         weight = examples.weight.abs() * kept  # (N,)
-        return (losses * weight).sum() / weight.sum().clamp(min=1e-9)
+        total = weight.sum()
+        return Loss((losses * weight).sum() / total.clamp(min=1e-9), total)
+
+    def random_state(self) -> dict[str, Any]:
+        """Of what draws the samples, as JSON holds it."""
+        return dict(self._generator.bit_generator.state)
+
+    def set_random_state(self, state: dict[str, Any]) -> None:
+        """Puts back what `random_state` gave."""
+        self._generator.bit_generator.state = state
 
     def _losses(self, examples: Examples, refused: Tensor, table: ItemTable) -> Tensor:
         users, target, _ = examples
         if self._calibration is not None:
             power = gbce_power(self._n_negatives, self._n_items, self._calibration)
-            losses = gbce_losses(users, target, table, self._sample(), power)  # (N,)
+            losses = gbce_losses(users, target, table, self._sample(table), power)  # (N,)
             return torch.where(refused, F.softplus(_scores(users, target, table)), losses)
         if self._exact:
             losses = full_softmax_losses(users, target, table)  # (N,)
         else:
-            losses = sampled_softmax_losses(users, target, table, self._sample())  # (N,)
+            losses = sampled_softmax_losses(users, target, table, self._sample(table))  # (N,)
         return torch.where(refused, refused_losses(losses, self._n_items), losses)
 
-    def _sample(self) -> Sample:
+    def _sample(self, table: ItemTable) -> Sample:
         drawn = np.searchsorted(self._cumulative, self._generator.random(self._n_negatives))
         drawn = np.minimum(drawn, self._n_items - 1)
         log_expected = np.log(self._n_negatives * self._probability[drawn]).astype(np.float32)
-        return Sample(torch.from_numpy(drawn), torch.from_numpy(log_expected))
+        device = table.vectors.device
+        return Sample(torch.from_numpy(drawn).to(device), torch.from_numpy(log_expected).to(device))
 
 
 def _scores(users: Tensor, item: Tensor, table: ItemTable) -> Tensor:
@@ -207,5 +230,5 @@ def _scores(users: Tensor, item: Tensor, table: ItemTable) -> Tensor:
 
 def _sample_scores(users: Tensor, target: Tensor, table: ItemTable, sample: Sample) -> Tensor:
     """``(N, S) float32``: scores of the sample; -inf where it is the row's own target."""
-    logits = users @ table(sample.item).T + table.biases[sample.item]  # (N, S)
+    logits = (users @ table(sample.item).T).float() + table.biases[sample.item]  # (N, S)
     return logits.masked_fill(target[:, None] == sample.item, -torch.inf)

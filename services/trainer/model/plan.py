@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from services.trainer.model.encoders.names import DEFAULT_LOSS, LOSSES
+from services.trainer.model.encoders.names import DEFAULT_LOSS, DEVICES, LOSSES
 from services.trainer.model.encoders.registry import config_of
 from services.trainer.model.encoders.signature import EncoderConfig
 from services.trainer.model.sequences import EventRoles, Passing
@@ -20,10 +20,6 @@ class TrainingError(Exception):
 
 class NotEnoughEvents(TrainingError):
     """No user has two events of which the second is to be predicted."""
-
-
-class TrainingCancelled(TrainingError):
-    """The caller asked to stop."""
 
 
 class TrainingDiverged(TrainingError):
@@ -59,6 +55,8 @@ class TrainingPlan:
         replay: >= 0.
         seed: of initialisation, order and dropout.
         threads: torch threads; part of what a run is a function of.
+        device: "auto", "cpu" or "cuda" (see `device`).
+        mixed_precision: whether matrices are multiplied in bfloat16; None: on a GPU only.
     """
 
     encoder: EncoderConfig = field(default_factory=config_of)
@@ -80,10 +78,14 @@ class TrainingPlan:
     replay: float = 1.0
     seed: int = 0
     threads: int = 2
+    device: str = "auto"
+    mixed_precision: bool | None = None
 
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
             raise ValueError(f"there is no loss {self.loss!r}; there are {', '.join(LOSSES)}")
+        if self.device not in DEVICES:
+            raise ValueError(f"there is no device {self.device!r}; there are {', '.join(DEVICES)}")
         if not 0.0 <= self.trim_share < 1.0:
             raise ValueError(f"trim_share must lie in [0, 1), got {self.trim_share}")
 
@@ -140,13 +142,7 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
-ShouldStop = Callable[[], bool]
 
 
 def ignore_progress(_: Progress) -> None:
     """Reports nothing."""
-
-
-def never_stop() -> bool:
-    """Runs to the end."""
-    return False

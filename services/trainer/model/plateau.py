@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from services.trainer.model.averaging import AveragedWeights
 
@@ -45,3 +46,12 @@ class Plateau:
     def reached(self) -> bool:
         """Whether it is time to stop."""
         return self._passes - self.best_pass >= PATIENCE
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` takes."""
+        return {"average": self._average.state(), "at": [self._passes, self.best_pass, self._best]}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from where another stood."""
+        self._average.restore(state["average"])
+        self._passes, self.best_pass, self._best = state["at"]

@@ -2,11 +2,13 @@
 
 One pass learns every event once, each from the events before it in its window (Kang & McAuley 2018). There
 are as many passes as help, or a fixed number derived from the amount of data: a run is a function of events, plan,
-seed and thread count; `max_minutes` is a cap that shortens the schedule, never breaks it off.
+seed and thread count; `max_minutes` is a cap that shortens the schedule, never breaks it off. A run that was cut off
+goes on from its checkpoints; the cap counts the time for learning of all its parts, but for what was lost.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,6 +17,8 @@ import numpy as np
 import torch
 
 from services.trainer.model import initialisation
+from services.trainer.model.checkpoint import Checkpoints
+from services.trainer.model.device import Device, device_of
 from services.trainer.model.encoders.signature import UserEncoder
 from services.trainer.model.fitting import Fit
 from services.trainer.model.objective import ItemTable
@@ -22,10 +26,8 @@ from services.trainer.model.plan import (
     NotEnoughEvents,
     OnProgress,
     Progress,
-    ShouldStop,
     TrainingPlan,
     ignore_progress,
-    never_stop,
 )
 from services.trainer.model.sequences import TrainingRows, training_rows
 from shared.domain.event_columns import EventColumns
@@ -62,7 +64,7 @@ def train(
     columns: EventColumns,
     plan: TrainingPlan,
     on_progress: OnProgress = ignore_progress,
-    should_stop: ShouldStop = never_stop,
+    checkpoints: Checkpoints | None = None,
     judge: Judge | None = None,
 ) -> TrainedModel:
     """A model of all items that occur in ``columns``.
@@ -71,26 +73,28 @@ def train(
         columns: events in log order.
         plan: what to do.
         on_progress: called every few steps and after the last one, in this thread.
-        should_stop: asked before every step.
+        checkpoints: of the run that this lesson is a part of; None for none. The lesson goes on from its own.
         judge: asked after every pass, for answers to what is not in ``columns``. With it the run ends once they no
             longer improve, and the model is the best on the way, its weights averaged; without it the run makes the
             passes of the plan.
 
     Raises:
         NotEnoughEvents: there is nothing to predict.
-        TrainingCancelled: ``should_stop`` said so.
         TrainingDiverged: the loss became infinite or NaN.
+        DeviceMissing: the plan's device is not there.
     """
     vocabulary = np.unique(columns.item_key)
     rows = _rows(columns, vocabulary, plan)
     generator = np.random.default_rng(plan.seed)
     width = plan.encoder.d_model
-    with _torch_state(plan):
+    with _torch_state(plan) as device:
         encoder = plan.encoder.build()
         vectors = initialisation.item_vectors(rows, len(vocabulary), width, generator)
         table = ItemTable(vectors, _first_biases(rows, len(vocabulary), plan))
-        fit: Fit = Fit(encoder, table, rows, plan, judge and (lambda: judge(_trained(vocabulary, fit))))
-        fit.run(on_progress, should_stop)
+        fit: Fit = Fit(
+            encoder, table, rows, plan, device, judge and (lambda: judge(_trained(vocabulary, fit)))
+        )
+        fit.run(on_progress, checkpoints)
     return _trained(vocabulary, fit)
 
 
@@ -99,7 +103,7 @@ def continue_training(
     columns: EventColumns,
     plan: TrainingPlan,
     on_progress: OnProgress = ignore_progress,
-    should_stop: ShouldStop = never_stop,
+    checkpoints: Checkpoints | None = None,
 ) -> TrainedModel:
     """The model after a short second schedule over ``columns``; ``model`` itself stays as it is.
 
@@ -113,32 +117,31 @@ def continue_training(
         columns: events in log order, older ones included, or what only they teach is slowly forgotten.
         plan: as for `train`; ``plan.continuation`` scales passes and learning rate.
         on_progress: as for `train`.
-        should_stop: as for `train`.
+        checkpoints: as for `train`.
 
     Raises:
         As `train`.
     """
     if model.encoder.config.kind != plan.encoder.kind:
-        return train(columns, plan, on_progress, should_stop)
+        return train(columns, plan, on_progress, checkpoints)
     vocabulary = np.union1d(model.item_keys, columns.item_key)
     rows = _rows(columns, vocabulary, plan)
     epochs = max(1, round((model.passes or plan.epochs_for(len(rows))) * plan.continuation))
     shorter = replace(plan, epochs=epochs, learning_rate=plan.peak_rate * plan.continuation)
-    with _torch_state(plan):
+    with _torch_state(plan) as device:
         encoder = model.encoder.config.build()
         encoder.load_state_dict(model.encoder.state_dict())
         table = _grown_table(model, vocabulary, rows)
-        fit = Fit(encoder, table, rows, shorter)
-        fit.run(on_progress, should_stop)
+        fit = Fit(encoder, table, rows, shorter, device)
+        fit.run(on_progress, checkpoints)
     return replace(_trained(vocabulary, fit), passes=model.passes)
 
 
 def _trained(vocabulary: np.ndarray, fit: Fit) -> TrainedModel:
-    vectors = fit.table.vectors.detach().numpy().copy()
-    biases = fit.table.biases.detach().numpy().copy()
-    return TrainedModel(
-        vocabulary, vectors, biases, fit.encoder.eval(), tuple(fit.curve), fit.capped, fit.passes
-    )
+    vectors = fit.table.vectors.detach().cpu().numpy().copy()
+    biases = fit.table.biases.detach().cpu().numpy().copy()
+    encoder = copy.deepcopy(fit.encoder).cpu().eval()
+    return TrainedModel(vocabulary, vectors, biases, encoder, tuple(fit.curve), fit.capped, fit.passes)
 
 
 def _rows(columns: EventColumns, vocabulary: np.ndarray, plan: TrainingPlan) -> TrainingRows:
@@ -165,13 +168,13 @@ def _grown_table(model: TrainedModel, vocabulary: np.ndarray, rows: TrainingRows
 
 
 @contextmanager
-def _torch_state(plan: TrainingPlan) -> Iterator[None]:
-    """Seeds torch and sets its threads for the run, and puts both back."""
-    threads = torch.get_num_threads()
-    with torch.random.fork_rng(devices=[]):
+def _torch_state(plan: TrainingPlan) -> Iterator[Device]:
+    """Seeds torch and sets its threads for the run, and puts both back. The device to learn on."""
+    device, threads = device_of(plan.device, plan.mixed_precision), torch.get_num_threads()
+    with torch.random.fork_rng(devices=device.forked):
         torch.manual_seed(plan.seed)
         torch.set_num_threads(plan.threads)
         try:
-            yield
+            yield device
         finally:
             torch.set_num_threads(threads)

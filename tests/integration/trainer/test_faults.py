@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import grpc
 import psutil
@@ -13,23 +15,31 @@ from deploy.local.service import CHANNEL_OPTIONS
 from freshet.trainer.v1 import trainer_pb2 as api
 from shared.adapters.registry import RegisteredModel
 from shared.domain.manifest import model_version
-from tests.integration.trainer.world import Trainer, World, eventually, walks
+from tests.integration.trainer.world import ENDED, Trainer, World, eventually, walks
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 STOPPED = "the trainer was stopped"
+EVENTS = walks(range(60))
+BRIEF = {"train_encoder": "cnn", "train_checkpoint_seconds": "0.1", "code_revision": "r1"}
+Condition = Callable[[], Awaitable[bool]]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
+@pytest_asyncio.fixture(loop_scope="session")
 async def world(new_world) -> World:
-    """With events enough to learn from for a while."""
+    """With events that a run learns from in some seconds. Each test has its own: what is left goes on in the next."""
     made = await new_world()
-    await made.happen(walks(range(500), length=24))
+    await made.happen(EVENTS)
     return made
+
+
+def learners(trainer: Trainer) -> list[psutil.Process]:
+    """The processes that learn: one, or none between two."""
+    return psutil.Process(trainer.suite.service("trainer").pid).children()
 
 
 def learner(trainer: Trainer) -> psutil.Process:
     """The process that learns."""
-    (process,) = psutil.Process(trainer.suite.service("trainer").pid).children()
+    (process,) = learners(trainer)
     return process
 
 
@@ -37,29 +47,90 @@ async def gone(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
-async def test_a_killed_trainer_takes_its_learner_along_and_the_run_is_failed_after_the_restart(world):
+def directory(world: World, run: api.TrainingRun) -> Path:
+    return world.directory / "training" / run.run_id
+
+
+def has_checkpoint(world: World, run: api.TrainingRun) -> Condition:
+    async def there_is_one() -> bool:
+        return bool(list(directory(world, run).glob("*.checkpoint")))
+
+    return there_is_one
+
+
+def resumed(trainer: Trainer, run: api.TrainingRun, times: int) -> Condition:
+    async def goes_on() -> bool:
+        latest = await trainer.get(run.run_id)
+        return latest.resumed_count == times and latest.state == api.TRAINING_STATE_TRAINING
+
+    return goes_on
+
+
+async def ended(trainer: Trainer, run: api.TrainingRun) -> api.TrainingRun:
+    """The run at its end, through whatever cuts the watch off."""
+
+    async def has_ended() -> bool:
+        return (await trainer.get(run.run_id)).state in ENDED
+
+    await eventually(has_ended, within=300.0)
+    return await trainer.get(run.run_id)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def whole(new_world) -> api.TrainingRun:
+    """A run that nothing cut off, over the events of `world`."""
+    world = await new_world()
+    await world.happen(EVENTS)
+    async with world.trainer(**BRIEF) as trainer:
+        return await trainer.trained()
+
+
+async def test_a_killed_trainer_takes_its_learner_along(world):
     async with world.trainer() as trainer:
-        run = await trainer.learning()
+        await trainer.learning()
         process = learner(trainer)
         await trainer.suite.kill("trainer")
         await eventually(lambda: gone(process))
-        await trainer.suite.start("trainer")
-        run = await trainer.get(run.run_id)
-    assert (run.state, run.error) == (api.TRAINING_STATE_FAILED, STOPPED)
-    assert await world.registry.champion() is None
 
 
-async def test_a_stopped_trainer_ends_its_run_and_says_so(world):
-    async with world.trainer() as trainer:
+@pytest.mark.timeout(600)
+async def test_a_run_that_is_cut_off_again_and_again_ends_with_the_bundle_of_one_that_is_not(whole, world):
+    async with world.trainer(**BRIEF) as trainer:
         run = await trainer.learning()
+        await eventually(has_checkpoint(world, run))
+        learner(trainer).kill()
+        await eventually(resumed(trainer, run, 1))
+        await trainer.suite.kill("trainer")
+        await trainer.suite.start("trainer")
+        await eventually(resumed(trainer, run, 2))
+        await trainer.suite.stop("trainer")
+        assert (await world.registry.run(run.run_id)).state not in ENDED
+        await trainer.suite.start("trainer")
+        run = await ended(trainer, run)
+    assert (run.error, run.resumed_count) == ("", 3)
+    assert run.model_version == whole.model_version
+    assert not directory(world, run).exists()
+
+
+async def test_a_run_of_which_nothing_is_left_here_failed_when_the_trainer_was_stopped(new_world):
+    world = await new_world()
+    run = api.TrainingRun(run_id="elsewhere", state=api.TRAINING_STATE_TRAINING)
+    run.start_time.GetCurrentTime()
+    await world.registry.save_run(run)
+    async with world.trainer() as trainer:
+        run = await trainer.get("elsewhere")
+    assert (run.state, run.error) == (api.TRAINING_STATE_FAILED, STOPPED)
+
+
+async def test_a_stopped_trainer_ends_its_learner_in_time(world):
+    async with world.trainer() as trainer:
+        await trainer.learning()
         process = learner(trainer)
         started = time.monotonic()
         await trainer.suite.stop("trainer")
         assert time.monotonic() - started < 8.0
     assert await gone(process)
     assert trainer.suite.service("trainer").child.returncode == 0
-    run = await world.registry.run(run.run_id)
-    assert (run.state, run.error) == (api.TRAINING_STATE_FAILED, STOPPED)
 
 
 async def test_calls_are_answered_while_a_run_learns(world):
@@ -71,14 +142,21 @@ async def test_calls_are_answered_while_a_run_learns(world):
         assert time.monotonic() - started < 2.0
 
 
-async def test_a_learner_that_dies_fails_the_run_and_the_next_can_start(world):
-    async with world.trainer() as trainer:
-        run = await trainer.learning()
-        learner(trainer).kill()
-        async for latest in trainer.watch(run.run_id):
-            run = latest
-        assert "ended with code -9" in run.error
+async def test_learners_that_die_again_and_again_fail_the_run_and_the_next_can_start(world):
+    async with world.trainer(**BRIEF) as trainer:
+        run, died = await trainer.learning(), list[int]()
+        while (await trainer.get(run.run_id)).state not in ENDED:
+            died += [_killed(each) for each in learners(trainer) if each.pid not in died]
+        run = await trainer.get(run.run_id)
+        assert "ended with code -9; it was the 4th of this run" in run.error
+        assert (len(died), run.resumed_count) == (4, 3)
+        assert not directory(world, run).exists()
         assert (await trainer.start()).run_id != run.run_id
+
+
+def _killed(process: psutil.Process) -> int:
+    process.kill()
+    return process.pid
 
 
 async def test_a_run_whose_model_was_registered_had_succeeded(new_world):

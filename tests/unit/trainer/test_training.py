@@ -8,7 +8,7 @@ import torch
 
 from services.trainer.model.baselines import most_popular
 from services.trainer.model.evaluation import judge, leave_one_out
-from services.trainer.model.plan import NotEnoughEvents, TrainingCancelled, TrainingPlan
+from services.trainer.model.plan import NotEnoughEvents, TrainingPlan
 from services.trainer.model.plateau import PATIENCE
 from services.trainer.model.scoring import ModelScorer
 from services.trainer.model.sequences import EventRoles
@@ -82,11 +82,6 @@ def test_progress_ends_at_the_last_step():
     assert reports[-1].step == reports[-1].total_steps
     assert reports[-1].eta_seconds == 0.0
     assert tuple(reports) == model.curve
-
-
-def test_a_run_can_be_stopped():
-    with pytest.raises(TrainingCancelled):
-        train(walks(), PLAN, should_stop=lambda: True)
 
 
 @pytest.mark.parametrize("columns", [EventColumns.empty(), events((1, 5), (2, 6)), events((1, 5), (1, 5))])

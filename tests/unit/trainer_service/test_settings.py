@@ -21,6 +21,8 @@ def test_the_trainer_listens_on_loopback_by_default():
         {"train_preset": "tiny"},
         {"train_loss": "hinge"},
         {"train_trim_share": 1.0},
+        {"train_device": "tpu"},
+        {"train_checkpoint_seconds": -1},
         {"history_length": 0},
         {"bundle_store": ""},
         {"delta_seconds": -1},

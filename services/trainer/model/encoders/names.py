@@ -5,4 +5,5 @@ from __future__ import annotations
 KINDS = ("transformer", "hstu", "gru", "lstm", "cnn", "mf")
 PRESET_NAMES = ("small", "base", "large")
 LOSSES = ("softmax", "gbce")
+DEVICES = ("auto", "cpu", "cuda")
 DEFAULT_KIND, DEFAULT_PRESET, DEFAULT_LOSS = KINDS[0], PRESET_NAMES[0], LOSSES[0]

@@ -1,0 +1,220 @@
+"""A lesson that was cut off goes on from its checkpoint as if nothing had been."""
+
+import multiprocessing
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from services.trainer.model import fitting
+from services.trainer.model.checkpoint import Checkpoints, key_of
+from services.trainer.model.course import Course
+from services.trainer.model.plan import Progress, TrainingPlan
+from services.trainer.model.sequences import training_rows
+from services.trainer.model.training import TrainedModel, continue_training, train
+from tests.unit.trainer.builders import PLAN, walks
+
+EVENTS = walks(n_users=60)
+LONG = replace(PLAN, epochs=10)
+SAMPLED = replace(LONG, exact_up_to=1, n_negatives=16)
+
+
+class Killed(Exception):
+    """Stands for the end of the process, in the middle of a lesson."""
+
+
+def at(step: int):
+    def on_progress(progress: Progress) -> None:
+        if progress.step >= step:
+            raise Killed
+
+    return on_progress
+
+
+def checkpoints(directory: Path, run: str = "run", every_seconds: float = 0.0) -> Checkpoints:
+    return Checkpoints(directory, every_seconds, run)
+
+
+def cut_off(directory: Path, plan: TrainingPlan = LONG, step: int = 40) -> None:
+    with pytest.raises(Killed):
+        train(EVENTS, plan, at(step), checkpoints(directory))
+
+
+def first_step(directory: Path, plan: TrainingPlan = LONG, run: str = "run") -> int:
+    """The first step that a lesson reports which finds what is in the directory."""
+    reports: list[Progress] = []
+    train(EVENTS, plan, reports.append, checkpoints(directory, run))
+    return reports[0].step
+
+
+def bits(model: TrainedModel) -> bytes:
+    weights = [each.detach().numpy().tobytes() for each in model.encoder.state_dict().values()]
+    return b"".join([model.item_vectors.tobytes(), model.item_biases.tobytes(), *weights])
+
+
+def steps_of(model: TrainedModel) -> list[tuple[int, float]]:
+    return [(report.step, report.loss) for report in model.curve]
+
+
+@pytest.mark.parametrize("step", [20, 40])
+@pytest.mark.parametrize("plan", [LONG, SAMPLED], ids=["exact", "sampled"])
+def test_a_lesson_that_was_cut_off_ends_bit_by_bit_where_it_would_have_ended(tmp_path, plan, step):
+    cut_off(tmp_path, plan, step)
+    assert list(tmp_path.iterdir())
+    whole, resumed = train(EVENTS, plan), train(EVENTS, plan, checkpoints=checkpoints(tmp_path))
+    assert bits(resumed) == bits(whole)
+    assert steps_of(resumed) == steps_of(whole)
+
+
+def test_a_lesson_that_is_cut_off_again_and_again_ends_the_same(tmp_path):
+    for step in (20, 30, 60):
+        cut_off(tmp_path, step=step)
+    assert bits(train(EVENTS, LONG, checkpoints=checkpoints(tmp_path))) == bits(train(EVENTS, LONG))
+
+
+def test_a_lesson_that_had_ended_is_not_learned_again(tmp_path):
+    whole = train(EVENTS, LONG, checkpoints=checkpoints(tmp_path))
+    reports: list[Progress] = []
+    again = train(EVENTS, LONG, reports.append, checkpoints(tmp_path))
+    assert (bits(again), reports) == (bits(whole), [])
+    assert again.curve == whole.curve
+
+
+def test_each_lesson_of_a_run_goes_on_from_its_own(tmp_path):
+    def run(on_progress=lambda _: None, kept: Checkpoints | None = None) -> TrainedModel:
+        model = train(EVENTS, LONG, checkpoints=kept)
+        return continue_training(model, walks(n_users=70), LONG, on_progress, kept)
+
+    with pytest.raises(Killed):
+        run(at(20), checkpoints(tmp_path))
+    assert bits(run(kept=checkpoints(tmp_path))) == bits(run())
+
+
+def test_time_that_was_spent_counts_towards_the_cap(tmp_path, monkeypatch):
+    plan = replace(LONG, max_minutes=6.0 / 60)
+    monkeypatch.setattr(fitting, "time", TenthsOfSeconds())
+    cut_off(tmp_path, plan)
+    resumed = train(EVENTS, plan, checkpoints=checkpoints(tmp_path))
+    assert (resumed.curve[-1].step, resumed.capped) == (60, True)
+
+
+class TenthsOfSeconds:
+    """A clock that goes on by a tenth of a second whenever it is read: ten steps take a second."""
+
+    def __init__(self) -> None:
+        self._read = 0
+
+    def monotonic(self) -> float:
+        self._read += 1
+        return self._read / 10
+
+
+@pytest.mark.parametrize(
+    "other", [replace(LONG, seed=1), replace(LONG, weight_decay=0.5)], ids=["seed", "decay"]
+)
+def test_a_checkpoint_of_another_plan_is_ignored(tmp_path, other):
+    cut_off(tmp_path)
+    with capture_logs() as logs:
+        assert first_step(tmp_path, other) == 20
+    assert logs[0]["reason"] == "it is of another job"
+
+
+def test_a_checkpoint_of_another_run_is_ignored(tmp_path):
+    cut_off(tmp_path)
+    assert first_step(tmp_path, run="another run") == 20
+
+
+def test_a_checkpoint_of_other_events_is_ignored(tmp_path):
+    cut_off(tmp_path)
+    reports: list[Progress] = []
+    train(walks(n_users=60, seed=1), LONG, reports.append, checkpoints(tmp_path))
+    assert reports[0].step == 20
+
+
+@given(place=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 255))
+def test_a_damaged_checkpoint_is_ignored_wherever_the_damage_is(tmp_path_factory, place, flip):
+    directory = tmp_path_factory.mktemp("damaged")
+    kept = Checkpoints(directory, 0.0, "run").next_lesson("key")
+    kept.save({"at": [1, 2, 3.0], "weights": torch.arange(40.0)})
+    (file,) = directory.iterdir()
+    content = bytearray(file.read_bytes())
+    content[int(place * len(content))] ^= flip
+    file.write_bytes(content)
+    with capture_logs() as logs:
+        assert kept.saved() is None
+    assert logs[0]["event"] == "checkpoint ignored"
+
+
+def test_a_checkpoint_that_is_cut_short_is_ignored(tmp_path):
+    cut_off(tmp_path)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:-100])
+    assert first_step(tmp_path) == 20
+
+
+def test_a_checkpoint_that_cannot_be_written_costs_the_run_nothing(tmp_path):
+    gone = tmp_path / "nowhere"
+    model = train(EVENTS, LONG, checkpoints=checkpoints(gone))
+    assert bits(model) == bits(train(EVENTS, LONG))
+
+
+def test_checkpoints_are_written_by_the_clock(tmp_path):
+    train(
+        EVENTS,
+        LONG,
+        on_progress=lambda _: _none_yet(tmp_path),
+        checkpoints=checkpoints(tmp_path, every_seconds=3600.0),
+    )
+    assert len(list(tmp_path.iterdir())) == 1  # of the end
+
+
+def _none_yet(directory: Path) -> None:
+    assert not list(directory.iterdir())
+
+
+@pytest.mark.parametrize("steps", [0, 1, 7, 10_000])
+def test_a_course_goes_on_behind_any_step_as_it_would_have(steps):
+    course = Course(training_rows(EVENTS, np.unique(EVENTS.item_key), LONG.roles), LONG)
+    expected = list(course.after(0))[steps:]
+    found = list(course.after(steps))
+    assert [batch.item.tobytes() for batch in found] == [batch.item.tobytes() for batch in expected]
+
+
+def test_a_course_ends_with_its_last_step():
+    course = Course(training_rows(EVENTS, np.unique(EVENTS.item_key), LONG.roles), LONG)
+    assert len(list(course.after(0))) == course.steps
+    assert list(course.after(course.steps)) == []
+
+
+def test_a_key_tells_shapes_dtypes_and_where_one_text_ends():
+    row = np.arange(4)
+    keys = {
+        key_of(["ab", "c"], [row]),
+        key_of(["a", "bc"], [row]),
+        key_of(["ab", "c"], [row.reshape(2, 2)]),
+        key_of(["ab", "c"], [row.astype(np.int32)]),
+    }
+    assert len(keys) == 4
+
+
+def _learn_and_die(directory: str) -> None:
+    def on_progress(progress: Progress) -> None:
+        if progress.step >= 40:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    train(EVENTS, LONG, on_progress, checkpoints(Path(directory)))
+
+
+def test_a_lesson_goes_on_after_the_death_of_its_process(tmp_path):
+    process = multiprocessing.get_context("spawn").Process(target=_learn_and_die, args=(str(tmp_path),))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert bits(train(EVENTS, LONG, checkpoints=checkpoints(tmp_path))) == bits(train(EVENTS, LONG))
