@@ -148,10 +148,10 @@ class _DataJudge:
         return [*baselines(self._roles), *trained]
 
     def _plan(self, name: str, continuations: int) -> TrainingPlan:
-        """Of the time allowed, every continuation gets its share."""
+        """Of the time allowed, every continuation gets its share, for what is judged and for the rest."""
         job = self._job
         plan = TrainingPlan(encoder=encoder_config(name, job.preset), roles=self._roles, seed=job.seed)
-        minutes = job.minutes / (1.0 + continuations * plan.continuation)
+        minutes = job.minutes / (1.0 + 2.0 * continuations * plan.continuation)
         return replace(plan, max_minutes=minutes, window=job.history_length, threads=job.threads)
 
     def _telling(self, name: str) -> OnProgress:

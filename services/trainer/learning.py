@@ -29,7 +29,7 @@ from services.trainer.packing import About, pack_model
 from services.trainer.reports import Entered, Finished, Job, Learned, Read, Report
 from services.trainer.revision import code_revision
 from services.trainer.roles import roles_of
-from services.trainer.warm_start import PASSES, Start, champion_start, gone_on
+from services.trainer.warm_start import PASSES, Start, champion_gone_on, champion_start
 from shared.adapters.presets import load_preset
 from shared.domain.event_columns import EventColumns
 
@@ -77,7 +77,7 @@ def _candidate(
     """What is judged: the champion gone on, or a model made anew."""
     if start is None:
         return first_lesson(columns, plan, on_progress, checkpoints)
-    return gone_on(start, columns, plan, on_progress, checkpoints)
+    return champion_gone_on(start, columns, plan, on_progress, checkpoints)
 
 
 def plan_of(job: Job) -> TrainingPlan:

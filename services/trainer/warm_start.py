@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ import structlog
 import torch
 
 from services.trainer.model.checkpoint import Checkpoints
-from services.trainer.model.encoder_learners import next_lesson
+from services.trainer.model.encoder_learners import gone_on
 from services.trainer.model.evaluation import CaseOptions, make_cases
 from services.trainer.model.mixture import MixedModel, choose_mixture
 from services.trainer.model.plan import OnProgress, TrainingPlan
@@ -76,7 +77,7 @@ def _mixture_of(bundle: Bundle) -> Mixture:
     return bundle.manifest.mixture or Mixture()
 
 
-def gone_on(
+def champion_gone_on(
     start: Start,
     columns: EventColumns,
     plan: TrainingPlan,
@@ -92,4 +93,4 @@ def gone_on(
     if len(cases) >= ENOUGH_CASES:
         types = plan.roles.target or frozenset()
         mixed = MixedModel(start.model, rules, choose_mixture(cases, ModelScorer(start.model), rules, types))
-    return next_lesson(mixed, columns, plan.continued(start.learned_to), on_progress, checkpoints)
+    return gone_on(mixed, columns, replace(plan, learned_to=start.learned_to), on_progress, checkpoints)

@@ -14,6 +14,8 @@ from services.trainer.model.scoring import ModelScorer, Scorer
 from services.trainer.model.training import TrainedModel, continue_training, train
 from shared.domain.event_columns import EventColumns
 
+ENOUGH_CASES = 20
+"""Questions about new events from which on their answers say when to stop."""
 RULES_EVERY = 1_024
 """New events after which the rules are counted again."""
 
@@ -38,6 +40,8 @@ class EncoderLearner:
         elif self._events.pending < self._continue_every:
             return
         lesson, plan = self._events.lesson(), self._plan.continued(self._learned_to)
+        if self._learned_to:
+            self._model = improved(self._model, lesson, plan, self._on_progress)
         self._model = continue_training(self._model, lesson, plan, self._on_progress)
         self._learned_to = int(lesson.position[-1])
 
@@ -79,6 +83,8 @@ class MixedLearner:
 
     def _go_on(self, mixed: MixedModel) -> None:
         lesson, plan = self._events.lesson(), self._plan.continued(self._learned_to)
+        if self._learned_to:
+            mixed = gone_on(mixed, lesson, plan, self._on_progress)
         self._mixed = next_lesson(mixed, lesson, plan, self._on_progress)
         self._uncounted, self._learned_to = 0, int(lesson.position[-1])
 
@@ -113,6 +119,37 @@ def first_lesson(
     rules = learn_rules(validation.learn, model.item_keys, plan.roles)
     mixture = choose_mixture(validation.cases, ModelScorer(model), rules, plan.roles.target or frozenset())
     return MixedModel(model, rules, mixture)
+
+
+def improved(
+    model: TrainedModel,
+    columns: EventColumns,
+    plan: TrainingPlan,
+    on_progress: OnProgress,
+    checkpoints: Checkpoints | None = None,
+) -> TrainedModel:
+    """The model after what is new in ``columns``, learned with a replay of the rest for as long as answers to each
+    user's last new event, which is kept from it, improve.
+
+    plan: its `learned_to` says what is new. Raises TrainingError.
+    """
+    options = CaseOptions(roles=plan.roles, history_length=plan.window, seed=plan.seed)
+    validation = validation_of(columns, options, plan.learned_to)
+    if len(validation.cases) < ENOUGH_CASES:
+        return continue_training(model, columns, plan, on_progress, checkpoints)
+    return continue_training(model, validation.learn, plan, on_progress, checkpoints, validation.judge)
+
+
+def gone_on(
+    mixed: MixedModel,
+    columns: EventColumns,
+    plan: TrainingPlan,
+    on_progress: OnProgress,
+    checkpoints: Checkpoints | None = None,
+) -> MixedModel:
+    """The same mixture, its model `improved` and its rules of all of ``columns``. Raises TrainingError."""
+    model = improved(mixed.model, columns, plan, on_progress, checkpoints)
+    return MixedModel(model, learn_rules(columns, model.item_keys, plan.roles), mixed.mixture)
 
 
 def next_lesson(

@@ -76,6 +76,8 @@ class Fit:
         self._meet_others()
         checkpoint = checkpoints.next_lesson(self._key()) if checkpoints and self._ranks.first else None
         self._take_up(checkpoint.saved() if checkpoint else None)
+        if self._plateau and self._plan.learned_to and not self._step:
+            self._plateau.begin()
         for batch in self._course.after(self._step) if not self._done else ():
             self._take_step(batch)
             self._note_time()

@@ -33,9 +33,11 @@ class Validation:
         return ndcg(answers.ranks, len(self.cases.catalogue))
 
 
-def validation_of(columns: EventColumns, options: CaseOptions) -> Validation:
-    """Holds out the last event worth predicting of up to `VALIDATION_USERS` users, drawn by the options' seed."""
-    asked = np.flatnonzero(has_type(columns.event_type, options.roles.target))
+def validation_of(columns: EventColumns, options: CaseOptions, later_than: int = 0) -> Validation:
+    """Holds out the last event worth predicting of up to `VALIDATION_USERS` users, drawn by the options' seed; of those
+    events that are behind position ``later_than``."""
+    worth = has_type(columns.event_type, options.roles.target) & (columns.position > later_than)
+    asked = np.flatnonzero(worth)
     users, from_end = np.unique(columns.user_key[asked][::-1], return_index=True)
     last = asked[len(asked) - 1 - from_end]
     if len(users) > VALIDATION_USERS:

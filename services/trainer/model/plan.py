@@ -49,7 +49,8 @@ class TrainingPlan:
         trim_warm_up: share of the schedule in which nothing is left out; over as many steps again the share
             grows to its full size.
         continuation: share of a full run's passes, and of its peak learning rate, that
-            `continue_training` takes.
+            `continue_training` takes where its answers are not judged on the way.
+        judged_continuation: share of the peak learning rate that it takes where they are.
         learned_to: position of the log that a continuation's model has learned; it goes through what is later, and
             through ``replay`` times as much of the rest. 0: through everything.
         replay: >= 0.
@@ -74,6 +75,7 @@ class TrainingPlan:
     trim_share: float = 0.0
     trim_warm_up: float = 0.2
     continuation: float = 0.2
+    judged_continuation: float = 0.5
     learned_to: int = 0
     replay: float = 1.0
     seed: int = 0

@@ -24,6 +24,10 @@ class Plateau:
         self._passes, self._best = 0, float("-inf")
         self.best_pass = 0
 
+    def begin(self) -> None:
+        """The model has learned before: what it answers now is to be beaten."""
+        self._best = self._judge()
+
     def stepped(self) -> None:
         """One more step is done."""
         self._average.step()

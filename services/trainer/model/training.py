@@ -104,6 +104,7 @@ def continue_training(
     plan: TrainingPlan,
     on_progress: OnProgress = ignore_progress,
     checkpoints: Checkpoints | None = None,
+    judge: Judge | None = None,
 ) -> TrainedModel:
     """The model after a short second schedule over ``columns``; ``model`` itself stays as it is.
 
@@ -118,23 +119,33 @@ def continue_training(
         plan: as for `train`; ``plan.continuation`` scales passes and learning rate.
         on_progress: as for `train`.
         checkpoints: as for `train`.
+        judge: as for `train`; the model is ``model`` itself when nothing that was learned improves its answers.
 
     Raises:
         As `train`.
     """
     if model.encoder.config.kind != plan.encoder.kind:
-        return train(columns, plan, on_progress, checkpoints)
+        return train(columns, plan, on_progress, checkpoints, judge)
     vocabulary = np.union1d(model.item_keys, columns.item_key)
     rows = _rows(columns, vocabulary, plan)
-    epochs = max(1, round((model.passes or plan.epochs_for(len(rows))) * plan.continuation))
-    shorter = replace(plan, epochs=epochs, learning_rate=plan.peak_rate * plan.continuation)
+    plan = _continuing(plan, model.passes or plan.epochs_for(len(rows)), judge is not None)
     with _torch_state(plan) as device:
         encoder = model.encoder.config.build()
         encoder.load_state_dict(model.encoder.state_dict())
         table = _grown_table(model, vocabulary, rows)
-        fit = Fit(encoder, table, rows, shorter, device)
+        fit: Fit = Fit(
+            encoder, table, rows, plan, device, judge and (lambda: judge(_trained(vocabulary, fit)))
+        )
         fit.run(on_progress, checkpoints)
     return replace(_trained(vocabulary, fit), passes=model.passes)
+
+
+def _continuing(plan: TrainingPlan, passes: int, judged: bool) -> TrainingPlan:
+    """The plan of a continuation of a model that so many passes have made."""
+    if judged:
+        return replace(plan, learning_rate=plan.peak_rate * plan.judged_continuation)
+    epochs = max(1, round(passes * plan.continuation))
+    return replace(plan, epochs=epochs, learning_rate=plan.peak_rate * plan.continuation)
 
 
 def _trained(vocabulary: np.ndarray, fit: Fit) -> TrainedModel:

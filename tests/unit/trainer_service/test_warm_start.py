@@ -14,7 +14,7 @@ from services.trainer.model.mixture import MixedModel
 from services.trainer.model.rules import learn_rules
 from services.trainer.model.sequences import EventRoles
 from services.trainer.packing import weights_of
-from services.trainer.warm_start import PASSES, champion_start, gone_on
+from services.trainer.warm_start import PASSES, champion_gone_on, champion_start
 from shared.adapters.bundle import Bundle, pack
 from shared.domain.manifest import ENCODER_INPUTS, ENCODER_OUTPUT, Manifest, Tensor
 from shared.domain.sequence_rules import Mixture
@@ -89,7 +89,7 @@ def test_going_on_learns_new_items_and_leaves_the_champion_as_it_is(champion):
     job = champion()
     start = champion_start(job, plan_of(job))
     columns, plan = walks(n_items=15), replace(PLAN, encoder=SMALL)
-    mixed = gone_on(start, columns, plan, ignore)
+    mixed = champion_gone_on(start, columns, plan, ignore)
     assert mixed.model.item_keys.tolist() == list(range(1, 16))
     assert np.array_equal(start.model.item_vectors, champion.model.item_vectors)
 
