@@ -1,9 +1,10 @@
-"""Gathers what a model card tells, and gives the documents of a bundle."""
+"""Gathers what a model card tells, and writes it beside its picture where the bundle is packed from."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 
@@ -41,12 +42,13 @@ class CardWriter:
         self._job, self._columns = job, columns
         self._standings, self._evidence = standings, evidence
 
-    def documents(self, mixed: MixedModel, lessons: Sequence[Lesson]) -> dict[str, bytes]:
-        """The card and its picture, by the names of a bundle's files."""
+    def write(self, mixed: MixedModel, lessons: Sequence[Lesson]) -> None:
+        """Write the card and its picture into the job's directory, under the names of a bundle's files."""
         from services.trainer.curves import curves_png  # matplotlib takes a second to load
 
-        card = model_card(self._facts(mixed, lessons))
-        return {CARD: card.encode(), CURVES: curves_png(lessons)}
+        directory = Path(self._job.directory)
+        (directory / CARD).write_text(model_card(self._facts(mixed, lessons)))
+        (directory / CURVES).write_bytes(curves_png(lessons))
 
     def _facts(self, mixed: MixedModel, lessons: Sequence[Lesson]) -> CardFacts:
         model, columns = mixed.model, self._columns

@@ -50,8 +50,8 @@ def learn(columns: EventColumns, job: Job, tell: Tell) -> Finished:
     mixed = next_lesson(mixed, columns, plan, _telling(tell, steps))
     tell(Entered(TRAINING_STATE_PUBLISHING))
     metrics = {**verdict.metrics, "rules_weight": mixed.mixture.weight}
-    documents = card.documents(mixed, lessons_of(first, mixed.model))
-    packed = pack_model(mixed, metrics, int(columns.position[0]), job, documents)
+    card.write(mixed, lessons_of(first, mixed.model))
+    packed = pack_model(mixed, metrics, int(columns.position[0]), job)
     items = len(mixed.model.item_keys)
     return Finished(packed.digest, str(packed.file), items, metrics, verdict.evidence, job.champion_version)
 

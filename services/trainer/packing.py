@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,11 +9,10 @@ from services.trainer.model.export import Parity, export_encoder
 from services.trainer.model.mixture import MixedModel
 from services.trainer.reports import Job
 from services.trainer.revision import code_revision
-from shared.adapters.bundle import ENCODER, Bundle, pack
+from shared.adapters.bundle import DOCUMENTS, ENCODER, Bundle, pack
 from shared.domain.manifest import ENCODER_OUTPUT, Manifest, Tensor
 
 CANDIDATE = "candidate.bundle"
-_NO_DOCUMENTS: Mapping[str, bytes] = {}
 
 
 class Packed(NamedTuple):
@@ -24,17 +22,11 @@ class Packed(NamedTuple):
     file: Path
 
 
-def pack_model(
-    mixed: MixedModel,
-    metrics: dict[str, float],
-    log_from: int,
-    job: Job,
-    documents: Mapping[str, bytes] = _NO_DOCUMENTS,
-) -> Packed:
-    """Export, prove parity, pack, and write the bundle into the job's directory.
+def pack_model(mixed: MixedModel, metrics: dict[str, float], log_from: int, job: Job) -> Packed:
+    """Export, prove parity, pack, and write the bundle into the job's directory. The model card is packed, too, where one
+    was written there.
 
-    metrics: what was judged, for the manifest. log_from: the first position learned from. documents: the model card and
-    its picture, by the names of the bundle's files.
+    metrics: what was judged, for the manifest. log_from: the first position learned from.
     Raises ExportError; ParityError when onnxruntime computes other vectors than torch.
     """
     directory, model = Path(job.directory), mixed.model
@@ -46,13 +38,17 @@ def pack_model(
         item_vectors=model.item_vectors,
         item_biases=model.item_biases,
         golden=_golden(parity),
+        documents=_documents(directory),
         rules=mixed.rules,
-        documents=documents,
     )
     content, packed = pack(bundle)
     file = directory / CANDIDATE
     file.write_bytes(content)
     return Packed(packed.digest, file)
+
+
+def _documents(directory: Path) -> dict[str, bytes]:
+    return {name: (directory / name).read_bytes() for name in DOCUMENTS if (directory / name).exists()}
 
 
 def _golden(parity: Parity) -> dict:

@@ -100,14 +100,13 @@ def unpack(packed: bytes) -> Bundle:
             golden,
             _sha256(content),
             _rules(_arrays(files[RULES]), len(table["keys"])) if manifest.mixture is not None else None,
-            {name: files[name] for name in DOCUMENTS if name in manifest.files},
         )
     except CorruptBundleError:
         raise
     except _UNREADABLE as error:
         raise CorruptBundleError(f"not an intact bundle: {error}") from error
     _check_table(bundle)
-    return bundle
+    return replace(bundle, documents={name: files[name] for name in DOCUMENTS if name in manifest.files})
 
 
 def _check_digests(manifest: Manifest, files: Mapping[str, bytes]) -> None:
