@@ -23,8 +23,8 @@ class Packed(NamedTuple):
 
 
 def pack_model(mixed: MixedModel, metrics: dict[str, float], log_from: int, job: Job) -> Packed:
-    """Export, prove parity, pack, and write the bundle into the job's directory. The model card is packed, too, where one
-    was written there.
+    """Export, prove parity, pack, and write the bundle into the job's directory. Of the documents those are packed that
+    were written there.
 
     metrics: what was judged, for the manifest. log_from: the first position learned from.
     Raises ExportError; ParityError when onnxruntime computes other vectors than torch.
