@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,12 +42,16 @@ class CardWriter:
         self._job, self._columns = job, columns
         self._standings, self._evidence = standings, evidence
 
-    def write(self, mixed: MixedModel, lessons: Sequence[Lesson]) -> None:
-        """Write the card and its picture into the job's directory, under the names of a bundle's files."""
+    def write(self, mixed: MixedModel, lessons: Sequence[Lesson], continued_from: str = "") -> None:
+        """Write the card and its picture into the job's directory, under the names of a bundle's files. continued_from:
+        version of the model that training went on from; empty for none."""
         from services.trainer.curves import curves_png  # matplotlib takes a second to load
 
         directory = Path(self._job.directory)
-        (directory / CARD).write_text(model_card(self._facts(mixed, lessons)))
+        facts = self._facts(mixed, lessons)
+        if continued_from:
+            facts = replace(facts, settings={"goes on from": continued_from, **facts.settings})
+        (directory / CARD).write_text(model_card(facts))
         (directory / CURVES).write_bytes(curves_png(lessons))
 
     def _facts(self, mixed: MixedModel, lessons: Sequence[Lesson]) -> CardFacts:

@@ -166,9 +166,9 @@ def test_without_questions_there_are_no_rows():
 def documents(mixed, stood, tmp_path):
     """Writes the documents of a run once more: (card, picture)."""
 
-    def write(evidence: Evidence) -> tuple[str, bytes]:
+    def write(evidence: Evidence, continued_from: str = "") -> tuple[str, bytes]:
         job = JOB._replace(directory=str(tmp_path))
-        CardWriter(job, walks(n_items=12), stood, evidence).write(mixed, LESSONS)
+        CardWriter(job, walks(n_items=12), stood, evidence).write(mixed, LESSONS, continued_from)
         return (tmp_path / "model_card.md").read_text(), (tmp_path / "curves.png").read_bytes()
 
     return write
@@ -183,3 +183,8 @@ def test_the_same_run_writes_the_same_documents(documents, verdict):
 
 def test_the_card_says_what_the_gate_says(documents):
     assert "Not promoted: too little traffic" in documents(Evidence(3))[0]
+
+
+def test_the_card_names_the_model_that_training_went_on_from(documents):
+    assert "| goes on from | c0ffee |" in documents(Evidence(3), "c0ffee")[0]
+    assert "goes on from" not in documents(Evidence(3))[0]
