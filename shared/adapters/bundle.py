@@ -54,7 +54,7 @@ class Bundle:
     golden: Mapping[str, np.ndarray]
     digest: str = ""
     rules: SequenceRules | None = None
-    documents: Mapping[str, bytes] = field(default_factory=dict)
+    documents: Mapping[str, bytes] = field(default_factory=dict, kw_only=True)
 
     @property
     def version(self) -> str:
