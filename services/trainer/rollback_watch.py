@@ -16,20 +16,25 @@ from typing import NamedTuple
 import structlog
 from prometheus_client import Counter, Gauge
 
+from services.trainer.click_through import click_through_sentence
 from services.trainer.evaluation_jobs import Failed, Judged, PairJob
 from services.trainer.patience import StillAwayError, first_line
 from services.trainer.promoting import NotPromotableError, Pair, Promoting
+from services.trainer.publishing import LOG_AWAY
 from services.trainer.regression import Comparison, Verdict, judge_regression, look_is_due
 from services.trainer.runs import Runs
+from services.trainer.served_answers import newest_answers
 from services.trainer.settings import TrainerSettings
 from services.trainer.stored_models import NotStoredError, packed_bundle
 from services.trainer.training_run import Tools
 from services.trainer.worker_process import judged
 from shared.adapters.database import DEFECTS, UNAVAILABLE
 from shared.adapters.registry import RegisteredModel
+from shared.adapters.streams import StreamError
 
 _log = structlog.get_logger("rollback_watch")
 _GIVE_WAY_SECONDS = 0.5
+_CLICK_THROUGH_SECONDS = 20.0
 LOOKS = Counter(
     "freshet_rollback_looks_total", "Comparisons of champion and predecessor, by outcome.", ["outcome"]
 )
@@ -86,8 +91,9 @@ class RollbackWatch:
         if last or await self._is_due(learned_to, 0):
             later = await self._tools.archive.count_after(learned_to)
             if comparison := await self._compared(pair, learned_to):
+                verdict = await self._act(pair, comparison)
                 self._last = _Look(decision, learned_to, later)
-                return await self._act(pair, comparison)
+                return verdict
         return None
 
     async def _is_due(self, learned_to: int, looked_at: int) -> bool:
@@ -100,8 +106,22 @@ class RollbackWatch:
         LEAD.set(comparison.difference)
         _log.info("champion compared", rolled_back=verdict.rolled_back, reason=verdict.reason)
         if verdict.rolled_back:
-            await self._promoting.roll_back_automatically(pair, verdict.reason)
+            reason = "; ".join(filter(None, (verdict.reason, await self._click_through(pair))))
+            await self._promoting.roll_back_automatically(pair, reason)
         return verdict
+
+    async def _click_through(self, pair: Pair) -> str:
+        """What users did with both models' answers; empty when that cannot be told."""
+        champion, predecessor = (model.model_version for model in pair)
+        try:
+            async with asyncio.timeout(_CLICK_THROUGH_SECONDS):
+                found = await newest_answers(self._tools, self._settings.domain)
+        except DEFECTS:
+            raise
+        except (*LOG_AWAY, *UNAVAILABLE, StreamError) as error:
+            _log.warning("click-through cannot be told", reason=first_line(error))
+            return ""
+        return click_through_sentence(found, champion, predecessor)
 
     async def _compared(self, pair: Pair, learned_to: int) -> Comparison | None:
         """How both did; None when that could not be told, or a run began meanwhile."""

@@ -206,6 +206,13 @@ class Archive:
         async with self._engine.connect() as connection:
             return int((await connection.execute(query)).scalar_one())
 
+    async def newest_of(self, event_types: Iterable[int], behind: int, limit: int) -> Sequence[bytes]:
+        """Payloads of the newest `limit` events of these types behind a position."""
+        chosen = events.c.event_type.in_(list(event_types)) & (events.c.position > behind)
+        query = sa.select(events.c.payload).where(chosen).order_by(events.c.position.desc()).limit(limit)
+        async with self._engine.connect() as connection:
+            return (await connection.execute(query)).scalars().all()
+
     async def read_columns(self, to_position: int) -> EventColumns:
         """All events about items up to `to_position` as columns, one row per event and item, in log order, without
         those that later ones take back."""

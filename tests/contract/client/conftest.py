@@ -92,6 +92,10 @@ class Trainer(trainer_pb2_grpc.TrainerServiceServicer):
         await self.script.record(request, context)
         return trainer_pb2.StartTrainingResponse(run=trainer_pb2.TrainingRun(run_id="r1"))
 
+    async def RollbackModel(self, request, context):
+        await self.script.record(request, context)
+        return trainer_pb2.RollbackModelResponse(rolled_back_model_version="v2")
+
     async def WatchTrainingRun(self, request, context):
         await self.script.record(request, context)
         try:

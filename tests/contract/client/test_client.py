@@ -46,6 +46,12 @@ async def test_a_retried_start_of_training_is_the_same_request(client, script):
     assert script.requests[0].request_id == script.requests[1].request_id != ""
 
 
+async def test_a_retried_rollback_is_the_same_request(client, script):
+    script.errors = [away()]
+    assert (await client.rollback_model("worse")).rolled_back_model_version == "v2"
+    assert script.requests[0].request_id == script.requests[1].request_id != ""
+
+
 async def test_a_bad_field_is_named_in_the_message_and_for_programs(client, script):
     script.errors = [bad_field("user_event.items[0].item_id", "must not be empty")]
     with pytest.raises(InvalidArgument) as caught:

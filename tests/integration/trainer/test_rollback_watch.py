@@ -6,6 +6,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
+from freshet.log.v1.log_pb2 import Exposure
 from freshet.trainer.v1 import trainer_pb2 as api
 from services.trainer.promoting import NotPromotableError, Promoting
 from services.trainer.publishing import Publisher
@@ -33,8 +34,16 @@ async def world(new_world) -> World:
     """Everybody has rated one item, and later another one."""
     made = await new_world()
     await made.happen(visits(BEFORE))
-    await made.happen(visits(LATER))
+    await made.happen(visits(LATER), tokens=["good 0", "good 1", "bad 0"])
     return made
+
+
+async def exposed(world: World, version: str, tokens: list[str]) -> None:
+    """Answers of a model, each with its token."""
+    for token in tokens:
+        exposure = Exposure(attribution_token=token, model_version=version, position=USERS)
+        subject = world.names.subject("exposures.v1.0")
+        await world.nats.jetstream().publish(subject, exposure.SerializeToString())
 
 
 class SomeRuns:
@@ -75,6 +84,8 @@ def judges() -> list[psutil.Process]:
 
 async def test_a_champion_that_does_worse_is_rolled_back_and_the_record_says_why(world):
     predecessor, champion = [await registered(world, made) for made in (GOOD, BAD)]
+    await exposed(world, predecessor, [f"good {number}" for number in range(4)])
+    await exposed(world, champion, [f"bad {number}" for number in range(8)])
     settings = {"rollback_check_seconds": "0.2", "rollback_min_judged_users": "30"}
     async with world.trainer(**settings) as trainer:
 
@@ -91,6 +102,9 @@ async def test_a_champion_that_does_worse_is_rolled_back_and_the_record_says_why
     assert newest.cause == api.PROMOTION_CAUSE_AUTOMATIC_ROLLBACK
     assert f"champion {champion} does worse online than its predecessor {predecessor}" in newest.reason
     assert f"NDCG@10 0.2891 against 0.3869 on {USERS} users" in newest.reason
+    assert newest.reason.endswith(
+        "; of its answers 12.5% of 8 led to an event, of the predecessor's 50.0% of 4"
+    )
     assert (await newest_announcement(world)).reason == newest.reason
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,10 +102,17 @@ class World:
         """The registry."""
         return Registry(self.engine)
 
-    async def happen(self, pairs: list[tuple[str, str]], archived: bool = True) -> int:
-        """Each pair is a rating, in the log and, if `archived`, in the archive. Returns the last position."""
+    async def happen(
+        self, pairs: list[tuple[str, str]], archived: bool = True, tokens: Sequence[str] = ()
+    ) -> int:
+        """Each pair is a rating, in the log and, if `archived`, in the archive. tokens: attribution tokens of the first
+        ratings. Returns the last position."""
         start = await last_position(self.nats, self.names)
-        messages = [self._message(start + number, *pair) for number, pair in enumerate(pairs, 1)]
+        borne = itertools.chain(tokens, itertools.repeat(""))
+        messages = [
+            self._message(start + number, *pair, token)
+            for number, (pair, token) in enumerate(zip(pairs, borne, strict=False), 1)
+        ]
         for message in messages:
             await self.nats.publish(message.subject, message.payload)
         await self.nats.flush()
@@ -116,8 +123,10 @@ class World:
             await self.archive.write(batch)
         return messages[-1].position
 
-    def _message(self, position: int, user: str, item: str) -> LogRecord:
-        event = UserEvent(event_id=f"event {position}", event_type="rate", user_id=user)
+    def _message(self, position: int, user: str, item: str, token: str) -> LogRecord:
+        event = UserEvent(
+            event_id=f"event {position}", event_type="rate", user_id=user, attribution_token=token
+        )
         event.event_time.seconds = _EPOCH_SECONDS + position
         event.items.add(item_id=item)
         subject = self.names.event_subject(0, "rate")

@@ -84,6 +84,14 @@ def test_the_same_model_makes_the_same_bundle(packed, job):
     assert pack_model(MIXED, ABOUT, job).digest == packed.digest
 
 
+def test_a_card_that_was_written_is_packed(packed, job, tmp_path):
+    (tmp_path / "model_card.md").write_text("# a model")
+    other = pack_model(MIXED, {"ndcg@10": 0.5}, 1, job._replace(directory=str(tmp_path)))
+    assert unpack(other.file.read_bytes()).documents == {"model_card.md": b"# a model"}
+    assert unpack(packed.file.read_bytes()).documents == {}
+    assert other.digest != packed.digest
+
+
 def test_candidate_champion_and_baselines_answer_the_same_questions(as_champion):
     held = leave_one_out(walks(n_items=20), CaseOptions(history_length=8))
     verdict = judge_candidate(MIXED, held, ROLES, as_champion)

@@ -162,18 +162,29 @@ def test_without_questions_there_are_no_rows():
     assert standings(held, {}, ROLES) == Standings(0, 10)
 
 
-def test_the_same_run_writes_the_same_documents(mixed, held, verdict, stood):
-    columns = walks(n_items=12)
-    documents = [
-        CardWriter(JOB, columns, stood, verdict.evidence).documents(mixed, LESSONS) for _ in range(2)
-    ]
-    assert documents[0] == documents[1]
-    card = documents[0]["model_card.md"].decode()
+@pytest.fixture
+def documents(mixed, stood, tmp_path):
+    """Writes the documents of a run once more: (card, picture)."""
+
+    def write(evidence: Evidence, continued_from: str = "") -> tuple[str, bytes]:
+        job = JOB._replace(directory=str(tmp_path))
+        CardWriter(job, walks(n_items=12), stood, evidence).write(mixed, LESSONS, continued_from)
+        return (tmp_path / "model_card.md").read_text(), (tmp_path / "curves.png").read_bytes()
+
+    return write
+
+
+def test_the_same_run_writes_the_same_documents(documents, verdict):
+    assert documents(verdict.evidence) == documents(verdict.evidence)
+    card, _ = documents(verdict.evidence)
     for words in ("| events | 240 |", "| users | 30 |", "| items | 12 |", "| code revision | r1 |"):
         assert words in card
 
 
-def test_the_card_says_what_the_gate_says(mixed, stood):
-    evidence = Evidence(3)
-    documents = CardWriter(JOB, walks(n_items=12), stood, evidence).documents(mixed, LESSONS)
-    assert "Not promoted: too little traffic" in documents["model_card.md"].decode()
+def test_the_card_says_what_the_gate_says(documents):
+    assert "Not promoted: too little traffic" in documents(Evidence(3))[0]
+
+
+def test_the_card_names_the_model_that_training_went_on_from(documents):
+    assert "| goes on from | c0ffee |" in documents(Evidence(3), "c0ffee")[0]
+    assert "goes on from" not in documents(Evidence(3))[0]
