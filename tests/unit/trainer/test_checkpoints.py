@@ -90,7 +90,7 @@ def test_a_lesson_that_had_ended_is_not_learned_again(tmp_path):
 def test_each_lesson_of_a_run_goes_on_from_its_own(tmp_path):
     def run(on_progress=lambda _: None, kept: Checkpoints | None = None) -> TrainedModel:
         model = train(EVENTS, LONG, checkpoints=kept)
-        return continue_training(model, walks(n_users=70), LONG, on_progress, kept)
+        return continue_training(model, walks(n_users=100), LONG, on_progress, kept)
 
     with pytest.raises(Killed):
         run(at(20), checkpoints(tmp_path))
@@ -181,14 +181,14 @@ def _none_yet(directory: Path) -> None:
 
 @pytest.mark.parametrize("steps", [0, 1, 7, 10_000])
 def test_a_course_goes_on_behind_any_step_as_it_would_have(steps):
-    course = Course(training_rows(EVENTS, np.unique(EVENTS.item_key), LONG.roles), LONG)
+    course = Course(training_rows(EVENTS, np.unique(EVENTS.item_key), LONG.roles), LONG, LONG.epochs)
     expected = list(course.after(0))[steps:]
     found = list(course.after(steps))
     assert [batch.item.tobytes() for batch in found] == [batch.item.tobytes() for batch in expected]
 
 
 def test_a_course_ends_with_its_last_step():
-    course = Course(training_rows(EVENTS, np.unique(EVENTS.item_key), LONG.roles), LONG)
+    course = Course(training_rows(EVENTS, np.unique(EVENTS.item_key), LONG.roles), LONG, LONG.epochs)
     assert len(list(course.after(0))) == course.steps
     assert list(course.after(course.steps)) == []
 
@@ -218,3 +218,14 @@ def test_a_lesson_goes_on_after_the_death_of_its_process(tmp_path):
     process.join()
     assert process.exitcode == -signal.SIGKILL
     assert bits(train(EVENTS, LONG, checkpoints=checkpoints(tmp_path))) == bits(train(EVENTS, LONG))
+
+
+def test_a_judged_lesson_that_was_cut_off_ends_with_the_same_best_weights(tmp_path):
+    def judge(model: TrainedModel) -> float:
+        return -abs(float(np.abs(model.item_vectors).sum()) - 12.0)
+
+    with pytest.raises(Killed):
+        train(EVENTS, LONG, at(40), checkpoints(tmp_path), judge)
+    resumed = train(EVENTS, LONG, checkpoints=checkpoints(tmp_path), judge=judge)
+    whole = train(EVENTS, LONG, judge=judge)
+    assert (bits(resumed), resumed.passes) == (bits(whole), whole.passes)

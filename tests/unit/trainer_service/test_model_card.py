@@ -163,13 +163,13 @@ def test_without_questions_there_are_no_rows():
 
 
 @pytest.fixture
-def documents(mixed, stood, tmp_path):
+def documents(mixed, stood):
     """Writes the documents of a run once more: (card, picture)."""
 
     def write(evidence: Evidence, continued_from: str = "") -> tuple[str, bytes]:
-        job = JOB._replace(directory=str(tmp_path))
-        CardWriter(job, walks(n_items=12), stood, evidence).write(mixed, LESSONS, continued_from)
-        return (tmp_path / "model_card.md").read_text(), (tmp_path / "curves.png").read_bytes()
+        card = CardWriter(JOB, walks(n_items=12), stood, evidence)
+        written = card.documents(mixed, LESSONS, continued_from)
+        return written["model_card.md"].decode(), written["curves.png"]
 
     return write
 
@@ -186,5 +186,5 @@ def test_the_card_says_what_the_gate_says(documents):
 
 
 def test_the_card_names_the_model_that_training_went_on_from(documents):
-    assert "| goes on from | c0ffee |" in documents(Evidence(3), "c0ffee")[0]
-    assert "goes on from" not in documents(Evidence(3))[0]
+    assert "| trained on from | c0ffee |" in documents(Evidence(3), "c0ffee")[0]
+    assert "| trained on from | nothing |" in documents(Evidence(3))[0]
