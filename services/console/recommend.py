@@ -8,7 +8,7 @@ from google.protobuf.json_format import MessageToDict
 from rich.console import RenderableType
 from rich.table import Table
 
-from freshet.ranking.v1.ranking_pb2 import DegradedReason, RecommendResponse
+from freshet.ranking.v1.ranking_pb2 import DegradedReason, RankItemsResponse, RecommendResponse
 from services.console.dataset import BadLine, DatasetError, read_items
 from services.console.failures import CommandFailed, run
 from services.console.output import Output, json_option
@@ -51,7 +51,7 @@ def recommend(user: str, titles: Path | None, as_json: bool, **fields: Unpack[Re
         answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
     table = as_table(user, answer, title_of)
-    Output(as_json).result(_with_titles(document, title_of), table, [_caption(answer)])
+    Output(as_json).result(_with_titles(document, title_of), table, [caption(answer)])
 
 
 def _titles(path: Path | None) -> dict[str, str]:
@@ -86,7 +86,8 @@ def as_table(user: str, answer: RecommendResponse, title_of: dict[str, str]) -> 
     return table
 
 
-def _caption(answer: RecommendResponse) -> str:
+def caption(answer: RecommendResponse | RankItemsResponse) -> str:
+    """Which model answered, and why the answer is less than the best."""
     reasons = [
         DegradedReason.Name(reason).removeprefix("DEGRADED_REASON_").lower().replace("_", " ")
         for reason in answer.degraded

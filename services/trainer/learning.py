@@ -15,6 +15,7 @@ from freshet.trainer.v1.trainer_pb2 import (
 )
 from services.trainer.hold_out import HoldOutRule, hold_out
 from services.trainer.judging import judge_candidate
+from services.trainer.model.behaviours.lesson import learn_behaviours
 from services.trainer.model.encoders.registry import config_of
 from services.trainer.model.evaluation import CaseOptions
 from services.trainer.model.mixed_learner import first_lesson, next_lesson
@@ -23,6 +24,7 @@ from services.trainer.packing import pack_model
 from services.trainer.reports import Entered, Finished, Job, Learned, Read, Report
 from services.trainer.roles import roles_of
 from shared.adapters.presets import load_preset
+from shared.domain.behaviours import objectives_of
 from shared.domain.event_columns import EventColumns
 
 _REPORT_SECONDS = 0.25
@@ -41,13 +43,21 @@ def learn(columns: EventColumns, job: Job, tell: Tell) -> Finished:
     mixed = first_lesson(held.train, plan, _telling(tell))
     tell(Entered(TRAINING_STATE_JUDGING))
     verdict = judge_candidate(mixed, held, plan.roles, job)
+    foretelling = learn_behaviours(
+        mixed, columns, _last(held.train), objectives_of(load_preset(job.domain)), plan
+    )
     tell(Entered(TRAINING_STATE_TRAINING))
     steps = mixed.model.curve[-1].step if mixed.model.curve else 0
     mixed = next_lesson(mixed, columns, plan, _telling(tell, steps))
     tell(Entered(TRAINING_STATE_PUBLISHING))
-    metrics = {**verdict.metrics, "rules_weight": mixed.mixture.weight}
-    packed = pack_model(mixed, metrics, int(columns.position[0]), job)
+    metrics = {**verdict.metrics, **foretelling.metrics, "rules_weight": mixed.mixture.weight}
+    packed = pack_model(mixed, metrics, int(columns.position[0]), job, foretelling)
     return Finished(packed.digest, str(packed.file), len(mixed.model.item_keys), metrics, verdict.evidence)
+
+
+def _last(columns: EventColumns) -> int:
+    """The last position; 0 of no events."""
+    return int(columns.position.max(initial=0))
 
 
 def plan_of(job: Job) -> TrainingPlan:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from services.trainer.model.behaviours.export import export_head
+from services.trainer.model.behaviours.lesson import Foretelling
 from services.trainer.model.export import Parity, export_encoder
 from services.trainer.model.mixture import MixedModel
 from services.trainer.reports import Job
 from services.trainer.revision import code_revision
 from shared.adapters.bundle import ENCODER, Bundle, pack
+from shared.domain.behaviours import RANKER_OUTPUT
 from shared.domain.manifest import ENCODER_OUTPUT, Manifest, Tensor
 
 CANDIDATE = "candidate.bundle"
@@ -22,10 +26,13 @@ class Packed(NamedTuple):
     file: Path
 
 
-def pack_model(mixed: MixedModel, metrics: dict[str, float], log_from: int, job: Job) -> Packed:
+def pack_model(
+    mixed: MixedModel, metrics: dict[str, float], log_from: int, job: Job, foretelling: Foretelling
+) -> Packed:
     """Export, prove parity, pack, and write the bundle into the job's directory.
 
-    metrics: what was judged, for the manifest. log_from: the first position learned from.
+    metrics: what was judged, for the manifest. log_from: the first position learned from. foretelling: the head that
+    goes with the model, if there is one.
     Raises ExportError; ParityError when onnxruntime computes other vectors than torch.
     """
     directory, model = Path(job.directory), mixed.model
@@ -39,10 +46,30 @@ def pack_model(mixed: MixedModel, metrics: dict[str, float], log_from: int, job:
         golden=_golden(parity),
         rules=mixed.rules,
     )
+    bundle = _with_ranker(bundle, foretelling, mixed)
     content, packed = pack(bundle)
     file = directory / CANDIDATE
     file.write_bytes(content)
     return Packed(packed.digest, file)
+
+
+def _with_ranker(bundle: Bundle, foretelling: Foretelling, mixed: MixedModel) -> Bundle:
+    if foretelling.head is None:
+        return bundle
+    ranker = export_head(foretelling.head, mixed.model)
+    tensors = {**bundle.manifest.tensors, **_ranker_tensors(ranker.golden[RANKER_OUTPUT].shape[2], bundle)}
+    manifest = replace(bundle.manifest, behaviours=foretelling.behaviours, tensors=tensors)
+    return replace(bundle, manifest=manifest, ranker=ranker.graph, ranker_golden=ranker.golden)
+
+
+def _ranker_tensors(objectives: int, bundle: Bundle) -> dict[str, Tensor]:
+    """Beside `user_vector`, which the encoder gives and the ranker takes."""
+    return {
+        "item_vectors": Tensor("float32", (-1, -1, bundle.manifest.dimension)),
+        "item_bias": Tensor("float32", (-1, -1)),
+        "rule_score": Tensor("float32", (-1, -1)),
+        RANKER_OUTPUT: Tensor("float32", (-1, -1, objectives)),
+    }
 
 
 def _golden(parity: Parity) -> dict:

@@ -11,7 +11,7 @@ import io
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -22,6 +22,8 @@ MANIFEST = "manifest.json"
 ENCODER = "user_encoder.onnx"
 ITEM_TABLE = "item_table.npz"
 RULES = "rules.npz"
+RANKER = "ranker.onnx"
+RANKER_GOLDEN = "ranker_golden.npz"
 GOLDEN = "golden.npz"
 _DATE = (1980, 1, 1, 0, 0, 0)
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, OSError, RuntimeError)
@@ -40,6 +42,7 @@ class Bundle:
 
     item_keys (V,) uint64 ascending; item_vectors (V, D) float32; item_biases (V,) float32; encoder: ONNX bytes;
     golden: a batch of the encoder's inputs by name, and its output. rules: over the items of the table; None for none.
+    ranker: ONNX bytes; empty for none. ranker_golden: a batch of its inputs by name, and its output.
     """
 
     manifest: Manifest
@@ -50,6 +53,8 @@ class Bundle:
     golden: Mapping[str, np.ndarray]
     digest: str = ""
     rules: SequenceRules | None = None
+    ranker: bytes = b""
+    ranker_golden: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def version(self) -> str:
@@ -68,6 +73,8 @@ def pack(bundle: Bundle) -> tuple[bytes, Bundle]:
     files = {ENCODER: bundle.encoder, GOLDEN: _npz(bundle.golden), ITEM_TABLE: _npz(table)}
     if bundle.rules is not None:
         files[RULES] = _npz(bundle.rules.to_rows())
+    if bundle.ranker:
+        files |= {RANKER: bundle.ranker, RANKER_GOLDEN: _npz(bundle.ranker_golden)}
     manifest = replace(bundle.manifest, files={name: _sha256(content) for name, content in files.items()})
     manifest.check()
     content = manifest.to_json()
@@ -94,6 +101,7 @@ def unpack(packed: bytes) -> Bundle:
             golden,
             _sha256(content),
             _rules(_arrays(files[RULES]), len(table["keys"])) if manifest.mixture is not None else None,
+            *((files[RANKER], _arrays(files[RANKER_GOLDEN])) if manifest.behaviours else ()),
         )
     except CorruptBundleError:
         raise

@@ -38,7 +38,9 @@ class Behaviours:
         if not made.objectives or len(set(made.objectives)) != len(made.objectives):
             raise ValueError(f"objectives {made.objectives} must be one or more, each once")
         if made.given not in MEANINGS:
-            raise ValueError(f"probabilities given {made.given!r} are unknown; known are {', '.join(MEANINGS)}")
+            raise ValueError(
+                f"probabilities given {made.given!r} are unknown; known are {', '.join(MEANINGS)}"
+            )
         return made
 
 

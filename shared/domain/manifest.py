@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from shared.domain.behaviours import RANKER_INPUTS, RANKER_OUTPUT, Behaviours
 from shared.domain.sequence_rules import Mixture
 
 FORMAT = 1
@@ -48,6 +49,7 @@ class Manifest:
     domain: str
     tensors: Mapping[str, Tensor]
     mixture: Mixture | None = None
+    behaviours: Behaviours | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     format: int = FORMAT
@@ -70,6 +72,8 @@ class Manifest:
             }
             if values.get("mixture"):
                 values["mixture"] = _mixture(values["mixture"])
+            if values.get("behaviours"):
+                values["behaviours"] = Behaviours.from_mapping(values["behaviours"])
             manifest = cls(**values)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             if isinstance(error, ManifestError):
@@ -80,7 +84,8 @@ class Manifest:
 
     def check(self) -> None:
         """Raise ManifestError unless the encoder has the one signature that serving knows."""
-        missing = {*ENCODER_INPUTS, ENCODER_OUTPUT} - set(self.tensors)
+        ranker = {*RANKER_INPUTS, RANKER_OUTPUT} if self.behaviours else set()
+        missing = {*ENCODER_INPUTS, ENCODER_OUTPUT, *ranker} - set(self.tensors)
         if missing:
             raise ManifestError(f"tensors are missing: {', '.join(sorted(missing))}")
         if self.item_count < 1 or self.dimension < 1:

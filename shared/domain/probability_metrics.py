@@ -67,8 +67,8 @@ def expected_calibration_error(
         ECE = sum over bins b of (mass of b) * |share of labels in b - mean probability in b|
 
     (Naeini et al. 2015, with bins of equal mass as Nguyen & O'Connor 2015: bins of equal width would hold next to all
-    rows in the first one where behaviours are rare.) Rows of one probability share a bin. Also for perfect probabilities
-    it is above 0 where a bin holds few rows with the label.
+    rows in the first one where behaviours are rare.) Rows of one probability share a bin. Also for perfect
+    probabilities it is above 0 where a bin holds few rows with the label.
 
     Returns:
         In [0, 1], lower is better; 0 for no rows.

@@ -1,1 +1,1 @@
-"""Probabilities of behaviours: examples from the log, a head on top of frozen vectors, its calibration and its proof."""
+"""Probabilities of behaviours: examples from the log, a head on frozen vectors, its calibration and its proof."""

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-_STEPS = 50
-_ENOUGH = 1e-9
-_RIDGE = 1e-3
+from services.trainer.model.behaviours.logistic import logistic_regression
+
+_RIDGE = 10.0
+"""About as many labels say that the log-odds hold already."""
 _LEAST_SPREAD = 1e-6
 
 
@@ -18,43 +19,28 @@ class Scaling(NamedTuple):
     slope: float
     shift: float
 
+    def probabilities(self, log_odds: np.ndarray) -> np.ndarray:
+        """``(N,) float64`` of ``log_odds (N,)``."""
+        return 1.0 / (1.0 + np.exp(-np.clip(self.slope * log_odds + self.shift, -500, 500)))
+
 
 def platt_scaling(log_odds: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> Scaling:
-    """The scaling that makes the labels most likely (Platt 1999), by Newton's method.
+    """The scaling that makes the labels most likely (Platt 1999).
 
     Targets are Platt's (N+ + 1) / (N+ + 2) and 1 / (N- + 2) instead of 1 and 0, so that few labels do not make for sure
-    probabilities. Where the log-odds tell nothing, or the opposite, the slope is 0: the base rate.
+    probabilities; and the slope is drawn towards 1, since the log-odds are those of a model that was fitted for them.
+    Where they tell the opposite all the same, the slope is 0: the base rate.
 
     Args:
         log_odds: ``(N,) float``.
-        labels: ``(N,) bool``, of both kinds.
-        weights: ``(N,) float``, above 0.
+        labels: ``(N,) bool``, at least one row.
+        weights: ``(N,) float``, 0 or more; what a row with a label weighs counts as one row.
     """
-    positives, negatives = labels.sum(), (~labels).sum()
+    positives, negatives = labels @ weights, ~labels @ weights
     targets = np.where(labels, (positives + 1.0) / (positives + 2.0), 1.0 / (negatives + 2.0))
-    z = np.asarray(log_odds, np.float64)
-    centre, spread = float(np.average(z, weights=weights)), float(z.std())
-    columns = np.stack([(z - centre) / max(spread, _LEAST_SPREAD), np.ones(len(z))], axis=1)
-    slope, shift = _fitted(columns, targets, weights)
-    if slope < 0.0 or spread < _LEAST_SPREAD:
-        return Scaling(0.0, float(_fitted(columns[:, 1:], targets, weights)[0]))
-    slope /= spread
-    return Scaling(float(slope), float(shift - slope * centre))
-
-
-def _fitted(columns: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Coefficients ``(K,)`` of a logistic regression, with next to no shrinkage of all but the last one."""
-    share = np.average(targets, weights=weights)
-    found = np.zeros(columns.shape[1])
-    found[-1] = np.log(share / (1.0 - share))
-    ridge = np.full(len(found), _RIDGE)
-    ridge[-1] = 0.0
-    for _ in range(_STEPS):
-        probability = 1.0 / (1.0 + np.exp(-np.clip(columns @ found, -500, 500)))
-        gradient = columns.T @ (weights * (probability - targets)) + ridge * found
-        curvature = (columns * (weights * probability * (1.0 - probability))[:, None]).T @ columns
-        step = np.linalg.solve(curvature + np.diag(ridge + _ENOUGH), gradient)
-        found -= step / max(1.0, float(np.abs(step).max()))
-        if np.abs(step).max() < _ENOUGH:
-            break
-    return found
+    centre, spread = float(log_odds.mean()), max(float(log_odds.std()), _LEAST_SPREAD)
+    slope, shift = logistic_regression((log_odds - centre) / spread, targets, weights, _RIDGE, spread)
+    if slope <= 0.0:
+        share = float(np.average(targets, weights=weights))
+        return Scaling(0.0, float(np.log(share / (1.0 - share))))
+    return Scaling(float(slope / spread), float(shift - slope / spread * centre))

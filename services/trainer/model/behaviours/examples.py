@@ -5,8 +5,8 @@ that is at most a window ago (last touch). So a probability is that of *this* sh
 what a caller decides about, and an item shown three times before it is bought is not three purchases.
 
 Decision: what counts as a showing is the first of these that the log holds enough of, one for the whole log, so that a
-probability has one meaning: impressions; views; nothing at all (see `sampling`). Mixed, a view that follows an impression
-would be an example whose click is already known.
+probability has one meaning: impressions; views; nothing at all (see `sampling`). Mixed, a view that follows an
+impression would be an example whose click is already known.
 """
 
 from __future__ import annotations
@@ -69,6 +69,10 @@ class Examples:
         columns = ("user_key", "item_key", "position", "time_ms", "labels", "asked")
         return replace(self, **{name: getattr(self, name)[rows] for name in columns})
 
+    def about(self, objectives: list[int]) -> Examples:
+        """The same rows with some of the objectives."""
+        return replace(self, labels=self.labels[:, objectives], asked=self.asked[:, objectives])
+
 
 def given_of(columns: EventColumns) -> str:
     """Which kind of showing the log holds enough of; empty for none."""
@@ -98,8 +102,16 @@ def shown_examples(columns: EventColumns, labels_of: list[frozenset[int]], given
         labels[:, number], asked[:, number] = _outcomes(columns, place, rows, np.flatnonzero(labelled))
     order = np.argsort(rows)
     rows = rows[order]
-    found = (columns.user_key, columns.item_key, columns.position, columns.time_ms)
-    return Examples(*(column[rows] for column in found), labels[order], asked[order], 1.0, given)
+    return Examples(
+        columns.user_key[rows],
+        columns.item_key[rows],
+        columns.position[rows],
+        columns.time_ms[rows],
+        labels[order],
+        asked[order],
+        1.0,
+        given,
+    )
 
 
 def _pairs(columns: EventColumns) -> np.ndarray:

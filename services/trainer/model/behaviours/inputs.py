@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -40,6 +40,11 @@ class Inputs:
 
     def __len__(self) -> int:
         return len(self.item)
+
+    def take(self, chosen: np.ndarray) -> Inputs:
+        """The selected pairs."""
+        pairs = ("history", "item", "rule_score")
+        return replace(self, **{name: getattr(self, name)[chosen] for name in pairs})
 
     def rows(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Of pairs (n,): user vectors (n, D), item vectors (n, 1, D), biases (n, 1), rule scores (n, 1)."""
