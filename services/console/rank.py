@@ -10,7 +10,7 @@ from rich.table import Table
 from freshet.ranking.v1.ranking_pb2 import RankItemsResponse
 from services.console.failures import run
 from services.console.output import Output, json_option
-from services.console.recommend import caption
+from services.console.recommend import caption, heading, objectives_of, shares
 from shared.client import FreshetClient
 from shared.client.calls import RankItemsFields
 
@@ -45,13 +45,12 @@ async def _rank(user: str, items: tuple[str, ...], fields: RankItemsFields) -> R
 
 
 def as_table(user: str, answer: RankItemsResponse) -> RenderableType:
-    """The answer for people: a column for each behaviour that any item has a probability of."""
-    objectives = sorted({name for result in answer.results for name in result.probabilities})
+    """The answer for people."""
+    objectives = objectives_of(answer)
     table = Table(title=f"Items for {user}")
-    for name in ("#", "item", "score", "source", *(f"P({name})" for name in objectives)):
+    for name in ("#", "item", "score", "source", *map(heading, objectives)):
         table.add_column(name, justify="left" if name in ("item", "source") else "right")
     for result in answer.results:
-        known = result.probabilities
-        shares = [f"{known[name]:.4f}" if name in known else "" for name in objectives]
-        table.add_row(str(result.position), result.item_id, f"{result.score:.4f}", result.source, *shares)
+        cells = (str(result.position), result.item_id, f"{result.score:.4f}", result.source)
+        table.add_row(*cells, *shares(result, objectives))
     return table

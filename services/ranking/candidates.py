@@ -68,7 +68,7 @@ def judge(
     """What the model says of each user's candidates, keys (n_i,) uint64."""
     scorer = model.scorer
     rows = scorer.rows(padded([state.item_key for state in states]))
-    has_history = (rows >= 0).any(axis=1).tolist()
+    has_history: list[bool] = np.any(rows >= 0, axis=1).tolist()
     event_type = padded([state.event_type for state in states]).astype(np.int64)
     age_seconds = np.maximum(now_ms - padded([state.time_ms for state in states]), 0) / 1000.0
     rows, event_type, age_seconds = aligned(rows, event_type, age_seconds)
