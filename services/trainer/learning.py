@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -13,12 +14,14 @@ from freshet.trainer.v1.trainer_pb2 import (
     TRAINING_STATE_PUBLISHING,
     TRAINING_STATE_TRAINING,
 )
+from services.trainer.exposure_reading import kept_exposures
 from services.trainer.hold_out import HoldOutRule, hold_out
 from services.trainer.judging import judge_candidate
-from services.trainer.model.behaviours.lesson import learn_behaviours
+from services.trainer.model.behaviours.lesson import Foretelling, Traffic, learn_behaviours
 from services.trainer.model.encoders.registry import config_of
-from services.trainer.model.evaluation import CaseOptions
+from services.trainer.model.evaluation import CaseOptions, HoldOut
 from services.trainer.model.mixed_learner import first_lesson, next_lesson
+from services.trainer.model.mixture import MixedModel
 from services.trainer.model.plan import OnProgress, Progress, TrainingPlan
 from services.trainer.packing import pack_model
 from services.trainer.reports import Entered, Finished, Job, Learned, Read, Report
@@ -43,9 +46,7 @@ def learn(columns: EventColumns, job: Job, tell: Tell) -> Finished:
     mixed = first_lesson(held.train, plan, _telling(tell))
     tell(Entered(TRAINING_STATE_JUDGING))
     verdict = judge_candidate(mixed, held, plan.roles, job)
-    foretelling = learn_behaviours(
-        mixed, columns, _last(held.train), objectives_of(load_preset(job.domain)), plan
-    )
+    foretelling = _foretelling(mixed, columns, held, plan, job)
     tell(Entered(TRAINING_STATE_TRAINING))
     steps = mixed.model.curve[-1].step if mixed.model.curve else 0
     mixed = next_lesson(mixed, columns, plan, _telling(tell, steps))
@@ -55,9 +56,13 @@ def learn(columns: EventColumns, job: Job, tell: Tell) -> Finished:
     return Finished(packed.digest, str(packed.file), len(mixed.model.item_keys), metrics, verdict.evidence)
 
 
-def _last(columns: EventColumns) -> int:
-    """The last position; 0 of no events."""
-    return int(columns.position.max(initial=0))
+def _foretelling(
+    mixed: MixedModel, columns: EventColumns, held: HoldOut, plan: TrainingPlan, job: Job
+) -> Foretelling:
+    """The probabilities that go with the model: what it has not learned yet teaches them."""
+    later_than = int(held.train.position.max(initial=0))
+    traffic = Traffic(columns, later_than, kept_exposures(Path(job.directory)))
+    return learn_behaviours(mixed, traffic, objectives_of(load_preset(job.domain)), plan)
 
 
 def plan_of(job: Job) -> TrainingPlan:

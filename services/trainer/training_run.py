@@ -14,6 +14,7 @@ import structlog
 from nats.aio.client import Client
 
 from freshet.trainer.v1.trainer_pb2 import TrainingRun, TrainingState
+from services.trainer.exposure_reading import keep_exposures
 from services.trainer.gate import Decision, decide
 from services.trainer.patience import StillAwayError, patiently
 from services.trainer.progress import PhaseClock, note_learning, state_word, succeeded
@@ -76,6 +77,7 @@ class Conductor:
         clock.enter(run.state)
         run.trained_to_position = await self._archived_log()
         with tempfile.TemporaryDirectory(prefix="freshet-training-") as directory:
+            await keep_exposures(self._tools.connection, self._tools.names, Path(directory))
             job = await self._job(run, wish, directory)
             finished = await self._learn(run, job, clock, note)
             decision = decide(finished.evidence, self._settings.train_min_judged_users)

@@ -11,7 +11,7 @@ impression would be an example whose click is already known.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -74,6 +74,22 @@ class Examples:
         return replace(self, labels=self.labels[:, objectives], asked=self.asked[:, objectives])
 
 
+def with_exposures(columns: EventColumns, exposed: EventColumns) -> EventColumns:
+    """A stretch of the log with the exposures in it of users whose senders report no impressions: one that is reported
+    is what was seen, while an exposure is what was served, down to a place that nobody may have looked at."""
+    if not len(columns):
+        return columns
+    reported = columns.user_key[has_type(columns.event_type, SHOWINGS[SHOWN])]
+    within = (exposed.position >= columns.position[0]) & (exposed.position <= columns.position[-1] + 1)
+    added = exposed.take(within & ~np.isin(exposed.user_key, reported))
+    order = np.argsort(np.append(added.position, columns.position), kind="stable")
+    merged = {
+        each.name: np.append(getattr(added, each.name), getattr(columns, each.name))[order]
+        for each in fields(EventColumns)
+    }
+    return EventColumns(**merged)
+
+
 def given_of(columns: EventColumns) -> str:
     """Which kind of showing the log holds enough of; empty for none."""
     enough = (
@@ -132,7 +148,7 @@ def _outcomes(
     if not len(shown):
         return label, label
     span = int(columns.position.max()) + 1
-    before = np.searchsorted(place[shown], place[labelled]) - 1
+    before = np.searchsorted(place[shown], place[labelled], side="right") - 1
     delay_ms = columns.time_ms[labelled] - columns.time_ms[shown[before]]
     touched = (before >= 0) & (place[shown[before]] // span == place[labelled] // span)
     touched &= delay_ms <= WINDOW_SECONDS * 1000

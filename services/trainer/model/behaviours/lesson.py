@@ -8,15 +8,23 @@ them trusted the scores ten times too much.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import structlog
 import torch
 
 from services.trainer.model.behaviours.calibration import Scaling, platt_scaling
-from services.trainer.model.behaviours.examples import WINDOW_SECONDS, Examples, given_of, shown_examples
+from services.trainer.model.behaviours.examples import (
+    WINDOW_SECONDS,
+    Examples,
+    given_of,
+    shown_examples,
+    with_exposures,
+)
 from services.trainer.model.behaviours.fitting import HeadPlan, fit_head, log_odds_of
 from services.trainer.model.behaviours.head import BehaviourHead
 from services.trainer.model.behaviours.inputs import Inputs, inputs_of
@@ -49,42 +57,56 @@ class Foretelling:
     metrics: dict[str, float] = field(default_factory=dict)
 
 
+class Traffic(NamedTuple):
+    """columns: the log from its beginning. later_than: the position behind which it teaches the head; the model has
+    learned nothing of that. exposed: what was served, as impressions."""
+
+    columns: EventColumns
+    later_than: int
+    exposed: EventColumns
+
+    @property
+    def later(self) -> EventColumns:
+        """What teaches the head."""
+        later = self.columns.take(self.columns.position > self.later_than)
+        return with_exposures(later, self.exposed)
+
+
 def learn_behaviours(
-    mixed: MixedModel,
-    columns: EventColumns,
-    later_than: int,
-    objectives: Mapping[str, frozenset[int]],
-    plan: TrainingPlan,
+    mixed: MixedModel, traffic: Traffic, objectives: Mapping[str, frozenset[int]], plan: TrainingPlan
 ) -> Foretelling:
     """A head for the objectives that have labels enough.
 
     Args:
-        mixed: a model that has learned the log up to `later_than`; it is left as it is.
-        columns: the log from its beginning.
-        later_than: the position behind which it teaches the head.
+        mixed: the model, which is left as it is.
+        traffic: what teaches.
         objectives: codes of the event types that are labels, by name.
         plan: roles, window, seed and threads as for the model.
     """
-    later = columns.take(columns.position > later_than)
-    examples = _examples(later, list(objectives.values()), mixed, plan.seed)
+    examples = _examples(traffic.later, list(objectives.values()), mixed, plan.seed)
     labels = dict(zip(objectives, (examples.labels & examples.asked).sum(axis=0).tolist(), strict=True))
     metrics = {f"behaviour/{name}/labels": float(number) for name, number in labels.items() if number}
-    enough = [
-        number for number, name in enumerate(objectives) if labels[name] and _is_enough(examples, number)
-    ]
-    if lacking := [name for number, name in enumerate(objectives) if labels[name] and number not in enough]:
-        _log.info("too few labels for a probability", objectives=lacking, labels=[labels[n] for n in lacking])
-    if not enough:
+    enough = [each for each, name in enumerate(objectives) if labels[name] and _is_enough(examples, each)]
+    names = tuple(np.array(list(objectives))[enough].tolist()) if enough else ()
+    if lacking := {name: number for name, number in labels.items() if number and name not in names}:
+        _log.info("too few labels for a probability", labels=lacking)
+    if not names:
         return Foretelling(metrics=metrics)
-    names = tuple(name for number, name in enumerate(objectives) if number in enough)
-    inputs = inputs_of(examples, columns, mixed, plan.roles, plan.window)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(plan.threads)
-    try:
+    with _threads(plan.threads):
+        inputs = inputs_of(examples, traffic.columns, mixed, plan.roles, plan.window)
         head, judged = _judged_head(inputs, examples.about(enough), names, plan.seed)
-    finally:
-        torch.set_num_threads(threads)
     return Foretelling(head, Behaviours(names, examples.given, WINDOW_SECONDS), metrics | judged)
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """torch's threads, for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _examples(later: EventColumns, labels_of: list[frozenset[int]], mixed: MixedModel, seed: int) -> Examples:
