@@ -18,6 +18,7 @@ COMMANDS = {
     "replay-check": "Prove that the log gives the state that is served.",
     "skew": "Compare the features that were served with those that the log gives.",
     "recommend": "Show what is recommended to a user.",
+    "rank": "Rank items for a user, with the probability of each behaviour.",
     "evaluate": "Judge recommendations against a data set.",
     "erase": "Remove everything that is stored of a user.",
     "verify-erasure": "Check that nothing is left of an erased user.",

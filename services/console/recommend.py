@@ -1,5 +1,6 @@
 """`freshet recommend`: what would be shown to a user now."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -8,7 +9,13 @@ from google.protobuf.json_format import MessageToDict
 from rich.console import RenderableType
 from rich.table import Table
 
-from freshet.ranking.v1.ranking_pb2 import DegradedReason, RecommendResponse
+from freshet.ranking.v1.ranking_pb2 import (
+    DegradedReason,
+    RankedItem,
+    RankItemsResponse,
+    RecommendResponse,
+    RecommendResult,
+)
 from services.console.dataset import BadLine, DatasetError, read_items
 from services.console.failures import CommandFailed, run
 from services.console.output import Output, json_option
@@ -32,6 +39,9 @@ from shared.client.calls import RecommendFields
     "--token", "min_consistency_token", default="", help="A consistency token that the answer must reflect."
 )
 @click.option(
+    "--probabilities", "with_probabilities", is_flag=True, help="Show how probable each behaviour is."
+)
+@click.option(
     "--titles",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="ITEMS_TSV",
@@ -51,7 +61,7 @@ def recommend(user: str, titles: Path | None, as_json: bool, **fields: Unpack[Re
         answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
     table = as_table(user, answer, title_of)
-    Output(as_json).result(_with_titles(document, title_of), table, [_caption(answer)])
+    Output(as_json).result(_with_titles(document, title_of), table, [caption(answer)])
 
 
 def _titles(path: Path | None) -> dict[str, str]:
@@ -78,15 +88,34 @@ def _with_titles(document: dict[str, Any], title_of: dict[str, str]) -> dict[str
 def as_table(user: str, answer: RecommendResponse, title_of: dict[str, str]) -> RenderableType:
     """The answer for people."""
     table = Table(title=f"Recommended to {user}")
-    for name in ("#", "item", *(["title"] if title_of else []), "score", "source"):
-        table.add_column(name, justify="right" if name in ("#", "score") else "left")
+    objectives = objectives_of(answer)
+    for name in ("#", "item", *(["title"] if title_of else []), "score", "source", *map(heading, objectives)):
+        table.add_column(name, justify="left" if name in ("item", "title", "source") else "right")
     for result in answer.results:
         title = [title_of.get(result.item_id, "")] if title_of else []
-        table.add_row(str(result.position), result.item_id, *title, f"{result.score:.4f}", result.source)
+        cells = (str(result.position), result.item_id, *title, f"{result.score:.4f}", result.source)
+        table.add_row(*cells, *shares(result, objectives))
     return table
 
 
-def _caption(answer: RecommendResponse) -> str:
+def objectives_of(answer: RecommendResponse | RankItemsResponse) -> list[str]:
+    """The behaviours that any result has a probability of."""
+    return sorted({name for result in answer.results for name in result.probabilities})
+
+
+def heading(objective: str) -> str:
+    """Of a column of probabilities."""
+    return f"P({objective})"
+
+
+def shares(result: RecommendResult | RankedItem, objectives: Sequence[str]) -> list[str]:
+    """The probabilities of one result, empty where there is none."""
+    known = result.probabilities
+    return [f"{known[name]:.4f}" if name in known else "" for name in objectives]
+
+
+def caption(answer: RecommendResponse | RankItemsResponse) -> str:
+    """Which model answered, and why the answer is less than the best."""
     reasons = [
         DegradedReason.Name(reason).removeprefix("DEGRADED_REASON_").lower().replace("_", " ")
         for reason in answer.degraded

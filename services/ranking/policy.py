@@ -25,6 +25,7 @@ class Wish(NamedTuple):
 
     page_size: int
     excluded: np.ndarray
+    with_probabilities: bool = False
 
 
 class Ranked(NamedTuple):
@@ -37,10 +38,12 @@ class Ranked(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """items, the best first; by_model: whether the model ranked them."""
+    """items, the best first; by_model: whether the model ranked them. probabilities: (n, O) float32, NaN for items that
+    the model does not know; None when nobody asked or the model has none."""
 
     items: list[Ranked]
     by_model: bool
+    probabilities: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ def rank(
     """One answer per wish: by the model for users whose history it knows something of, else what is trending."""
     if model is None:
         return [_trending(wish, state, fallback) for wish, state in zip(wishes, states, strict=True)]
-    history_rows = model.scorer.rows(_padded([state.item_key for state in states]))
+    history_rows = model.scorer.rows(padded([state.item_key for state in states]))
     known = (history_rows >= 0).any(axis=1)
     answers: list[Answer | None] = [None] * len(wishes)
     if known.any():
@@ -78,8 +81,8 @@ def rank(
 
 def _scores(states: Sequence[UserState], rows: np.ndarray, model: ServingModel, now_ms: int) -> np.ndarray:
     """Scores (B, V) float32, -inf for what the catalogue does not know."""
-    event_type = _padded([state.event_type for state in states]).astype(np.int64)
-    time_ms = _padded([state.time_ms for state in states])
+    event_type = padded([state.event_type for state in states]).astype(np.int64)
+    time_ms = padded([state.time_ms for state in states])
     age_seconds = np.maximum(now_ms - time_ms, 0) / 1000.0
     rows, event_type, age_seconds = aligned(rows, event_type, age_seconds)
     vectors = model.scorer.user_vectors(rows, event_type, age_seconds)
@@ -89,7 +92,7 @@ def _scores(states: Sequence[UserState], rows: np.ndarray, model: ServingModel, 
     return scores
 
 
-def _padded(columns: Sequence[np.ndarray]) -> np.ndarray:
+def padded(columns: Sequence[np.ndarray]) -> np.ndarray:
     """Columns (T_i,) as one array (B, T), filled with zeros on the left."""
     width = max(len(column) for column in columns)
     if all(len(column) == width for column in columns):

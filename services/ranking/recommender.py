@@ -16,8 +16,10 @@ from typing import NamedTuple
 
 from prometheus_client import Histogram
 
+from services.ranking.answering import answers, cost
+from services.ranking.candidates import Candidates
 from services.ranking.model_slot import ModelSlot, ServingModel
-from services.ranking.policy import Answer, Fallback, Wish, rank
+from services.ranking.policy import Answer, Fallback, Wish
 from services.ranking.trending import Trending
 from services.ranking.user_state import UserState
 from services.ranking.user_states import UserStates
@@ -47,7 +49,7 @@ class Call:
     user_key: int
     min_position: int
     wait_seconds: float
-    wish: Wish
+    wish: Wish | Candidates
 
 
 @dataclass(slots=True)
@@ -155,9 +157,10 @@ class Recommender:
         states = await self._states.read([call.user_key for call in calls], positions, wait_seconds)
         model, time_ms = self._slot.current, time.time_ns() // 1_000_000
         fallback = Fallback(self._trending.item_keys, self._trending.scores, self._catalogue)
-        arguments = ([call.wish for call in calls], states, model, fallback, time_ms)
-        if model is not None and len(calls) * len(model.withheld) > THREAD_FROM_SCORES:
-            answers = await asyncio.to_thread(rank, *arguments)
+        wishes = [call.wish for call in calls]
+        arguments = (wishes, states, model, fallback, time_ms)
+        if model is not None and cost(wishes, len(model.withheld)) > THREAD_FROM_SCORES:
+            found = await asyncio.to_thread(answers, *arguments)
         else:
-            answers = rank(*arguments)
-        return [Served(answer, state, model, time_ms) for answer, state in zip(answers, states, strict=True)]
+            found = answers(*arguments)
+        return [Served(answer, state, model, time_ms) for answer, state in zip(found, states, strict=True)]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from freshet.ranking.v1.ranking_pb2 import RecommendRequest
+from freshet.ranking.v1.ranking_pb2 import RankItemsRequest, RecommendRequest
 from shared.domain.consistency import MalformedTokenError, decode_token
 from shared.domain.violation import Violation
 from shared.runtime.errors import invalid_argument
 
 MAX_PAGE_SIZE = 500
 MAX_EXCLUDED = 10_000
+MAX_CANDIDATES = 500
 ID_CHARACTERS = 128
 
 
@@ -20,12 +21,35 @@ def check(request: RecommendRequest) -> None:
         raise invalid_argument(violations)
 
 
-def _violations(request: RecommendRequest) -> Iterator[Violation]:
+def check_candidates(request: RankItemsRequest) -> None:
+    """Raise INVALID_ARGUMENT naming every bad field."""
+    if violations := [*_visitor(request), *_candidates(request.item_ids)]:
+        raise invalid_argument(violations)
+
+
+def _candidates(item_ids: Sequence[str]) -> Iterator[Violation]:
+    if not 1 <= (number := len(item_ids)) <= MAX_CANDIDATES:
+        yield Violation("item_ids", f"has {number:,}; must be 1 to {MAX_CANDIDATES}", "OUT_OF_RANGE")
+        return
+    first: dict[str, int] = {}
+    for place, item_id in enumerate(item_ids):
+        if not 1 <= (length := len(item_id)) <= ID_CHARACTERS:
+            rule = f"has {length} characters; must be 1 to {ID_CHARACTERS}"
+            yield Violation(f"item_ids[{place}]", rule, "OUT_OF_RANGE")
+        elif (before := first.setdefault(item_id, place)) != place:
+            yield Violation(f"item_ids[{place}]", f"is item_ids[{before}] again; send each once", "DUPLICATE")
+
+
+def _visitor(request: RecommendRequest | RankItemsRequest) -> Iterator[Violation]:
     if not request.user_id:
         yield Violation("user_id", f"is required, 1 to {ID_CHARACTERS} characters", "REQUIRED")
     for field in ("user_id", "session_id", "placement"):
         if (length := len(getattr(request, field))) > ID_CHARACTERS:
             yield Violation(field, f"has {length} characters; at most {ID_CHARACTERS}", "OUT_OF_RANGE")
+
+
+def _violations(request: RecommendRequest) -> Iterator[Violation]:
+    yield from _visitor(request)
     if not 0 <= request.page_size <= MAX_PAGE_SIZE:
         yield Violation("page_size", f"is {request.page_size}; must be 0 to {MAX_PAGE_SIZE}", "OUT_OF_RANGE")
     if (number := len(request.exclude_item_ids)) > MAX_EXCLUDED:

@@ -1,7 +1,7 @@
 """A model in service: the encoder in onnxruntime, the item table and the rules in numpy. Items are for good: deltas
 change numbers in place, and more items make another scorer.
 
-The only file of the service that touches onnxruntime.
+With `ranker` the only file of the service that touches onnxruntime.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import onnxruntime
 
 from services.ranking.item_table import UNKNOWN, ItemTable
 from services.ranking.precision import FLOAT32, GOLDEN_TOLERANCE, open_encoder
+from services.ranking.ranker import ItemInputs, Ranker
 from shared.adapters.bundle import Bundle, CorruptBundleError
+from shared.domain.behaviours import rule_scores
 from shared.domain.delta import Delta, DeltaRefusedError
 from shared.domain.live_rules import LiveRules
 from shared.domain.manifest import ENCODER_INPUTS, ENCODER_OUTPUT
@@ -39,6 +41,7 @@ class Scorer:
         mixed = bundle.rules is not None and self._mixture.weight > 0
         self._live = LiveRules(bundle.rules) if mixed and bundle.rules is not None else None
         self._rules = self._live.view if self._live else None
+        self.ranker = Ranker(bundle, threads) if bundle.ranker else None
 
     @property
     def item_keys(self) -> np.ndarray:
@@ -74,6 +77,17 @@ class Scorer:
         """Add to `scores` (B, V), in place, what the bundle's rules call for. rows, event_type: as `user_vectors`."""
         if self._rules is not None:
             self._mixture.add(scores, self._rules, self._mixture.firing(rows, event_type))
+
+    def item_inputs(
+        self, user_vectors: np.ndarray, rows: np.ndarray, event_type: np.ndarray, items: np.ndarray
+    ) -> ItemInputs:
+        """What some items (B, N) int64, rows of the table or UNKNOWN, are scored by. rows, event_type: as
+        `user_vectors`."""
+        biases = np.where(items >= 0, self._table.biases[items], np.float32(0))
+        rules = np.zeros(items.shape, np.float32)
+        if self._rules is not None:
+            rules = rule_scores(self._mixture, self._rules, self._mixture.firing(rows, event_type), items)
+        return ItemInputs(user_vectors, self._table.vectors(items), biases, rules)
 
     def learned(self, delta: Delta) -> Scorer:
         """The scorer after a checked delta, which it takes in place; another one when there are more items, and this

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from itertools import count
 
@@ -13,15 +14,19 @@ from nats.nuid import NUID
 from freshet.ranking.v1 import ranking_pb2, ranking_pb2_grpc
 from freshet.ranking.v1.ranking_pb2 import (
     DegradedReason,
+    RankedItem,
+    RankItemsRequest,
+    RankItemsResponse,
     RecommendRequest,
     RecommendResponse,
     RecommendResult,
 )
+from services.ranking.candidates import Candidates
 from services.ranking.exposures import ExposureLog, Shown
 from services.ranking.model_slot import ModelSlot
 from services.ranking.policy import Wish
 from services.ranking.recommender import Call, Recommender, Served
-from services.ranking.request import check, min_position
+from services.ranking.request import check, check_candidates, min_position
 from shared.adapters.catalogue import Catalogue
 from shared.adapters.keys import item_keys, partition_of, user_key
 from shared.domain.consistency import encode_token
@@ -58,17 +63,36 @@ class RankingServicer(ranking_pb2_grpc.RankingServiceServicer):
         check(request)
         if request.validate_only:
             return RecommendResponse()
-        key = user_key(request.user_id)
-        partition = partition_of(key, self._partitions)
-        wanted = min_position(request.min_consistency_token, partition)
+        partition = partition_of(user_key(request.user_id), self._partitions)
         excluded = item_keys(request.exclude_item_ids) if request.exclude_item_ids else _NONE
-        wait_seconds = remaining_seconds(context, LONGEST_WAIT_SECONDS) if wanted else 0.0
-        wish = Wish(request.page_size or DEFAULT_PAGE_SIZE, excluded)
-        served = await self._recommender.recommend(Call(key, wanted, wait_seconds, wish))
-        _honour_token(wanted, served)
+        wish = Wish(request.page_size or DEFAULT_PAGE_SIZE, excluded, request.with_probabilities)
+        served = await self._served(request, wish, context)
         token = f"{self._process}{next(self._numbers):x}"
         self._exposures.add(Shown(request, token, served))
-        return _response(served, token, partition)
+        return _response(served, token, partition, request.with_probabilities)
+
+    @unary
+    async def RankItems(
+        self, request: RankItemsRequest, context: grpc.aio.ServicerContext
+    ) -> RankItemsResponse:
+        check_candidates(request)
+        wish = Candidates(request.item_ids, item_keys(request.item_ids))
+        served = await self._served(request, wish, context)
+        return _ranked(served, partition_of(user_key(request.user_id), self._partitions))
+
+    async def _served(
+        self,
+        request: RecommendRequest | RankItemsRequest,
+        wish: Wish | Candidates,
+        context: grpc.aio.ServicerContext,
+    ) -> Served:
+        """The answer, which reflects the token. Raises Refusal."""
+        key = user_key(request.user_id)
+        wanted = min_position(request.min_consistency_token, partition_of(key, self._partitions))
+        wait_seconds = remaining_seconds(context, LONGEST_WAIT_SECONDS) if wanted else 0.0
+        served = await self._recommender.recommend(Call(key, wanted, wait_seconds, wish))
+        _honour_token(wanted, served)
+        return served
 
     @unary
     async def GetModelStatus(
@@ -96,6 +120,9 @@ class RankingServicer(ranking_pb2_grpc.RankingServiceServicer):
             response.serving.delta_position = deltas.position
             response.serving.delta_refused_reason = deltas.refused_reason
             response.serving.precision, response.serving.precision_reason = current.scorer.precision
+            if (ranker := current.scorer.ranker) is not None:
+                response.serving.objectives.extend(ranker.objectives)
+                response.serving.probabilities_given = ranker.given
         return response
 
 
@@ -110,9 +137,10 @@ def _honour_token(wanted: int, served: Served) -> None:
     raise token_not_reached(f"the state reflects position {served.state.position}, not yet {wanted}")
 
 
-def _response(served: Served, attribution_token: str, partition: int) -> RecommendResponse:
-    position = served.state.position
-    return RecommendResponse(
+def _response(
+    served: Served, attribution_token: str, partition: int, with_probabilities: bool
+) -> RecommendResponse:
+    response = RecommendResponse(
         results=[
             RecommendResult(
                 item_id=item.item_id, score=item.score, source=item.source, position=place, propensity=1.0
@@ -121,12 +149,46 @@ def _response(served: Served, attribution_token: str, partition: int) -> Recomme
         ],
         attribution_token=attribution_token,
         model_version=served.model.version if served.model and served.answer.by_model else "",
-        consistency_token=encode_token({partition: position}) if position else "",
-        degraded=_degraded(served),
+        consistency_token=_token(served, partition),
+        degraded=_degraded(served, with_probabilities),
     )
+    if with_probabilities:
+        _fill(response.results, served)
+    return response
 
 
-def _degraded(served: Served) -> list[DegradedReason]:
+def _ranked(served: Served, partition: int) -> RankItemsResponse:
+    answer = served.answer
+    by_model = served.model is not None and (answer.by_model or answer.probabilities is not None)
+    response = RankItemsResponse(
+        results=[
+            RankedItem(item_id=item.item_id, score=item.score, source=item.source, position=place)
+            for place, item in enumerate(answer.items, 1)
+        ],
+        model_version=served.model.version if served.model and by_model else "",
+        consistency_token=_token(served, partition),
+        degraded=_degraded(served, with_probabilities=True),
+    )
+    _fill(response.results, served)
+    return response
+
+
+def _fill(results: Iterable[RecommendResult | RankedItem], served: Served) -> None:
+    """Write the probabilities that are known."""
+    found, ranker = served.answer.probabilities, served.model.scorer.ranker if served.model else None
+    if found is None or ranker is None:
+        return
+    for result, row in zip(results, found.tolist(), strict=True):
+        if row[0] == row[0]:  # not NaN: the model knows the item
+            result.probabilities.update(zip(ranker.objectives, row, strict=True))
+
+
+def _token(served: Served, partition: int) -> str:
+    position = served.state.position
+    return encode_token({partition: position}) if position else ""
+
+
+def _degraded(served: Served, with_probabilities: bool) -> list[DegradedReason]:
     reasons = []
     if served.state.stale:
         reasons.append(DegradedReason.DEGRADED_REASON_FEATURES_UNAVAILABLE)
@@ -134,6 +196,8 @@ def _degraded(served: Served) -> list[DegradedReason]:
         reasons.append(DegradedReason.DEGRADED_REASON_NO_MODEL)
     elif not served.answer.by_model:
         reasons.append(DegradedReason.DEGRADED_REASON_NO_HISTORY)
+    if with_probabilities and (served.model is None or served.model.scorer.ranker is None):
+        reasons.append(DegradedReason.DEGRADED_REASON_NO_PROBABILITIES)
     return reasons
 
 

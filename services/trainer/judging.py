@@ -69,7 +69,7 @@ def _verdict(cases: Cases, scorers: Mapping[str, Scorer], job: Job, unreadable: 
 
 def _for_people(found: Mapping[str, Judgement], champion_version: str) -> dict[str, Judgement]:
     names = {**_NAMES, _CHAMPION: f"champion {champion_version}"}
-    return {names[prefix]: judgement for prefix, judgement in found.items()}
+    return {names[prefix]: judgement for prefix, judgement in found.items() if prefix in names}
 
 
 def _compared(evidence: Evidence, found: Mapping[str, Judgement], bar: str) -> Evidence:

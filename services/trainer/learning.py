@@ -16,13 +16,15 @@ from freshet.trainer.v1.trainer_pb2 import (
 )
 from services.trainer.card_figures import standings
 from services.trainer.card_writing import CardWriter, lessons_of
+from services.trainer.exposure_reading import kept_exposures
 from services.trainer.full_runs import CONTINUED
 from services.trainer.hold_out import HoldOutRule, hold_out
 from services.trainer.judging import judge_candidate
+from services.trainer.model.behaviours.lesson import Foretelling, Traffic, learn_behaviours
 from services.trainer.model.checkpoint import Checkpoints
 from services.trainer.model.encoder_learners import first_lesson, next_lesson
 from services.trainer.model.encoders.registry import config_of
-from services.trainer.model.evaluation import CaseOptions
+from services.trainer.model.evaluation import CaseOptions, HoldOut
 from services.trainer.model.mixture import MixedModel
 from services.trainer.model.plan import OnProgress, Progress, TrainingPlan, ignore_progress
 from services.trainer.packing import About, pack_model
@@ -31,6 +33,7 @@ from services.trainer.revision import code_revision
 from services.trainer.roles import roles_of
 from services.trainer.warm_start import PASSES, Start, champion_gone_on, champion_start
 from shared.adapters.presets import load_preset
+from shared.domain.behaviours import objectives_of
 from shared.domain.event_columns import EventColumns
 
 _REPORT_SECONDS = 0.25
@@ -51,16 +54,22 @@ def learn(columns: EventColumns, job: Job, tell: Tell) -> Finished:
     tell(Entered(TRAINING_STATE_JUDGING))
     verdict = judge_candidate(mixed, held, plan.roles, job)
     card = CardWriter(job, columns, standings(held, verdict.judged, plan.roles), verdict.evidence)
+    foretelling = _foretelling(mixed, columns, held, plan, job)
     tell(Entered(TRAINING_STATE_TRAINING))
     first = mixed.model
     steps = first.curve[-1].step if first.curve else 0
     plan = plan.continued(int(held.train.position[-1]) if start else 0)
     mixed = next_lesson(mixed, columns, plan, _telling(tell, steps), checkpoints)
     tell(Entered(TRAINING_STATE_PUBLISHING))
-    metrics = {**verdict.metrics, "rules_weight": mixed.mixture.weight, PASSES: float(mixed.model.passes)}
+    metrics = {
+        **verdict.metrics,
+        **foretelling.metrics,
+        "rules_weight": mixed.mixture.weight,
+        PASSES: float(mixed.model.passes),
+    }
     metrics[CONTINUED], continued_from = (1.0, start.version) if start else (0.0, "")
     documents = card.documents(mixed, lessons_of(first, mixed.model), continued_from)
-    about = About(metrics, int(columns.position[0]), continued_from, documents)
+    about = About(metrics, int(columns.position[0]), continued_from, documents, foretelling)
     packed = pack_model(mixed, about, job)
     metrics |= packed.measured
     items = len(mixed.model.item_keys)
@@ -78,6 +87,15 @@ def _candidate(
     if start is None:
         return first_lesson(columns, plan, on_progress, checkpoints)
     return champion_gone_on(start, columns, plan, on_progress, checkpoints)
+
+
+def _foretelling(
+    mixed: MixedModel, columns: EventColumns, held: HoldOut, plan: TrainingPlan, job: Job
+) -> Foretelling:
+    """The probabilities that go with the model: what it has not learned yet teaches them."""
+    later_than = int(held.train.position.max(initial=0))
+    traffic = Traffic(columns, later_than, kept_exposures(Path(job.directory)))
+    return learn_behaviours(mixed, traffic, objectives_of(load_preset(job.domain)), plan)
 
 
 def plan_of(job: Job) -> TrainingPlan:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from services.trainer.model.behaviours.export import export_head
+from services.trainer.model.behaviours.lesson import Foretelling
 from services.trainer.model.export import Parity, export_encoder
 from services.trainer.model.int8 import PREFIX, Int8, int8_of, is_faster, loses_little, speed_up
 from services.trainer.model.mixture import MixedModel
@@ -15,6 +18,7 @@ from services.trainer.model.training import TrainedModel
 from services.trainer.reports import Job
 from services.trainer.revision import code_revision
 from shared.adapters.bundle import ENCODER, INT8_OUTPUT, INT8_TOLERANCE, Bundle, pack
+from shared.domain.behaviours import RANKER_OUTPUT
 from shared.domain.manifest import ENCODER_OUTPUT, Manifest, Tensor
 
 CANDIDATE = "candidate.bundle"
@@ -33,12 +37,14 @@ class About(NamedTuple):
 
     metrics: what was judged. log_from: the first position learned from. continued_from: version of the model that
     training went on from; empty for none. documents: the model card and its picture, by the names of its files.
+    foretelling: the head that goes with the model, if there is one.
     """
 
     metrics: Mapping[str, float]
     log_from: int
     continued_from: str
     documents: Mapping[str, bytes]
+    foretelling: Foretelling = Foretelling()
 
 
 def pack_model(mixed: MixedModel, about: About, job: Job) -> Packed:
@@ -65,6 +71,7 @@ def pack_model(mixed: MixedModel, about: About, job: Job) -> Packed:
         documents=about.documents,
         int8_encoder=int8.graph if int8 else b"",
     )
+    bundle = _with_ranker(bundle, about.foretelling, mixed)
     content, packed = pack(bundle)
     file = directory / CANDIDATE
     file.write_bytes(content)
@@ -75,6 +82,25 @@ def pack_model(mixed: MixedModel, about: About, job: Job) -> Packed:
 def weights_of(model: TrainedModel) -> dict[str, np.ndarray]:
     """The encoder's weights by name, for training to go on from."""
     return {name: value.numpy() for name, value in model.encoder.state_dict().items()}
+
+
+def _with_ranker(bundle: Bundle, foretelling: Foretelling, mixed: MixedModel) -> Bundle:
+    if foretelling.head is None:
+        return bundle
+    ranker = export_head(foretelling.head, mixed.model)
+    tensors = {**bundle.manifest.tensors, **_ranker_tensors(ranker.golden[RANKER_OUTPUT].shape[2], bundle)}
+    manifest = replace(bundle.manifest, behaviours=foretelling.behaviours, tensors=tensors)
+    return replace(bundle, manifest=manifest, ranker=ranker.graph, ranker_golden=ranker.golden)
+
+
+def _ranker_tensors(objectives: int, bundle: Bundle) -> dict[str, Tensor]:
+    """Beside `user_vector`, which the encoder gives and the ranker takes."""
+    return {
+        "item_vectors": Tensor("float32", (-1, -1, bundle.manifest.dimension)),
+        "item_bias": Tensor("float32", (-1, -1)),
+        "rule_score": Tensor("float32", (-1, -1)),
+        RANKER_OUTPUT: Tensor("float32", (-1, -1, objectives)),
+    }
 
 
 def _differences(parity: Parity, int8: Int8 | None) -> dict[str, float]:

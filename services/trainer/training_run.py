@@ -13,6 +13,7 @@ import structlog
 from nats.aio.client import Client
 
 from freshet.trainer.v1.trainer_pb2 import TrainingRun, TrainingState
+from services.trainer.exposure_reading import keep_exposures
 from services.trainer.full_runs import full_is_due
 from services.trainer.gate import Decision, decide
 from services.trainer.jobs import job_of
@@ -70,6 +71,7 @@ class Conductor:
         clock = PhaseClock()
         clock.enter(run.state)
         job = await self._job(run, wish)
+        await keep_exposures(self._tools.connection, self._tools.names, Path(job.directory))
         finished = await self._learn(run, job, clock, note)
         decision = decide(finished.evidence, self._settings.train_min_judged_users)
         ended = await self._publish(run, finished, decision)

@@ -24,6 +24,8 @@ INT8_ENCODER = "user_encoder.int8.onnx"
 ITEM_TABLE = "item_table.npz"
 RULES = "rules.npz"
 WEIGHTS = "encoder_weights.npz"
+RANKER = "ranker.onnx"
+RANKER_GOLDEN = "ranker_golden.npz"
 GOLDEN = "golden.npz"
 CARD, CURVES = "model_card.md", "curves.png"
 DOCUMENTS = (CARD, CURVES)
@@ -50,6 +52,7 @@ class Bundle:
     weights: of the encoder by name, to go on training from; empty for none.
     documents: those of `DOCUMENTS` that there are, by name.
     int8_encoder: ONNX bytes of the same encoder in int8, empty when it carries none; its golden output is beside.
+    ranker: ONNX bytes; empty for none. ranker_golden: a batch of its inputs by name, and its output.
     """
 
     manifest: Manifest
@@ -63,6 +66,8 @@ class Bundle:
     weights: Mapping[str, np.ndarray] = field(default_factory=dict)
     documents: Mapping[str, bytes] = field(default_factory=dict)
     int8_encoder: bytes = b""
+    ranker: bytes = b""
+    ranker_golden: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def version(self) -> str:
@@ -86,6 +91,8 @@ def pack(bundle: Bundle) -> tuple[bytes, Bundle]:
     if bundle.weights:
         files[WEIGHTS] = _npz(bundle.weights)
     files |= {name: bundle.documents[name] for name in DOCUMENTS if name in bundle.documents}
+    if bundle.ranker:
+        files |= {RANKER: bundle.ranker, RANKER_GOLDEN: _npz(bundle.ranker_golden)}
     manifest = replace(bundle.manifest, files={name: _sha256(content) for name, content in files.items()})
     manifest.check()
     content = manifest.to_json()
@@ -115,6 +122,8 @@ def unpack(packed: bytes) -> Bundle:
             weights=_arrays(files[WEIGHTS]) if WEIGHTS in manifest.files else {},
             documents={name: files[name] for name in DOCUMENTS if name in manifest.files},
             int8_encoder=files[INT8_ENCODER] if INT8_ENCODER in manifest.files else b"",
+            ranker=files[RANKER] if manifest.behaviours else b"",
+            ranker_golden=_arrays(files[RANKER_GOLDEN]) if manifest.behaviours else {},
         )
     except CorruptBundleError:
         raise

@@ -55,6 +55,15 @@ class RecommendFields(TypedDict, total=False):
     exclude_item_ids: Iterable[str]
     min_consistency_token: str
     validate_only: bool
+    with_probabilities: bool
+
+
+class RankItemsFields(TypedDict, total=False):
+    """What `rank_items` takes besides user and items; meanings as in `freshet.ranking.v1.RankItemsRequest`."""
+
+    session_id: str
+    placement: str
+    min_consistency_token: str
 
 
 def write_user_event(
@@ -151,6 +160,15 @@ def batch_get_item_features(
 def recommend(user_id: str, **fields: Unpack[RecommendFields]) -> Call[ranking.RecommendResponse]:
     """Recommends items, the best first. FailedPrecondition: the consistency token is not reached."""
     return Call("ranking", "Recommend", ranking.RecommendRequest(user_id=user_id, **fields))
+
+
+def rank_items(
+    user_id: str, item_ids: Iterable[str], **fields: Unpack[RankItemsFields]
+) -> Call[ranking.RankItemsResponse]:
+    """Ranks 1 to 500 items, the best first, each with the probability of each behaviour; nothing is logged as shown.
+    FailedPrecondition: the consistency token is not reached."""
+    request = ranking.RankItemsRequest(user_id=user_id, item_ids=item_ids, **fields)
+    return Call("ranking", "RankItems", request)
 
 
 def get_model_status() -> Call[ranking.GetModelStatusResponse]:

@@ -65,6 +65,7 @@ class SyncFreshetClient:
     watch_user_features = _streams(calls.watch_user_features)
     batch_get_item_features = _answers(calls.batch_get_item_features)
     recommend = _answers(calls.recommend)
+    rank_items = _answers(calls.rank_items)
     get_model_status = _answers(calls.get_model_status)
     start_training = _answers(calls.start_training)
     get_training_run = _answers(calls.get_training_run)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from shared.domain.behaviours import RANKER_INPUTS, RANKER_OUTPUT, Behaviours
 from shared.domain.sequence_rules import Mixture
 
 FORMAT = 1
@@ -50,6 +51,7 @@ class Manifest:
     tensors: Mapping[str, Tensor]
     mixture: Mixture | None = None
     continued_from: str = ""
+    behaviours: Behaviours | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     format: int = FORMAT
@@ -72,6 +74,8 @@ class Manifest:
             }
             if values.get("mixture"):
                 values["mixture"] = _mixture(values["mixture"])
+            if values.get("behaviours"):
+                values["behaviours"] = Behaviours.from_mapping(values["behaviours"])
             manifest = cls(**values)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             if isinstance(error, ManifestError):
@@ -82,7 +86,8 @@ class Manifest:
 
     def check(self) -> None:
         """Raise ManifestError unless the encoder has the one signature that serving knows."""
-        missing = {*ENCODER_INPUTS, ENCODER_OUTPUT} - set(self.tensors)
+        ranker = {*RANKER_INPUTS, RANKER_OUTPUT} if self.behaviours else set()
+        missing = {*ENCODER_INPUTS, ENCODER_OUTPUT, *ranker} - set(self.tensors)
         if missing:
             raise ManifestError(f"tensors are missing: {', '.join(sorted(missing))}")
         if self.item_count < 1 or self.dimension < 1:

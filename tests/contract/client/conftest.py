@@ -81,6 +81,10 @@ class Ranking(ranking_pb2_grpc.RankingServiceServicer):
         await self.script.record(request, context)
         return ranking_pb2.RecommendResponse(consistency_token=request.min_consistency_token)
 
+    async def RankItems(self, request, context):
+        await self.script.record(request, context)
+        return ranking_pb2.RankItemsResponse(consistency_token=request.min_consistency_token)
+
 
 class Trainer(trainer_pb2_grpc.TrainerServiceServicer):
     """Starts runs that end after two steps."""

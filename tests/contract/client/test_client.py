@@ -120,6 +120,13 @@ async def test_recommend_passes_its_fields_on(client, script):
     assert request.min_consistency_token == "t"
 
 
+async def test_rank_items_passes_its_fields_on(client, script):
+    answer = await client.rank_items("u", ["b", "a"], placement="home", min_consistency_token="t")
+    request = script.requests[0]
+    assert (request.user_id, list(request.item_ids), request.placement) == ("u", ["b", "a"], "home")
+    assert answer.consistency_token == "t"
+
+
 async def test_a_watched_run_is_told_step_by_step(client):
     assert [answer.run.step async for answer in client.watch_training_run("r1")] == [1, 2]
 
@@ -172,5 +179,5 @@ def test_both_clients_have_the_same_calls_with_the_same_documentation():
         for kind in (FreshetClient, SyncFreshetClient)
     ]
     assert documented[0] == documented[1]
-    assert len(documented[0]) == 19
+    assert len(documented[0]) == 20
     assert FreshetClient.stream_user_events.__doc__ == SyncFreshetClient.stream_user_events.__doc__

@@ -158,6 +158,15 @@ class StandIn(
             results=results, degraded=[ranking_pb2.DEGRADED_REASON_NO_MODEL], attribution_token="a"
         )
 
+    def RankItems(self, request, context):
+        results = [
+            ranking_pb2.RankedItem(item_id=item, score=1 / place, source="model", position=place)
+            for place, item in enumerate(request.item_ids, start=1)
+        ]
+        results[0].probabilities.update({"click": 0.125, "purchase": 0.5})
+        reasons = [] if len(results) > 1 else [ranking_pb2.DEGRADED_REASON_NO_PROBABILITIES]
+        return ranking_pb2.RankItemsResponse(results=results, degraded=reasons)
+
     def GetModelStatus(self, request, context):
         serving = ranking_pb2.ServingModel(model_version=self.world.run.model_version)
         return ranking_pb2.GetModelStatusResponse(serving=serving, catalogue_item_count=3)

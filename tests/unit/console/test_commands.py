@@ -15,6 +15,7 @@ COMMANDS = (
     "train",
     "models",
     "recommend",
+    "rank",
     "evaluate",
     "replay-check",
     "skew",
@@ -46,7 +47,14 @@ def test_the_list_of_commands_is_complete():
 
 
 @pytest.mark.parametrize(
-    "arguments", [("nope",), ("recommend",), ("recommend", "u", "--page-size", 501), ("replay", "/nowhere")]
+    "arguments",
+    [
+        ("nope",),
+        ("recommend",),
+        ("rank", "u"),
+        ("recommend", "u", "--page-size", 501),
+        ("replay", "/nowhere"),
+    ],
 )
 def test_wrong_usage_ends_with_2(arguments):
     assert freshet(*arguments).exit_code == 2
@@ -138,6 +146,26 @@ def test_recommend_passes_its_options_on(services):
     assert [result["item_id"] for result in answer["results"]] == ["3", "1"]
     request = services.recommend_requests[0]
     assert (request.page_size, list(request.exclude_item_ids)) == (2, ["9"])
+
+
+def test_rank_shows_the_probabilities_that_there_are(services):
+    lines = freshet("rank", "u", "9", "7").stdout.splitlines()
+    assert any("P(click)" in line and "P(purchase)" in line for line in lines)
+    assert any("9" in line and "0.1250" in line and "0.5000" in line for line in lines)
+    assert "degraded" not in "".join(lines)
+
+
+def test_rank_as_json_has_every_item_of_the_request(services):
+    answer = document(freshet("rank", "u", "9", "--json"))
+    assert [(each["item_id"], each["probabilities"]) for each in answer["results"]] == [
+        ("9", {"click": 0.125, "purchase": 0.5})
+    ]
+    assert answer["degraded"] == ["DEGRADED_REASON_NO_PROBABILITIES"]
+
+
+def test_recommend_asks_for_probabilities_when_told_to(services):
+    freshet("recommend", "u"), freshet("recommend", "u", "--probabilities")
+    assert [request.with_probabilities for request in services.recommend_requests] == [False, True]
 
 
 def test_train_draws_a_run_to_its_decision(services):

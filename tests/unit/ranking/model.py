@@ -15,8 +15,9 @@ from services.ranking.user_state import UserState
 from shared.adapters.bundle import Bundle, pack
 from shared.adapters.catalogue import Catalogue
 from shared.adapters.keys import item_key, item_keys
+from shared.domain.behaviours import RANKER_INPUTS, RANKER_OUTPUT, SHOWN, Behaviours
 from shared.domain.event import EventType
-from shared.domain.manifest import ENCODER_OUTPUT
+from shared.domain.manifest import ENCODER_OUTPUT, Tensor
 from tests.builders import bundle, catalogue_item
 
 ITEMS = ("a", "b", "c", "d")
@@ -58,6 +59,44 @@ def sum_bundle(item_ids: Sequence[str] = ITEMS) -> Bundle:
     return pack(replace(made, item_vectors=vectors, golden=golden()))[1]
 
 
+def score_ranker(dimension: int = 4) -> bytes:
+    """A ranker as ONNX: of two behaviours, sigmoid of the model's score u.v, and sigmoid of bias and rules."""
+    inputs = [
+        helper.make_tensor_value_info("user_vector", TensorProto.FLOAT, ["B", dimension]),
+        helper.make_tensor_value_info("item_vectors", TensorProto.FLOAT, ["B", "N", dimension]),
+        helper.make_tensor_value_info("item_bias", TensorProto.FLOAT, ["B", "N"]),
+        helper.make_tensor_value_info("rule_score", TensorProto.FLOAT, ["B", "N"]),
+    ]
+    output = helper.make_tensor_value_info(RANKER_OUTPUT, TensorProto.FLOAT, ["B", "N", 2])
+    axis = helper.make_tensor("axis", TensorProto.INT64, [1], [2])
+    nodes = [
+        helper.make_node("Unsqueeze", ["user_vector", "axis"], ["column"]),
+        helper.make_node("MatMul", ["item_vectors", "column"], ["score"]),
+        helper.make_node("Add", ["item_bias", "rule_score"], ["rest"]),
+        helper.make_node("Unsqueeze", ["rest", "axis"], ["others"]),
+        helper.make_node("Concat", ["score", "others"], ["log_odds"], axis=2),
+        helper.make_node("Sigmoid", ["log_odds"], [RANKER_OUTPUT]),
+    ]
+    graph = helper.make_graph(nodes, "score", inputs, [output], [axis])
+    opsets = [helper.make_opsetid("", 17)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString()
+
+
+def ranker_golden(dimension: int = 4) -> dict[str, np.ndarray]:
+    """Inputs and the output that they must give: scores of 0."""
+    shapes = {"user_vector": (1, dimension), "item_vectors": (1, 2, dimension)}
+    inputs = {name: np.zeros(shapes.get(name, (1, 2)), np.float32) for name in RANKER_INPUTS}
+    return {**inputs, RANKER_OUTPUT: np.full((1, 2, 2), 0.5, np.float32)}
+
+
+def with_ranker(made: Bundle) -> Bundle:
+    """The bundle with `score_ranker`, of the behaviours "click" and "purchase"."""
+    tensors = {name: Tensor("float32", (-1, -1)) for name in (*RANKER_INPUTS, RANKER_OUTPUT)}
+    behaviours = Behaviours(("click", "purchase"), SHOWN, 86_400.0)
+    manifest = replace(made.manifest, behaviours=behaviours, tensors={**made.manifest.tensors, **tensors})
+    return pack(replace(made, manifest=manifest, ranker=score_ranker(), ranker_golden=ranker_golden()))[1]
+
+
 def catalogue(item_ids: Sequence[str] = ITEMS) -> Catalogue:
     """A catalogue of these items, added in this order."""
     made = Catalogue()
@@ -66,10 +105,10 @@ def catalogue(item_ids: Sequence[str] = ITEMS) -> Catalogue:
     return made
 
 
-def serving(known: Sequence[str] = ITEMS) -> ServingModel:
+def serving(known: Sequence[str] = ITEMS, made: Bundle | None = None) -> ServingModel:
     """The model in service beside a catalogue that knows these items."""
     when = datetime(2025, 1, 1, tzinfo=UTC)
-    return view_of(Scorer(sum_bundle()), catalogue(known).known(), when, when)
+    return view_of(Scorer(made or sum_bundle()), catalogue(known).known(), when, when)
 
 
 def state(*history: str, consumed: Sequence[str] = (), length: int = 4) -> UserState:

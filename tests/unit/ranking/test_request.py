@@ -6,8 +6,8 @@ import grpc
 import pytest
 from google.rpc.error_details_pb2 import BadRequest
 
-from freshet.ranking.v1.ranking_pb2 import RecommendRequest
-from services.ranking.request import check, min_position
+from freshet.ranking.v1.ranking_pb2 import RankItemsRequest, RecommendRequest
+from services.ranking.request import check, check_candidates, min_position
 from shared.domain.consistency import encode_token
 from shared.runtime.errors import Refusal
 
@@ -51,3 +51,25 @@ def test_a_token_asks_for_the_position_of_the_users_partition():
 
 def test_a_malformed_token_is_named():
     assert refused(lambda: min_position("nonsense!", 3)) == ["min_consistency_token"]
+
+
+@pytest.mark.parametrize(
+    "fields, named",
+    [
+        ({"user_id": ""}, ["user_id"]),
+        ({"session_id": "s" * 129}, ["session_id"]),
+        ({"placement": "p" * 129}, ["placement"]),
+        ({"item_ids": []}, ["item_ids"]),
+        ({"item_ids": map(str, range(501))}, ["item_ids"]),
+        ({"item_ids": ["a", ""]}, ["item_ids[1]"]),
+        ({"item_ids": ["i" * 129]}, ["item_ids[0]"]),
+        ({"item_ids": ["a", "b", "a"]}, ["item_ids[2]"]),
+    ],
+)
+def test_each_bad_field_of_candidates_is_named(fields, named):
+    request = RankItemsRequest(**{"user_id": "u1", "item_ids": ["a"], **fields})
+    assert refused(lambda: check_candidates(request)) == named
+
+
+def test_as_many_candidates_as_are_allowed_pass():
+    check_candidates(RankItemsRequest(user_id="u1", item_ids=map(str, range(500))))

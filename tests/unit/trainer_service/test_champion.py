@@ -85,8 +85,8 @@ def test_the_same_model_makes_the_same_bundle(packed, job):
 
 
 def test_a_card_that_was_written_is_packed(packed, job, tmp_path):
-    (tmp_path / "model_card.md").write_text("# a model")
-    other = pack_model(MIXED, {"ndcg@10": 0.5}, 1, job._replace(directory=str(tmp_path)))
+    about = ABOUT._replace(documents={"model_card.md": b"# a model"})
+    other = pack_model(MIXED, about, job._replace(directory=str(tmp_path)))
     assert unpack(other.file.read_bytes()).documents == {"model_card.md": b"# a model"}
     assert unpack(packed.file.read_bytes()).documents == {}
     assert other.digest != packed.digest

@@ -1,0 +1,140 @@
+"""What the head sees of each example: the vectors and scores that serving would have had just before it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from services.trainer.model.behaviours.examples import Examples
+from services.trainer.model.mixture import MixedModel
+from services.trainer.model.rules import firing_rows
+from services.trainer.model.scoring import Histories, encoder_inputs
+from services.trainer.model.sequences import EventRoles, has_type
+from shared.domain.behaviours import rule_scores
+from shared.domain.event_columns import EventColumns
+
+_BATCH = 512
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inputs:
+    """The ranker's inputs for N pairs of H histories and V items.
+
+    Attributes:
+        user_vectors: ``(H, D) float32``.
+        item_vectors: ``(V, D) float32``.
+        item_biases: ``(V,) float32``.
+        history: ``(N,) int64``, row of ``user_vectors``.
+        item: ``(N,) int64``, row of ``item_vectors``.
+        rule_score: ``(N,) float32``.
+    """
+
+    user_vectors: np.ndarray
+    item_vectors: np.ndarray
+    item_biases: np.ndarray
+    history: np.ndarray
+    item: np.ndarray
+    rule_score: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.item)
+
+    def take(self, chosen: np.ndarray) -> Inputs:
+        """The selected pairs."""
+        pairs = ("history", "item", "rule_score")
+        return replace(self, **{name: getattr(self, name)[chosen] for name in pairs})
+
+    def rows(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Of pairs (n,): user vectors (n, D), item vectors (n, 1, D), biases (n, 1), rule scores (n, 1)."""
+        item = self.item[chosen]
+        return (
+            self.user_vectors[self.history[chosen]],
+            self.item_vectors[item][:, None],
+            self.item_biases[item][:, None],
+            self.rule_score[chosen][:, None],
+        )
+
+
+def inputs_of(
+    examples: Examples, columns: EventColumns, mixed: MixedModel, roles: EventRoles, length: int
+) -> Inputs:
+    """Inputs as of just before each example.
+
+    Args:
+        examples: on items that the model knows.
+        columns: the log from its beginning.
+        mixed: the model, which is left as it is.
+        roles: ``history`` says which events are read.
+        length: newest events of a history, as in serving.
+    """
+    model = mixed.model
+    moment = np.empty(len(examples), [("user", np.uint64), ("position", np.int64)])
+    moment["user"], moment["position"] = examples.user_key, examples.position
+    _, first, history = np.unique(moment, return_index=True, return_inverse=True)
+    histories = histories_before(columns, examples.take(first), roles, length)
+    item = np.searchsorted(model.item_keys, examples.item_key)
+    vectors = [_user_vectors(mixed, histories.take(part)) for part in _parts(len(histories))]
+    rules = _rule_scores(mixed, histories, history, item)
+    return Inputs(np.concatenate(vectors), model.item_vectors, model.item_biases, history, item, rules)
+
+
+def histories_before(columns: EventColumns, asked: Examples, roles: EventRoles, length: int) -> Histories:
+    """``(N, length)``: the newest events of each example's user before its position in the log."""
+    read = columns.take(has_type(columns.event_type, roles.history))
+    users, user = np.unique(read.user_key, return_inverse=True)
+    order = np.argsort(user, kind="stable")
+    span = int(max(columns.position.max(initial=0), asked.position.max(initial=0))) + 1
+    place = user[order] * span + read.position[order]
+    who = np.searchsorted(users, asked.user_key)
+    known = np.isin(asked.user_key, users)
+    end = np.where(known, np.searchsorted(place, who * span + asked.position), 0)
+    start = np.where(known, np.searchsorted(place, who * span), 0)
+    return _windows(read, order, np.stack([start, end], axis=1), asked.time_ms, length)
+
+
+def _windows(
+    read: EventColumns, order: np.ndarray, spans: np.ndarray, now_ms: np.ndarray, length: int
+) -> Histories:
+    """Right-aligned histories of the last ``length`` rows of each span (N, 2) in ``order``."""
+    if not len(order):
+        shape = (len(spans), length)
+        return Histories(*(np.zeros(shape, kind) for kind in (np.uint64, np.int64, np.float32, bool)))
+    at = spans[:, 1:] - length + np.arange(length)
+    mask = at >= spans[:, :1]
+    row = order[np.where(mask, at, 0)]
+    age = np.maximum(now_ms[:, None] - read.time_ms[row], 0) / 1000.0
+    return Histories(
+        np.where(mask, read.item_key[row], np.uint64(0)),
+        np.where(mask, read.event_type[row], 0),
+        np.where(mask, age, 0.0).astype(np.float32),
+        mask,
+    )
+
+
+def _parts(rows: int) -> list[slice]:
+    return [slice(start, start + _BATCH) for start in range(0, max(rows, 1), _BATCH)]
+
+
+def _user_vectors(mixed: MixedModel, histories: Histories) -> np.ndarray:
+    model = mixed.model
+    inputs = encoder_inputs(histories, model.item_keys, model.item_vectors)
+    with torch.no_grad():
+        vectors: np.ndarray = model.encoder.eval().last(*map(torch.from_numpy, inputs.values())).numpy()
+    return vectors
+
+
+def _rule_scores(
+    mixed: MixedModel, histories: Histories, history: np.ndarray, item: np.ndarray
+) -> np.ndarray:
+    """``(N,) float32``."""
+    scores = np.zeros(len(item), np.float32)
+    if not mixed.mixture.weight:
+        return scores
+    types = frozenset(mixed.mixture.event_types)
+    fired = firing_rows(histories, mixed.model.item_keys, types)
+    for part in _parts(len(item)):
+        rows = fired[history[part]]
+        scores[part] = rule_scores(mixed.mixture, mixed.rules, rows, item[part][:, None])[:, 0]
+    return scores
