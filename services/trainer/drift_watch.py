@@ -22,10 +22,12 @@ from shared.adapters.bundle import CorruptBundleError, unpack
 from shared.adapters.bundle_store import BundleNotFoundError
 from shared.adapters.database import DEFECTS, UNAVAILABLE
 from shared.adapters.registry import RegisteredModel
-from shared.domain.drift import MATTERS, Drift, Traffic, drift_of, lengths_before
+from shared.domain.drift import LONG, MATTERS, Drift, Traffic, drift_of, lengths_before
 
 _log = structlog.get_logger("drift")
 MOST_EVENTS = 10_000
+MOST_USERS = 1_000
+"""Of whose histories the length is looked up: those of the lowest keys, which are hashes and so a fair sample."""
 PSI = Gauge(
     "freshet_drift_psi",
     "Population stability index of newest traffic against what the champion learned from; above 0.2 it matters.",
@@ -61,7 +63,7 @@ class DriftWatch:
 
     @property
     def psi(self) -> float:
-        """The largest index when it was looked last; 0 while there is none."""
+        """`Drift.psi` when it was looked last; 0 while there is none."""
         return self._found.psi if self._found else 0.0
 
     async def run(self, seconds: float) -> None:
@@ -105,11 +107,13 @@ class DriftWatch:
         return _Learned(champion, np.sort(bundle.item_keys), traffic)
 
     async def _traffic(self, after: int, to_position: int) -> Traffic:
-        """The newest events of a stretch of the log, with what is known of their users at each."""
+        """The newest events of a stretch of the log, with what was known of some of their users."""
         columns = await self._archived.newest(after, to_position, self._history, MOST_EVENTS)
-        users = np.unique(columns.user_key).tolist()
-        totals = await self._archived.item_counts(users, to_position, self._history)
-        return Traffic(columns.item_key, columns.event_type, lengths_before(columns.user_key, totals))
+        users = np.unique(columns.user_key)[:MOST_USERS]
+        sample = columns.user_key[np.isin(columns.user_key, users)]
+        first = int(columns.position[0]) if len(columns) else 0
+        earlier = await self._archived.history_lengths(users.tolist(), first, self._history, LONG)
+        return Traffic(columns.item_key, columns.event_type, lengths_before(sample, earlier))
 
     def _tell(self, found: Drift | None) -> Drift | None:
         """Note what was found; say so once when it begins to matter."""

@@ -35,17 +35,25 @@ class ArchivedTraffic:
         async with self._engine.connect() as connection:
             return event_columns((await connection.execute(query)).all()[::-1])
 
-    async def item_counts(
-        self, user_keys: Sequence[int], to_position: int, types: Collection[int]
+    async def history_lengths(
+        self, user_keys: Sequence[int], before: int, types: Collection[int], most: int
     ) -> dict[int, int]:
-        """How many items the events of some types up to `to_position` are about, by user key; users without any are
-        left out."""
-        wanted = sa.bindparam("keys", [signed(key) for key in user_keys], ARRAY(sa.BigInteger))
-        query = (
-            sa.select(events.c.user_key, sa.func.sum(sa.func.octet_length(events.c.item_keys) / 8).label("n"))
-            .where(events.c.user_key == sa.any_(wanted), events.c.position <= to_position)
+        """How many events of some types users have before a position, by user key; counted up to `most`, so that users
+        of many events cost no more than others."""
+        keys = sa.func.unnest(sa.bindparam("keys", [signed(key) for key in user_keys], ARRAY(sa.BigInteger)))
+        wanted = keys.table_valued(sa.column("user_key", sa.BigInteger), name="wanted").render_derived()
+        newest = (
+            sa.select(events.c.position)
+            .where(events.c.user_key == wanted.c.user_key, events.c.position < before)
             .where(events.c.event_type.in_(types))
-            .group_by(events.c.user_key)
+            .order_by(events.c.position.desc())
+            .limit(most)
+            .lateral("newest")
+        )
+        query = (
+            sa.select(wanted.c.user_key, sa.func.count(newest.c.position).label("count"))
+            .select_from(wanted.outerjoin(newest, sa.true()))
+            .group_by(wanted.c.user_key)
         )
         async with self._engine.connect() as connection:
-            return {unsigned(row.user_key): int(row.n) for row in await connection.execute(query)}
+            return {unsigned(row.user_key): row[1] for row in await connection.execute(query)}

@@ -7,6 +7,7 @@ divergences of the two distributions (Yurdakul & Naranjo 2020).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,8 @@ FLOOR = 1e-3
 """Decision: the least share of a class. Without one, the first event of a class that was empty makes the index
 infinite; with this one, so much traffic about new items matters on its own: one event in 16."""
 POPULARITY_CLASSES = 10
-LENGTH_EDGES = np.array([1, 2, 5, 10, 20, 50])
+LONG = 50
+LENGTH_EDGES = np.array([1, 2, 5, 10, 20, LONG])
 """Histories of 0, 1, 2 to 4, 5 to 9, 10 to 19, 20 to 49 and at least 50 events."""
 
 
@@ -29,7 +31,7 @@ class Traffic:
     Attributes:
         item_key: ``(N,) uint64``.
         event_type: ``(N,) int64``, codes.
-        history_length: ``(N,) int64``, events in the user's history before each.
+        history_length: ``(M,) int64``, events in the user's history before each, at least for a sample of the users.
     """
 
     item_key: np.ndarray
@@ -58,8 +60,11 @@ class Drift:
 
     @property
     def psi(self) -> float:
-        """The largest index."""
-        return max(self.items, self.event_types, self.history_lengths)
+        """What says that a model is out of date: the larger index of items and types.
+
+        Decision: not that of history lengths. Histories grow by themselves while nobody's behaviour changes.
+        """
+        return max(self.items, self.event_types)
 
 
 def stability_index(expected: np.ndarray, actual: np.ndarray) -> float:
@@ -109,19 +114,19 @@ def popularity_classes(item_key: np.ndarray, table_keys: np.ndarray) -> np.ndarr
     return classes
 
 
-def lengths_before(user_key: np.ndarray, totals: dict[int, int]) -> np.ndarray:
+def lengths_before(user_key: np.ndarray, earlier: Mapping[int, int]) -> np.ndarray:
     """How many events each user's history held before each event of a stretch, ``(N,) int64``.
 
     Args:
         user_key: ``(N,) uint64``, who acted, in log order.
-        totals: events in each user's history at the end of the stretch, by user key.
+        earlier: events in each user's history before the stretch, by user key; 0 for who is left out.
     """
     users, user, counts = np.unique(user_key, return_inverse=True, return_counts=True)
+    held = np.array([earlier.get(key, 0) for key in users.tolist()], np.int64)
     order = np.argsort(user, kind="stable")
     place = np.empty(len(user), np.int64)
     place[order] = np.arange(len(user)) - np.repeat(np.cumsum(counts) - counts, counts)
-    ends = np.array([totals.get(key, 0) for key in users.tolist()], np.int64)
-    return np.maximum(ends[user] - counts[user] + place, 0)
+    return held[user] + place
 
 
 def _classes_of(item_key: np.ndarray, table_keys: np.ndarray, classes: np.ndarray) -> np.ndarray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from freshet.event.v1.event_pb2 import EventItem
 from shared.adapters.archive import Archive
 from shared.adapters.archived_traffic import ArchivedTraffic
 from shared.adapters.keys import user_key
@@ -36,14 +35,13 @@ async def test_the_newest_events_of_a_stretch_are_those_of_its_end_in_log_order(
     assert len(await traffic.newest(6, 9, clicks, 9)) == 0
 
 
-async def test_items_of_users_are_counted_up_to_a_position_and_of_the_types_asked_for(archive, traffic):
-    pair = [EventItem(item_id="x"), EventItem(item_id="y")]
-    basket = message("purchase", event_id="b", user_id="u2")
-    del basket.items[:]
-    basket.items.extend(pair)
-    await archive.write(batch(message("click", event_id="a"), basket, message("click", event_id="c")))
+async def test_lengths_of_histories_are_counted_before_a_position_of_the_types_asked_for_and_up_to_a_number(
+    archive, traffic
+):
+    bought = message("purchase", event_id="b", user_id="u2")
+    await archive.write(batch(*(message(event_id=name) for name in "acd"), bought, message(event_id="e")))
     one, two, nobody = user_key("u1"), user_key("u2"), user_key("u3")
     both = [EventType.CLICK, EventType.PURCHASE]
-    assert await traffic.item_counts([one, two, nobody], 9, both) == {one: 2, two: 2}
-    assert await traffic.item_counts([one], 2, both) == {one: 1}
-    assert await traffic.item_counts([one, two], 9, [EventType.CLICK]) == {one: 2}
+    assert await traffic.history_lengths([one, two, nobody], 9, both, 50) == {one: 4, two: 1, nobody: 0}
+    assert await traffic.history_lengths([one, two], 4, both, 50) == {one: 3, two: 0}
+    assert await traffic.history_lengths([one, two], 9, [EventType.CLICK], 2) == {one: 2, two: 0}

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploy.local.shop.simulation import Simulation, simulate
 from shared.domain.drift import (
     POPULARITY_CLASSES,
+    Drift,
     Traffic,
     drift_of,
     lengths_before,
@@ -92,15 +94,35 @@ def test_other_event_types_and_longer_histories_are_each_seen():
     found = drift_of(traffic(items), traffic(items, PURCHASE, 30), TABLE)
     assert found.items == 0.0
     assert found.event_types > 1 and found.history_lengths > 1
-    assert found.psi == max(found.event_types, found.history_lengths)
+    assert found.psi == found.event_types
+
+
+def test_longer_histories_alone_do_not_make_a_model_out_of_date():
+    items = drawn(1, ZIPF)
+    assert drift_of(traffic(items), traffic(items, length=30), TABLE).psi == 0.0
+
+
+def of_shop(shift: float | None, new_share: float) -> Drift:
+    """The second half of a shop's log against the first."""
+    shop = Simulation(events=10_000, shoppers=300, items=150, shift=shift, new_share=new_share)
+    items = [past.behaviour.items[0] for past in simulate(shop)[1]]
+    return drift_of(
+        traffic(items[:5_000]), traffic(items[5_000:]), np.unique(np.array(items[:5_000], np.uint64))
+    )
+
+
+def test_a_shop_that_goes_on_as_before_does_not_drift_and_another_fashion_and_new_goods_are_seen():
+    before, fashion, goods = of_shop(None, 0.0), of_shop(0.5, 0.0), of_shop(0.5, 0.2)
+    assert before.psi < 0.1 < fashion.psi
+    assert goods.psi > 0.25 and goods.new_share > 0.1 > before.new_share
 
 
 @given(st.lists(st.integers(1, 4), max_size=30), st.lists(st.integers(1, 4), max_size=30))
 def test_history_lengths_are_those_of_counting_one_by_one(before, stretch):
     held = {user: before.count(user) for user in range(1, 5)}
-    totals = {user: held[user] + stretch.count(user) for user in held}
+    earlier = dict(held)
     expected = []
     for user in stretch:
         expected.append(held[user])
         held[user] += 1
-    assert lengths_before(np.array(stretch, np.uint64), totals).tolist() == expected
+    assert lengths_before(np.array(stretch, np.uint64), earlier).tolist() == expected
