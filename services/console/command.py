@@ -12,6 +12,7 @@ from services.console.failures import INTERRUPTED, CommandFailed
 COMMANDS = {
     "up": "Start everything on this machine.",
     "status": "Show how the services are.",
+    "simulate": "Write a data set of a simulated shop.",
     "replay": "Send a data set as events.",
     "train": "Train a model and show what was decided about it.",
     "models": "List models, promote them and roll them back.",

@@ -1,13 +1,23 @@
-"""Reading a data set: items.tsv (item, title, genres), interactions.tsv (user, item, timestamp, rating)."""
+"""A data set in files: items.tsv (item, title, genres), interactions.tsv (user, item, timestamp, rating).
+
+A column event_type may tell what each interaction is; without it all are of the type rate. Then rating is the value
+of the event, a price for example, and may be empty.
+"""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from shared.domain.event import EVENT_TYPE_BY_WORD
+
 GENRE_SEPARATOR = "|"
 LATEST_SECONDS = 253_402_300_799  # the end of the year 9999
+RATE = "rate"
+ITEM_COLUMNS = ("item", "title", "genres")
+INTERACTION_COLUMNS = ("user", "item", "timestamp", "rating")
+TYPE_COLUMN = "event_type"
 T = TypeVar("T")
 
 
@@ -38,12 +48,14 @@ class DatasetItem:
 
 @dataclass(frozen=True, slots=True)
 class Interaction:
-    """One rating; `timestamp` in seconds since 1970."""
+    """What a user did with an item, mostly a rating; `timestamp` in seconds since 1970. `rating`: the value of the
+    event, nan for none."""
 
     user: str
     item: str
     timestamp: float
     rating: float
+    event_type: str = RATE
 
 
 @dataclass(slots=True)
@@ -66,14 +78,28 @@ def read_dataset(directory: Path) -> Dataset:
     dataset = Dataset(name=directory.resolve().name)
     dataset.items = read_items(directory / "items.tsv", dataset.bad_lines)
     path = directory / "interactions.tsv"
-    columns = ("user", "item", "timestamp", "rating")
-    dataset.interactions = _read(path, columns, _interaction, dataset.bad_lines)
+    dataset.interactions = _read(
+        path, INTERACTION_COLUMNS, _interaction, dataset.bad_lines, optional=(TYPE_COLUMN,)
+    )
     return dataset
+
+
+def write_dataset(dataset: Dataset, directory: Path) -> None:
+    """Writes both files as `read_dataset` reads them, in order. Raises OSError; ValueError for a tab or a line's end
+    in a text."""
+    directory.mkdir(parents=True, exist_ok=True)
+    items = ((row.item, row.title, GENRE_SEPARATOR.join(row.genres)) for row in dataset.items)
+    _write(directory / "items.tsv", ITEM_COLUMNS, items)
+    interactions = (
+        (row.user, row.item, repr(row.timestamp), _number_text(row.rating), row.event_type)
+        for row in dataset.interactions
+    )
+    _write(directory / "interactions.tsv", (*INTERACTION_COLUMNS, TYPE_COLUMN), interactions)
 
 
 def read_items(path: Path, bad_lines: list[BadLine]) -> list[DatasetItem]:
     """Reads a catalogue. Raises DatasetError if the file is missing or lacks a column."""
-    return _read(path, ("item", "title", "genres"), _item, bad_lines)
+    return _read(path, ITEM_COLUMNS, _item, bad_lines)
 
 
 def _item(fields: Sequence[str]) -> DatasetItem:
@@ -82,13 +108,28 @@ def _item(fields: Sequence[str]) -> DatasetItem:
 
 
 def _interaction(fields: Sequence[str]) -> Interaction:
-    user, item, timestamp, rating = fields
+    user, item, timestamp, rating, event_type = fields
     return Interaction(
         _required("user", user),
         _required("item", item),
         _timestamp(timestamp),
-        _number("rating", rating),
+        _value(rating, event_type or RATE),
+        _event_type(event_type or RATE),
     )
+
+
+def _event_type(text: str) -> str:
+    if text not in EVENT_TYPE_BY_WORD:
+        raise ValueError(f"event_type must be one of the vocabulary, such as {RATE} or click, not {text!r}")
+    return text
+
+
+def _value(text: str, event_type: str) -> float:
+    return math.nan if not text and event_type != RATE else _number("rating", text)
+
+
+def _number_text(number: float) -> str:
+    return "" if math.isnan(number) else repr(number)
 
 
 def _required(name: str, text: str) -> str:
@@ -115,20 +156,37 @@ def _timestamp(text: str) -> float:
 
 
 def _read(
-    path: Path, columns: Sequence[str], parse: Callable[[Sequence[str]], T], bad_lines: list[BadLine]
+    path: Path,
+    columns: Sequence[str],
+    parse: Callable[[Sequence[str]], T],
+    bad_lines: list[BadLine],
+    optional: Sequence[str] = (),
 ) -> list[T]:
+    """`parse` is given the fields of `columns`, then those of `optional`, "" for a column that is not there."""
     rows: list[T] = []
     lines = _lines(path)
-    places, width = _places(path, next(lines, ""), columns)
+    header = next(lines, "")
+    places, width = _places(path, header, columns)
+    more = [header.split("\t").index(name) if name in header.split("\t") else None for name in optional]
     for number, line in enumerate(lines, start=2):
         fields = line.split("\t")
         try:
             if len(fields) != width:
                 raise ValueError(f"{len(fields)} fields, the header has {width}")
-            rows.append(parse([fields[place] for place in places]))
+            rows.append(
+                parse([*(fields[p] for p in places), *("" if p is None else fields[p] for p in more)])
+            )
         except ValueError as error:
             bad_lines.append(BadLine(path, number, str(error)))
     return rows
+
+
+def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for fields in (columns, *rows):
+            if any(mark in field for field in fields for mark in "\t\r\n"):
+                raise ValueError(f"{path}: a tab or the end of a line within {fields}")
+            file.write("\t".join(fields) + "\n")
 
 
 def _lines(path: Path) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Turning a data set into the facts that are sent, and leaving out what is kept for judging."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -9,26 +10,29 @@ import xxhash
 
 from freshet.catalog.v1.item_pb2 import Item
 from freshet.event.v1.event_pb2 import EventItem, UserEvent
-from services.console.dataset import Dataset, DatasetItem, Interaction
+from services.console.dataset import RATE, Dataset, DatasetItem, Interaction
 from shared.client import user_event
 
 EVENT_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 def event_of(interaction: Interaction, dataset: str) -> UserEvent:
-    """The `rate` event of a rating; its id follows from its content, so a second replay changes nothing."""
+    """The event of an interaction; its id follows from its content, so a second replay changes nothing."""
+    value = None if math.isnan(interaction.rating) else interaction.rating
     return user_event(
-        "rate",
+        interaction.event_type,
         interaction.user,
-        [EventItem(item_id=interaction.item, value=interaction.rating)],
+        [EventItem(item_id=interaction.item, value=value)],
         event_id=event_id(interaction, dataset),
         event_time=datetime.fromtimestamp(interaction.timestamp, UTC),
     )
 
 
 def event_id(interaction: Interaction, dataset: str) -> str:
-    """<dataset>-<user>-<item>-<timestamp>, or a digest of that where it makes no valid id."""
+    """<dataset>-<user>-<item>-<timestamp>, with -<type> for other types than rate; or a digest of that where it makes
+    no valid id."""
     text = f"{dataset}-{interaction.user}-{interaction.item}-{interaction.timestamp:.15g}"
+    text += "" if interaction.event_type == RATE else f"-{interaction.event_type}"
     return text if EVENT_ID.fullmatch(text) else f"replay-{xxhash.xxh3_128_hexdigest(text.encode())}"
 
 

@@ -37,7 +37,11 @@ async def _on_own_suite(dataset: Dataset, output: Output, minutes: float, domain
 
 def _suite_settings(directory: Path, domain: str) -> SuiteSettings:
     """Fresh brokers and services that train only when they are told to."""
-    only_when_told = {"FRESHET_TRAIN_EVERY_EVENTS": "0", "FRESHET_TRAIN_INTERVAL_SECONDS": "0"}
+    only_when_told = {
+        "FRESHET_TRAIN_EVERY_EVENTS": "0",
+        "FRESHET_TRAIN_INTERVAL_SECONDS": "0",
+        "FRESHET_TRAIN_DRIFT_PSI": "0",
+    }
     return SuiteSettings.on_free_ports(
         directory=directory,
         namespace=f"evaluate_{uuid.uuid4().hex[:8]}",

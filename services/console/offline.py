@@ -23,14 +23,14 @@ from services.console.dataset import Interaction
 from services.console.failures import CommandFailed
 from services.console.output import Output
 from shared.adapters.keys import item_keys
-from shared.domain.event import EventType
+from shared.domain.event import EVENT_CODE_BY_WORD
 
 _STDERR = 2  # what libraries print is no report
 _ENV_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def write_columns(interactions: Sequence[Interaction], file: Path) -> None:
-    """Ratings as the columns the trainer reads: by time, those of one time in file order."""
+    """Interactions as the columns the trainer reads: by time, those of one time in file order."""
     seconds = np.array([row.timestamp for row in interactions], np.float64)
     order = np.argsort(seconds, kind="stable")
     count = len(interactions)
@@ -38,7 +38,7 @@ def write_columns(interactions: Sequence[Interaction], file: Path) -> None:
         "position": np.arange(1, count + 1, dtype=np.int64),
         "user_key": item_keys(row.user for row in interactions)[order],
         "item_key": item_keys(row.item for row in interactions)[order],
-        "event_type": np.full(count, int(EventType.RATE), np.int64),
+        "event_type": np.array([EVENT_CODE_BY_WORD[row.event_type] for row in interactions], np.int64)[order],
         "time_ms": np.round(1000.0 * seconds).astype(np.int64)[order],
         "value": np.array([row.rating for row in interactions], np.float32)[order],
     }

@@ -42,6 +42,7 @@ from shared.adapters.log_range import read_stream
 from shared.adapters.log_reader import LogMessage, LogReader, LogSource
 from shared.adapters.registry import RegisteredModel, Registry
 from shared.adapters.streams import Names, StreamError
+from shared.domain.content_tags import content_tags
 from shared.domain.delta import Chain, DeltaRefusedError
 from shared.domain.following import Roles
 
@@ -225,9 +226,7 @@ def _describe(learner: DeltaLearner, message: LogMessage) -> None:
         _log.error("item cannot be read", position=message.position, reason=str(error))
         return
     if not item.HasField("delete_time"):
-        tags = [f"category {each}" for each in item.categories] + (
-            [f"brand {item.brand}"] if item.brand else []
-        )
+        tags = content_tags(item.categories, item.brand, item.title)
         learner.describe(item_key(item.item_id), tags)
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from freshet.trainer.v1.trainer_pb2_grpc import add_TrainerServiceServicer_to_server
 from services.trainer.delta_worker import DeltaTools, DeltaWorker
+from services.trainer.drift_watch import DriftWatch
 from services.trainer.erasures import follow
 from services.trainer.model_calls import ModelCalls
 from services.trainer.model_evaluations import ModelEvaluations
@@ -25,6 +26,7 @@ from services.trainer.settings import TrainerSettings
 from services.trainer.training_run import Conductor, Tools
 from services.trainer.triggers import Triggers
 from shared.adapters.archive import Archive
+from shared.adapters.archived_traffic import ArchivedTraffic
 from shared.adapters.bundle_store import bundle_store
 from shared.adapters.connection import nats_connection
 from shared.adapters.database import UNAVAILABLE, database_engine, ensure_tables
@@ -69,12 +71,19 @@ class Workers:
         self.erasures = ModelErasures(engine)
         self.promoting = Promoting(tools, self.erasures)
         self.runs = Runs(tools.registry, Conductor(tools, settings))
+        history = teaching(settings.domain).history
+        self.drift = DriftWatch(tools, ArchivedTraffic(engine), history, settings.train_drift_events)
 
     async def trigger(self) -> None:
         """Start runs when they are due, until cancelled."""
         tools, policy = self.tools, _policy(self.settings)
-        triggers = Triggers(self.runs, tools.archive, tools.registry, policy)
+        triggers = Triggers(self.runs, tools.archive, tools.registry, policy, self.drift)
         await triggers.run(self.settings.train_check_seconds)
+
+    async def watch_drift(self) -> None:
+        """Measure how far traffic moves away from what the champion learned from, until cancelled."""
+        await ensure_tables(self._engine, self.settings.namespace)
+        await self.drift.run(self.settings.train_drift_seconds)
 
     async def note_erasures(self) -> None:
         """Mark models that learned of erased users, until cancelled."""
@@ -114,14 +123,20 @@ def _service(workers: Workers) -> Service:
     return Service(
         rpc_services=["freshet.trainer.v1.TrainerService"],
         register=partial(add_TrainerServiceServicer_to_server, servicer),
-        workers=[workers.trigger, workers.note_erasures, *deltas, *watch],
+        workers=[workers.trigger, workers.watch_drift, workers.note_erasures, *deltas, *watch],
         ready=workers.ready,
         drain=runs.stop,
     )
 
 
 def _policy(settings: TrainerSettings) -> Policy:
-    return Policy(settings.train_interval_seconds, settings.train_every_events, settings.train_retry_seconds)
+    return Policy(
+        settings.train_interval_seconds,
+        settings.train_every_events,
+        settings.train_retry_seconds,
+        settings.train_drift_psi,
+        settings.train_drift_events,
+    )
 
 
 def teaching(domain: str) -> Roles:

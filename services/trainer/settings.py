@@ -30,8 +30,15 @@ class TrainerSettings(ServiceSettings):
         24, ge=1, description="models after which one is trained anew, not on from the champion; 1: every one"
     )
     train_every_events: int = Field(50_000, ge=0, description="new events that start a run; 0 for none")
+    train_drift_psi: float = Field(
+        0.25, ge=0, description="drift of new events, a stability index, that starts a run; 0 for none"
+    )
+    train_drift_events: int = Field(
+        2_000, ge=1, description="new events without which there is no saying whether traffic drifts"
+    )
+    train_drift_seconds: float = Field(30.0, gt=0, description="how often drift is measured")
     train_retry_seconds: float = Field(
-        600.0, ge=0, description="pause of the triggers after a run that failed"
+        600.0, ge=0, description="pause of the triggers after a run that failed; of drift after any run"
     )
     train_check_seconds: float = Field(2.0, gt=0, description="how often the triggers are checked")
     train_archive_wait_seconds: float = Field(

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import structlog
 
 from freshet.trainer.v1.trainer_pb2 import TRAINING_STATE_FAILED
+from services.trainer.drift_watch import DriftWatch
 from services.trainer.patience import first_line
 from services.trainer.runs import AlreadyRunningError, NotOpenError, Runs
 from services.trainer.schedule import Policy, Situation, next_trigger
@@ -23,8 +24,11 @@ _log = structlog.get_logger("triggers")
 class Triggers:
     """Looks at the archive now and then, and asks the policy."""
 
-    def __init__(self, runs: Runs, archive: Archive, registry: Registry, policy: Policy) -> None:
+    def __init__(
+        self, runs: Runs, archive: Archive, registry: Registry, policy: Policy, drift: DriftWatch
+    ) -> None:
         self._runs = runs
+        self._drift = drift
         self._archive = archive
         self._registry = registry
         self._policy = policy
@@ -62,6 +66,7 @@ class Triggers:
             last_failed=last is not None and last.state == TRAINING_STATE_FAILED,
             new_events=await self._new_events(),
             arriving=await self._arriving(),
+            drift_psi=self._drift.psi,
         )
 
     async def _arriving(self) -> int:

@@ -226,7 +226,7 @@ class Archive:
         )  # fmt: skip
         async with self._engine.connect() as connection:
             stream = await connection.stream(query, execution_options={"yield_per": _READ_ROWS})
-            parts = [_event_columns(rows) async for rows in stream.partitions(_READ_ROWS)]
+            parts = [event_columns(rows) async for rows in stream.partitions(_READ_ROWS)]
             corrections = await _read_corrections(connection, to_position)
         return without_taken_back(EventColumns.concatenate(parts), corrections)
 
@@ -248,7 +248,7 @@ class Archive:
             .order_by(events.c.position)
         )  # fmt: skip
         async with self._engine.connect() as connection:
-            return _event_columns((await connection.execute(query)).all())
+            return event_columns((await connection.execute(query)).all())
 
 
 async def _read_corrections(connection: AsyncConnection, to_position: int) -> list[Correction]:
@@ -280,7 +280,8 @@ def _set_position(position: int) -> sa.Executable:
 _INSERT_EVENTS = bulk_insert(events).on_conflict_do_nothing()
 
 
-def _event_columns(rows: Sequence[sa.Row]) -> EventColumns:
+def event_columns(rows: Sequence[sa.Row]) -> EventColumns:
+    """Rows of the archive, with its columns but id, partition and payload, in log order."""
     per_event = np.array([len(row.item_keys) // 8 for row in rows], np.int64)
 
     def spread(name: str) -> np.ndarray:

@@ -61,7 +61,11 @@ async def _unlearned(world: World) -> Bundle:
 @asynccontextmanager
 async def _trainer(world: World) -> AsyncIterator[None]:
     """A trainer in its default setting that starts no run."""
-    environment = {"FRESHET_TRAIN_INTERVAL_SECONDS": "0", "FRESHET_TRAIN_EVERY_EVENTS": "0"}
+    environment = {
+        "FRESHET_TRAIN_INTERVAL_SECONDS": "0",
+        "FRESHET_TRAIN_EVERY_EVENTS": "0",
+        "FRESHET_TRAIN_DRIFT_PSI": "0",
+    }
     settings = SuiteSettings.on_free_ports(
         directory=world.directory / "trainer",
         nats_url=world.suite.nats_url,

@@ -18,7 +18,11 @@ from tests.e2e.loop import Loop
 
 HISTORY_EVENTS = 8_000
 TRAINING_MINUTES = 0.2
-NO_TRIGGERS = {"FRESHET_TRAIN_INTERVAL_SECONDS": "0", "FRESHET_TRAIN_EVERY_EVENTS": "0"}
+NO_TRIGGERS = {
+    "FRESHET_TRAIN_INTERVAL_SECONDS": "0",
+    "FRESHET_TRAIN_EVERY_EVENTS": "0",
+    "FRESHET_TRAIN_DRIFT_PSI": "0",
+}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -10,7 +10,7 @@ from deploy.local.shop.words import CATEGORIES, MAKERS, STYLES
 
 CATEGORY_NAMES, STYLE_NAMES = tuple(CATEGORIES), tuple(STYLES)
 MEDIAN_PRICE, PRICE_SPREAD = 40.0, 0.8
-POPULARITY_SPREAD = 0.5
+APPEAL_SPREAD, POPULARITY_SPREAD = 0.5, 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,7 +18,8 @@ class Catalogue:
     """V items; arrays are indexed by the item's number.
 
     category, style: (V,) int, numbers of names. appeal: (V,) float, how much more than others everybody likes
-    the item, mean 0. popularity: (V,) float, its share of organic traffic, sums to 1. price: (V,) float.
+    the item, mean 0. popularity: (V,) float, its share of organic traffic, sums to 1, 0 for what is not
+    sold. price: (V,) float.
     """
 
     item_ids: tuple[str, ...]
@@ -55,8 +56,7 @@ def make_catalogue(seed: int, size: int = 1_000) -> Catalogue:
     if not 1 <= size <= len(titles):
         raise ValueError(f"size must be 1 to {len(titles)}, not {size}")
     chosen = [titles[number] for number in rng.choice(len(titles), size, replace=False)]
-    appeal = rng.normal(0.0, 0.5, size)
-    popularity = np.exp(rng.normal(appeal, POPULARITY_SPREAD))
+    appeal, popularity = drawn_appeal(size, rng)
     return Catalogue(
         item_ids=tuple(f"sku-{number:05d}" for number in range(1, size + 1)),
         titles=tuple(title for _, _, title, _ in chosen),
@@ -64,6 +64,13 @@ def make_catalogue(seed: int, size: int = 1_000) -> Catalogue:
         category=np.array([CATEGORY_NAMES.index(category) for category, *_ in chosen]),
         style=np.array([STYLE_NAMES.index(style) for _, style, *_ in chosen]),
         appeal=appeal,
-        popularity=popularity / popularity.sum(),
+        popularity=popularity,
         price=np.round(MEDIAN_PRICE * np.exp(rng.normal(0.0, PRICE_SPREAD, size)), 2),
     )
+
+
+def drawn_appeal(size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """What is in fashion: appeal (V,) float and popularity (V,) float of as many items, as a catalogue has them."""
+    appeal = rng.normal(0.0, APPEAL_SPREAD, size)
+    popularity = np.exp(rng.normal(appeal, POPULARITY_SPREAD))
+    return appeal, popularity / popularity.sum()

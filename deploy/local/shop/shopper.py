@@ -123,10 +123,11 @@ def react(shopper: Shopper, catalogue: Catalogue, shown: Sequence[int]) -> list[
 
 def category_page(shopper: Shopper, catalogue: Catalogue, size: int = PAGE_SIZE) -> list[int]:
     """What the shopper finds without recommendations: popular items of a category that is to the taste."""
-    stocked = np.bincount(catalogue.category, minlength=len(CATEGORY_NAMES)) > 0
+    sold = catalogue.popularity > 0
+    stocked = np.bincount(catalogue.category[sold], minlength=len(CATEGORY_NAMES)) > 0
     liking = np.exp(shopper.taste.category) * stocked
     category = shopper.rng.choice(len(liking), p=liking / liking.sum())
-    members = np.flatnonzero(catalogue.category == category)
+    members = np.flatnonzero(sold & (catalogue.category == category))
     share = catalogue.popularity[members]
     drawn = shopper.rng.choice(members, min(size, len(members)), replace=False, p=share / share.sum())
     return [int(item) for item in drawn]

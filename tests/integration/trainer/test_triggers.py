@@ -46,3 +46,18 @@ async def test_a_run_that_nobody_asked_for_gives_way_to_one_that_somebody_does(n
         given_way = await trainer.get(triggered.run_id)
     assert asked_for.trigger == api.TRAINING_TRIGGER_REQUEST
     assert (given_way.state, given_way.error) == (api.TRAINING_STATE_FAILED, GAVE_WAY)
+
+
+async def test_traffic_that_is_not_what_the_champion_learned_from_starts_a_run(new_world):
+    world = await new_world()
+    often = {"train_check_seconds": "0.1", "train_drift_seconds": "0.1", "train_retry_seconds": "0.1"}
+    async with world.trainer(train_drift_psi="0.25", train_drift_events="100", **often) as trainer:
+        await world.happen(walks(range(40)))
+        champion = await trainer.trained()
+        assert champion.decision.promoted, champion.decision.reason
+        await world.happen([(f"user {number % 40}", f"new item {number}") for number in range(120)])
+
+        async def drifted() -> bool:
+            return (await runs(trainer))[0].trigger == api.TRAINING_TRIGGER_DRIFT
+
+        await eventually(drifted)

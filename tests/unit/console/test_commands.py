@@ -11,6 +11,7 @@ from tests.unit.console.conftest import document, freshet, succeeded
 COMMANDS = (
     "up",
     "status",
+    "simulate",
     "replay",
     "train",
     "models",

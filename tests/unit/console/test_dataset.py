@@ -1,8 +1,21 @@
 """Reading data sets, and naming what is wrong with them."""
 
-import pytest
+import math
+import tempfile
+from pathlib import Path
 
-from services.console.dataset import DatasetError, DatasetItem, Interaction, read_dataset
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.console.dataset import (
+    Dataset,
+    DatasetError,
+    DatasetItem,
+    Interaction,
+    read_dataset,
+    write_dataset,
+)
 
 
 def test_items_and_interactions_are_read_in_file_order(films):
@@ -17,6 +30,51 @@ def test_items_and_interactions_are_read_in_file_order(films):
 def test_columns_are_found_by_the_header_and_others_are_left_out(films):
     (films / "interactions.tsv").write_text("rating\tdevice\titem\tuser\ttimestamp\n4\ttv\t1\tu\t5\n")
     assert read_dataset(films).interactions == [Interaction("u", "1", 5.0, 4.0)]
+
+
+def test_a_column_may_tell_what_each_interaction_is_and_its_value_may_be_absent_then(films):
+    header = "user\titem\ttimestamp\trating\tevent_type\n"
+    (films / "interactions.tsv").write_text(
+        f"{header}u\t1\t5\t9.5\tpurchase\nu\t2\t6\t4\t\nu\t3\t7\t\tclick\n"
+    )
+    bought, rated, clicked = read_dataset(films).interactions
+    assert (bought.event_type, bought.rating) == ("purchase", 9.5)
+    assert (rated.event_type, rated.rating) == ("rate", 4.0)
+    assert clicked.event_type == "click" and math.isnan(clicked.rating)
+
+
+@pytest.mark.parametrize(
+    "line, why", [("4\tbuy", "event_type must be one of"), ("\trate", "rating must be a number")]
+)
+def test_a_type_that_is_none_and_a_rating_without_a_value_are_bad_lines(films, line, why):
+    header = "user\titem\ttimestamp\trating\tevent_type\n"
+    (films / "interactions.tsv").write_text(f"{header}u\t1\t5\t{line}\n")
+    assert why in str(read_dataset(films).bad_lines[0])
+
+
+@given(
+    st.lists(
+        st.builds(
+            Interaction,
+            st.text("uv é|", min_size=1),
+            st.just("i"),
+            st.integers(0, 10**9).map(float),
+            st.floats(-1e6, 1e6, width=32),
+            st.sampled_from(["rate", "click", "purchase"]),
+        )
+    )
+)
+def test_what_is_written_is_read_back(rows):
+    dataset = Dataset("d", [DatasetItem("i", "A title", ("x", "y"))], rows)
+    with tempfile.TemporaryDirectory() as directory:
+        write_dataset(dataset, Path(directory))
+        read = read_dataset(Path(directory))
+    assert (read.items, read.interactions, read.bad_lines) == (dataset.items, rows, [])
+
+
+def test_a_text_that_would_break_the_lines_is_not_written(tmp_path):
+    with pytest.raises(ValueError, match="a tab or the end of a line"):
+        write_dataset(Dataset("d", [DatasetItem("i", "two\twords", ())]), tmp_path)
 
 
 def test_windows_line_ends_are_understood(films):

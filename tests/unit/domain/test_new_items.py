@@ -31,11 +31,31 @@ def test_content_gives_a_vector_to_an_item_nobody_has_touched():
     assert vectors(known) == {NEW: [0.5, 0.5, 0]}
 
 
-def test_a_rare_category_says_more_than_one_that_all_items_have():
-    known = items()
-    known.describe(NEW, ["films", "brand x"])
-    vector = vectors(known)[NEW]
-    assert vector[2] > 2 / 3 > 1 / 3 > vector[0]
+def test_a_category_whose_items_are_alike_says_more_than_one_that_all_items_have():
+    table = np.array([[1, 0], [0.9, 0], [0, 1], [0, 0.9], [0.5, 0.5]], np.float32)
+    known = NewItems(np.arange(1, 6, dtype=np.uint64), table, np.zeros(5, np.float32))
+    for key in range(1, 6):
+        known.describe(key, ["brand x", "books" if key <= 2 else "films"])
+    known.describe(NEW, ["books", "brand x"])
+    first, second = vectors(known)[NEW]
+    mean_of_both = (0.95 + table[:, 0].mean()) / 2
+    assert first > mean_of_both > second
+
+
+def test_a_tag_that_a_single_item_has_says_less_than_one_of_many_that_are_alike():
+    table = np.array([[1, 0]] * 5 + [[0, 1]], np.float32)
+    known = NewItems(np.arange(1, 7, dtype=np.uint64), table, np.zeros(6, np.float32))
+    for key in range(1, 7):
+        known.describe(key, ["often"] if key < 6 else ["once"])
+    known.describe(NEW, ["often", "once"])
+    assert vectors(known)[NEW][0] > 0.8
+
+
+def test_a_table_of_equal_vectors_lends_them():
+    known = NewItems(np.array([A, B], np.uint64), np.ones((2, 2), np.float32), np.zeros(2, np.float32))
+    known.describe(A, ["books"])
+    known.describe(NEW, ["books"])
+    assert vectors(known) == {NEW: [1, 1]}
 
 
 def test_company_counts_beside_content_by_its_number():

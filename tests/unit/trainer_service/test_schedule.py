@@ -1,6 +1,12 @@
 """When a run starts by itself."""
 
-from freshet.trainer.v1.trainer_pb2 import TRAINING_TRIGGER_NEW_EVENTS, TRAINING_TRIGGER_SCHEDULE
+import pytest
+
+from freshet.trainer.v1.trainer_pb2 import (
+    TRAINING_TRIGGER_DRIFT,
+    TRAINING_TRIGGER_NEW_EVENTS,
+    TRAINING_TRIGGER_SCHEDULE,
+)
 from services.trainer.schedule import Policy, Situation, next_trigger
 
 POLICY = Policy(interval_seconds=3600.0, every_events=1000, retry_seconds=600.0)
@@ -52,3 +58,24 @@ def test_a_trickle_of_events_holds_nothing_up():
 
 def test_a_burst_without_end_is_not_waited_for():
     assert next_trigger(POLICY, QUIET._replace(new_events=4000, arriving=900)) == TRAINING_TRIGGER_NEW_EVENTS
+
+
+WATCHFUL = POLICY._replace(drift_psi=0.25, drift_events=200)
+DRIFTED = QUIET._replace(new_events=200, drift_psi=0.3, seconds_since_run=600.0)
+
+
+def test_drift_starts_a_run():
+    assert next_trigger(WATCHFUL, DRIFTED) == TRAINING_TRIGGER_DRIFT
+
+
+@pytest.mark.parametrize("less", [{"drift_psi": 0.24}, {"new_events": 199}, {"seconds_since_run": 599.0}])
+def test_little_drift_few_new_events_or_a_run_just_before_start_none(less):
+    assert next_trigger(WATCHFUL, DRIFTED._replace(**less)) is None
+
+
+def test_zero_turns_the_trigger_by_drift_off():
+    assert next_trigger(WATCHFUL._replace(drift_psi=0.0), DRIFTED._replace(drift_psi=9.0)) is None
+
+
+def test_while_events_pour_in_drift_waits_too():
+    assert next_trigger(WATCHFUL, DRIFTED._replace(arriving=100)) is None
