@@ -93,7 +93,8 @@ def test_each_lesson_of_a_run_goes_on_from_its_own(tmp_path):
         return continue_training(model, walks(n_users=70), LONG, on_progress, kept)
 
     with pytest.raises(Killed):
-        run(at(20), checkpoints(tmp_path))
+        run(at(1), checkpoints(tmp_path))
+    assert (tmp_path / "lesson-2.checkpoint").exists()
     assert bits(run(kept=checkpoints(tmp_path))) == bits(run())
 
 
