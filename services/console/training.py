@@ -64,7 +64,9 @@ def _draw(progress: Progress, bar: TaskID, run: TrainingRun) -> None:
 
 
 def _detail(run: TrainingRun) -> str:
-    return f"loss {run.loss:.4f}  {run.examples_per_second:,.0f} examples/s  {run.eta_seconds:,.0f} s to go"
+    resumed = f"  resumed {_times(run.resumed_count)}" if run.resumed_count else ""
+    speed = f"{run.examples_per_second:,.0f} examples/s"
+    return f"loss {run.loss:.4f}  {speed}  {run.eta_seconds:,.0f} s to go{resumed}"
 
 
 def document(run: TrainingRun) -> dict[str, Any]:
@@ -77,6 +79,10 @@ def seconds_of(run: TrainingRun) -> float:
     return (run.end_time.ToDatetime() - run.start_time.ToDatetime()).total_seconds()
 
 
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
 def as_table(run: TrainingRun) -> RenderableType:
     """What came of a run, for people."""
     table = Table("metric", "value", title=f"Training run {run.run_id}")
@@ -87,7 +93,7 @@ def as_table(run: TrainingRun) -> RenderableType:
 
 def summary(run: TrainingRun) -> str:
     """What became of a run, in one line."""
-    resumed = f", resumed {run.resumed_count} times" if run.resumed_count else ""
+    resumed = f", resumed {_times(run.resumed_count)}," if run.resumed_count else ""
     told = f"{state_word(run)} after {seconds_of(run):.1f} s{resumed} on {run.event_count:,} events"
     if run.state == TRAINING_STATE_FAILED:
         return f"{told}: {run.error}"

@@ -165,8 +165,10 @@ async def test_a_run_whose_model_was_registered_had_succeeded(new_world):
     run.start_time.GetCurrentTime()
     await world.registry.save_run(run)
     await world.registry.register(_model("cut", champion=True))
+    directory(world, run).mkdir(parents=True)
     async with world.trainer() as trainer:
         run = await trainer.get("cut")
+    assert not directory(world, run).exists()
     assert (run.state, run.model_version) == (api.TRAINING_STATE_SUCCEEDED, model_version("ab" * 32))
     assert run.decision.promoted
 

@@ -93,27 +93,28 @@ def test_each_lesson_of_a_run_goes_on_from_its_own(tmp_path):
         return continue_training(model, walks(n_users=100), LONG, on_progress, kept)
 
     with pytest.raises(Killed):
-        run(at(20), checkpoints(tmp_path))
+        run(at(1), checkpoints(tmp_path))
+    assert (tmp_path / "lesson-2.checkpoint").exists()
     assert bits(run(kept=checkpoints(tmp_path))) == bits(run())
 
 
 def test_time_that_was_spent_counts_towards_the_cap(tmp_path, monkeypatch):
-    plan = replace(LONG, max_minutes=6.0 / 60)
-    monkeypatch.setattr(fitting, "time", TenthsOfSeconds())
+    plan = replace(LONG, max_minutes=7.5 / 60)
+    monkeypatch.setattr(fitting, "time", EighthsOfSeconds())
     cut_off(tmp_path, plan)
     resumed = train(EVENTS, plan, checkpoints=checkpoints(tmp_path))
     assert (resumed.curve[-1].step, resumed.capped) == (60, True)
 
 
-class TenthsOfSeconds:
-    """A clock that goes on by a tenth of a second whenever it is read: ten steps take a second."""
+class EighthsOfSeconds:
+    """A clock that goes on by an eighth of a second whenever it is read: eight steps take a second."""
 
     def __init__(self) -> None:
         self._read = 0
 
     def monotonic(self) -> float:
         self._read += 1
-        return self._read / 10
+        return self._read / 8
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,16 @@
-"""Whoever asks for a judgement hears of its end, however the process ends."""
+"""Whoever asks for learning or for a judgement hears of its end, however the process ends."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import psutil
 import pytest
 
 from services.trainer.evaluation_jobs import Failed, ModelJob
-from services.trainer.worker_process import judged
+from services.trainer.reports import Died, Report
+from services.trainer.worker_process import judged, working
 from tests.conditions import eventually
+from tests.unit.trainer_service.builders import JOB as LESSON
 
 JOB = ModelJob(
     "postgresql://127.0.0.1:1/none", "", "video", "temporal", "abc", "/none", 3, 9, 50, 0, 1, 0, "error"
@@ -34,3 +37,18 @@ async def test_cancelling_ends_the_process():
     with pytest.raises(asyncio.CancelledError):
         await judging
     assert not process.is_running()
+
+
+async def test_a_learner_that_dies_is_told_of_with_its_code():
+    async with working(LESSON) as reports:
+        reading = asyncio.create_task(_last(reports))
+        (process,) = await eventually(lambda: psutil.Process().children())
+        process.kill()
+        assert await reading == Died("the process that learns ended with code -9")
+
+
+async def _last(reports: AsyncIterator[Report | Died]) -> Report | Died | None:
+    last = None
+    async for report in reports:
+        last = report
+    return last
