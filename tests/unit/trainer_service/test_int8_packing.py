@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from services.ranking.precision import Precision
+from services.ranking.scorer import Scorer
 from services.trainer.judging import judge_candidate
 from services.trainer.model.encoders.registry import config_of
 from services.trainer.model.evaluation import CaseOptions, leave_one_out, make_cases
@@ -58,6 +60,10 @@ def test_what_was_judged_good_enough_is_carried_with_golden_outputs_of_its_own(c
     assert carrying.golden[INT8_OUTPUT].shape == carrying.golden_output.shape
     tolerance = carrying.golden[INT8_TOLERANCE]
     assert np.abs(carrying.golden[INT8_OUTPUT] - carrying.golden_output).max() == tolerance > 0
+
+
+def test_ranking_serves_what_is_carried(carrying):
+    assert Scorer(carrying, precision="int8").precision == Precision("int8")
 
 
 def test_the_manifest_tells_what_it_loses_and_not_how_quick_it_was(carrying):
