@@ -38,7 +38,7 @@ async def running(brokers, tmp_path_factory):
     """Services, a catalogue with categories, and a user who clicked "a"."""
     names = ("ingestion", "feature", "ranking")
     async with services(brokers, tmp_path_factory.mktemp("deltas"), names) as started:
-        items = [catalogue_item(each, categories=[CATEGORIES[each]]) for each in ITEMS]
+        items = [catalogue_item(each, title=each, categories=[CATEGORIES[each]]) for each in ITEMS]
         await started.client.upsert_items(items)
         await started.client.write_user_event(message("click", items=["a"]))
         await eventually(lambda: sees_features(started))
@@ -141,7 +141,7 @@ async def raised(running: Running, item: str, score: float) -> dict[str, float] 
 async def test_an_item_nobody_has_touched_is_recommended_by_its_content(running):
     version = await champion(running, 2)
     async with trainer(running):
-        await running.client.upsert_items([catalogue_item("n", categories=["old"])])
+        await running.client.upsert_items([catalogue_item("n", title="n", categories=["old"])])
         found = await eventually(lambda: raised(running, "n", 0.0))
         assert found["n"] == pytest.approx(2.5)  # half of what "a" is to itself, and the bias
         assert (await status(running)).item_count == 5
