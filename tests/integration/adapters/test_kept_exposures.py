@@ -1,0 +1,43 @@
+"""The newest exposures of a real stream, kept for the process that learns."""
+
+from __future__ import annotations
+
+import pytest
+
+from freshet.log.v1.log_pb2 import Exposure
+from services.trainer import exposure_reading
+from services.trainer.exposure_reading import keep_exposures, kept_exposures
+from shared.adapters.keys import item_keys, user_key
+from shared.adapters.streams import Names
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def publish(space, *users: str) -> None:
+    """One exposure for each, at positions 1, 2, ..."""
+    for position, user in enumerate(users, 1):
+        exposure = Exposure(user_id=user, position=position, item_keys=item_keys(["a", "b"]).tobytes())
+        subject = space.names.subject("exposures.v1.3")
+        await space.nats.jetstream().publish(subject, exposure.SerializeToString())
+
+
+async def test_the_newest_exposures_are_kept_and_what_cannot_be_read_is_passed_over(
+    space, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(exposure_reading, "NEWEST", 3)
+    await publish(space, "u1", "u2", "u3")
+    await space.nats.jetstream().publish(space.names.subject("exposures.v1.0"), b"\xff\xff")
+    await keep_exposures(space.nats, space.names, tmp_path)
+    kept = kept_exposures(tmp_path)
+    assert kept.user_key.tolist() == [user_key("u2")] * 2 + [user_key("u3")] * 2
+    assert kept.item_key.tolist() == item_keys(["a", "b"]).tolist() * 2
+
+
+async def test_an_empty_stream_keeps_nothing(space, tmp_path):
+    await keep_exposures(space.nats, space.names, tmp_path)
+    assert len(kept_exposures(tmp_path)) == 0
+
+
+async def test_without_the_stream_learning_goes_on(space, tmp_path):
+    await keep_exposures(space.nats, Names("nowhere"), tmp_path)
+    assert len(kept_exposures(tmp_path)) == 0
