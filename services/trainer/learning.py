@@ -128,7 +128,7 @@ def accompany(columns: EventColumns, job: Job) -> None:
     held = hold_out(columns, _rule(job), _options(plan, job))
     checkpoints = checkpoints_of(job)
     mixed = first_lesson(held.train, plan, ignore_progress, checkpoints)
-    next_lesson(mixed, columns, plan, ignore_progress, checkpoints)
+    next_lesson(mixed, columns, plan.continued(), ignore_progress, checkpoints)
 
 
 def _rule(job: Job) -> HoldOutRule:

@@ -179,5 +179,5 @@ def test_both_clients_have_the_same_calls_with_the_same_documentation():
         for kind in (FreshetClient, SyncFreshetClient)
     ]
     assert documented[0] == documented[1]
-    assert len(documented[0]) == 20
+    assert len(documented[0]) == 23
     assert FreshetClient.stream_user_events.__doc__ == SyncFreshetClient.stream_user_events.__doc__

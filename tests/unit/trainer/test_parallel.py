@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from services.trainer.model.parallel import Ranks
-from services.trainer.model.sequences import TokenBatch, token_batches, training_rows
+from services.trainer.model.sequences import Passing, TokenBatch, token_batches, training_rows
 from services.trainer.model.training import TrainedModel, train
 from tests.unit.trainer.builders import PLAN, TINY, walks
 
@@ -108,7 +108,7 @@ def test_ranks_that_are_given_different_events_say_so():
 
 def batch() -> TokenBatch:
     rows = training_rows(EVENTS, np.unique(EVENTS.item_key), PLAN.roles)
-    return next(token_batches(rows, 6, 64, np.random.default_rng(0)))
+    return next(token_batches(rows, Passing(6, 64), np.random.default_rng(0)))
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])
