@@ -33,7 +33,7 @@ from shared.domain.event_columns import EventColumns
 PROTOCOLS = (LEAVE_ONE_OUT, TEMPORAL, PREQUENTIAL)
 _REPORT_SECONDS = 0.25
 _EVERYBODY = 1 << 60
-_CONTINUATIONS = 20
+_CONTINUATIONS = 10
 Tell = Callable[[Went], None]
 
 
