@@ -20,7 +20,6 @@ def answers(
     states: Sequence[UserState],
     model: ServingModel | None,
     fallback: Fallback,
-    now_ms: int,
 ) -> list[Answer]:
     """One answer per wish."""
     found: dict[int, Answer] = {}
@@ -28,11 +27,11 @@ def answers(
         places = [place for place, wish in enumerate(wishes) if isinstance(wish, kind)]
         if places:
             of_kind = ([wishes[place] for place in places], [states[place] for place in places])
-            found |= zip(places, answer(*of_kind, model, fallback, now_ms), strict=True)
+            found |= zip(places, answer(*of_kind, model, fallback), strict=True)
     places = [place for place in found if _lacks_probabilities(wishes[place], found[place])]
     if places and model is not None:
         lacking = ([found[place] for place in places], [states[place] for place in places])
-        found |= zip(places, with_probabilities(*lacking, model, now_ms), strict=True)
+        found |= zip(places, with_probabilities(*lacking, model), strict=True)
     return [found[place] for place in range(len(wishes))]
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from services.ranking.model_slot import ServingModel
-from services.ranking.policy import CATALOGUE, MODEL, TRENDING, Answer, Fallback, Ranked, padded
+from services.ranking.policy import CATALOGUE, MODEL, TRENDING, Answer, Fallback, Ranked, ages_of, padded
 from services.ranking.scorer import UNKNOWN, aligned
 from services.ranking.user_state import UserState
 
@@ -38,39 +38,36 @@ def rank_candidates(
     states: Sequence[UserState],
     model: ServingModel | None,
     fallback: Fallback,
-    now_ms: int,
 ) -> list[Answer]:
     """One answer per call with all its candidates: by the model for users whose history it knows something of, else by
     what is trending; probabilities also for the others, since the ranker has met such users, too."""
     if model is None:
         return [_ordered(each, *_trending(each, fallback), None) for each in asked]
-    judged = judge(states, [each.item_keys for each in asked], model, now_ms)
+    judged = judge(states, [each.item_keys for each in asked], model)
     return [_answer(each, found, fallback) for each, found in zip(asked, judged, strict=True)]
 
 
 def with_probabilities(
-    answers: Sequence[Answer], states: Sequence[UserState], model: ServingModel, now_ms: int
+    answers: Sequence[Answer], states: Sequence[UserState], model: ServingModel
 ) -> list[Answer]:
     """The same answers with probabilities; as they are when the model has none. The users are encoded a second time, so
     that whoever asks for no probabilities pays nothing."""
     if model.scorer.ranker is None:
         return list(answers)
     keys = [np.array([item.item_key for item in answer.items], np.uint64) for answer in answers]
-    judged = judge(states, keys, model, now_ms)
+    judged = judge(states, keys, model)
     return [
         answer._replace(probabilities=_of_known(found)) for answer, found in zip(answers, judged, strict=True)
     ]
 
 
-def judge(
-    states: Sequence[UserState], item_keys: Sequence[np.ndarray], model: ServingModel, now_ms: int
-) -> list[Judged]:
+def judge(states: Sequence[UserState], item_keys: Sequence[np.ndarray], model: ServingModel) -> list[Judged]:
     """What the model says of each user's candidates, keys (n_i,) uint64."""
     scorer = model.scorer
     rows = scorer.rows(padded([state.item_key for state in states]))
     has_history: list[bool] = np.any(rows >= 0, axis=1).tolist()
     event_type = padded([state.event_type for state in states]).astype(np.int64)
-    age_seconds = np.maximum(now_ms - padded([state.time_ms for state in states]), 0) / 1000.0
+    age_seconds = ages_of(states)
     rows, event_type, age_seconds = aligned(rows, event_type, age_seconds)
     vectors = scorer.user_vectors(rows, event_type, age_seconds)
     items = _rows_of(item_keys, model)

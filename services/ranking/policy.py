@@ -60,7 +60,6 @@ def rank(
     states: Sequence[UserState],
     model: ServingModel | None,
     fallback: Fallback,
-    now_ms: int,
 ) -> list[Answer]:
     """One answer per wish: by the model for users whose history it knows something of, else what is trending."""
     if model is None:
@@ -70,7 +69,7 @@ def rank(
     answers: list[Answer | None] = [None] * len(wishes)
     if known.any():
         places = np.flatnonzero(known).tolist()
-        scores = _scores([states[place] for place in places], history_rows[known], model, now_ms)
+        scores = _scores([states[place] for place in places], history_rows[known], model)
         for place, row in zip(places, scores, strict=True):
             answers[place] = _by_model(wishes[place], states[place], row, model, fallback.catalogue.id_of)
     return [
@@ -79,17 +78,22 @@ def rank(
     ]
 
 
-def _scores(states: Sequence[UserState], rows: np.ndarray, model: ServingModel, now_ms: int) -> np.ndarray:
+def _scores(states: Sequence[UserState], rows: np.ndarray, model: ServingModel) -> np.ndarray:
     """Scores (B, V) float32, -inf for what the catalogue does not know."""
     event_type = padded([state.event_type for state in states]).astype(np.int64)
-    time_ms = padded([state.time_ms for state in states])
-    age_seconds = np.maximum(now_ms - time_ms, 0) / 1000.0
-    rows, event_type, age_seconds = aligned(rows, event_type, age_seconds)
+    rows, event_type, age_seconds = aligned(rows, event_type, ages_of(states))
     vectors = model.scorer.user_vectors(rows, event_type, age_seconds)
     scores = model.scorer.scores(vectors)
     model.scorer.add_rules(scores, rows, event_type)
     scores += model.withheld
     return scores
+
+
+def ages_of(states: Sequence[UserState]) -> np.ndarray:
+    """Ages (B, T) float64 of events, in seconds, up to each user's newest event, not to now: encoders read differences
+    only, and the float32 they take blurs those of great ages."""
+    time_ms = padded([state.time_ms for state in states])
+    return (time_ms.max(axis=1, keepdims=True, initial=0) - time_ms) / 1000.0
 
 
 def padded(columns: Sequence[np.ndarray]) -> np.ndarray:

@@ -158,7 +158,7 @@ class Recommender:
         model, time_ms = self._slot.current, time.time_ns() // 1_000_000
         fallback = Fallback(self._trending.item_keys, self._trending.scores, self._catalogue)
         wishes = [call.wish for call in calls]
-        arguments = (wishes, states, model, fallback, time_ms)
+        arguments = (wishes, states, model, fallback)
         if model is not None and cost(wishes, len(model.withheld)) > THREAD_FROM_SCORES:
             found = await asyncio.to_thread(answers, *arguments)
         else:

@@ -83,7 +83,8 @@ class MixtureScorer:
 
 
 def choose_mixture(cases: Cases, model: Scorer, rules: SequenceRules, event_types: frozenset[int]) -> Mixture:
-    """The weight of `WEIGHTS` with the best NDCG@10; of equal ones the smallest, the model alone for no cases.
+    """The weight of `WEIGHTS` with the best NDCG@10, that of its neighbours counted in, as a peak that stands alone is
+    chance; of equal ones the smallest, the model alone for no cases.
 
     Args:
         cases: questions about events that neither model nor rules have learned.
@@ -97,7 +98,13 @@ def choose_mixture(cases: Cases, model: Scorer, rules: SequenceRules, event_type
     remembered = _Remembered(model)
     tried = [replace(silent, weight=weight) for weight in WEIGHTS]
     found = [judge(cases, {"": MixtureScorer(remembered, rules, each)})[""].ndcg for each in tried]
-    return tried[int(np.argmax(found))]
+    return tried[int(np.argmax(smoothed(np.array(found))))]
+
+
+def smoothed(figures: np.ndarray) -> np.ndarray:
+    """``(W,) float64``: each of the figures as the mean of itself and its neighbours; ends have one."""
+    sums = np.convolve(figures, np.ones(3), "same")
+    return sums / np.convolve(np.ones(len(figures)), np.ones(3), "same")
 
 
 class _Remembered:

@@ -12,7 +12,6 @@ from shared.adapters.keys import item_key, item_keys
 from tests.unit.ranking.model import (
     ITEMS,
     NO_KEYS,
-    NOW_MS,
     catalogue,
     serving,
     state,
@@ -38,7 +37,7 @@ def asked(*item_ids: str) -> Candidates:
 
 
 def one(wish, state_, model=None, fallback=None) -> Answer:
-    return answers([wish], [state_], model, fallback or trending(), NOW_MS)[0]
+    return answers([wish], [state_], model, fallback or trending())[0]
 
 
 def ids(answer: Answer) -> list[str]:
@@ -120,7 +119,7 @@ def test_an_empty_recommendation_has_no_probabilities(model):
 def test_calls_of_both_kinds_share_a_batch_and_answer_as_alone(model):
     wishes = [asked("b", "a"), Wish(2, NO_KEYS), asked("d"), Wish(1, NO_KEYS, with_probabilities=True)]
     states = [state("a"), state("b"), state(), state("c", "d")]
-    together = answers(wishes, states, model, trending("d"), NOW_MS)
+    together = answers(wishes, states, model, trending("d"))
     alone = [one(wish, state_, model, trending("d")) for wish, state_ in zip(wishes, states, strict=True)]
     assert [answer.items for answer in together] == [answer.items for answer in alone]
     for one_, other in zip(together, alone, strict=True):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from services.ranking.policy import Answer, Fallback, Wish, rank
+from services.ranking.policy import Answer, Fallback, Wish, ages_of, rank
 from shared.adapters.keys import item_keys
-from tests.unit.ranking.model import ITEMS, NO_KEYS, NOW_MS, catalogue, serving, state
+from tests.unit.ranking.model import ITEMS, NO_KEYS, catalogue, serving, state
 
 ALL = Wish(10, NO_KEYS)
 
@@ -17,7 +17,7 @@ def trending(*item_ids: str, known=ITEMS) -> Fallback:
 
 
 def one(state_, wish=ALL, model=None, fallback=None) -> Answer:
-    return rank([wish], [state_], model, fallback or trending("c", "a"), NOW_MS)[0]
+    return rank([wish], [state_], model, fallback or trending("c", "a"))[0]
 
 
 def ids(answer: Answer) -> list[str]:
@@ -75,10 +75,14 @@ def test_nothing_at_all_is_an_empty_answer():
 
 def test_answers_do_not_depend_on_who_else_is_in_the_batch():
     states = [state("a"), state(), state("b", "c", length=6), state("new")]
-    together = rank([ALL] * 4, states, serving(), trending("c", "a"), NOW_MS)
+    together = rank([ALL] * 4, states, serving(), trending("c", "a"))
     assert together == [one(each, model=serving()) for each in states]
 
 
-def test_an_event_time_ahead_of_the_clock_counts_as_now():
-    early = rank([ALL], [state("a")], serving(), trending(), NOW_MS - 10_000)
-    assert early == rank([ALL], [state("a")], serving(), trending(), NOW_MS)
+def test_only_the_time_between_events_counts_however_long_ago_they_were():
+    minute, long_ago = 60_000, 40 * 365 * 86_400_000
+    recent = state("a", "b")
+    times = recent.time_ms - np.array([0, 0, minute, 0])
+    old = recent._replace(time_ms=times - long_ago)
+    assert ages_of([old]).tolist() == ages_of([recent._replace(time_ms=times)]).tolist()
+    assert ages_of([old])[0, 2] == 60.0

@@ -7,7 +7,7 @@ import pytest
 
 from services.trainer.model.ease import CatalogueTooLarge, learn_ease
 from services.trainer.model.evaluation import CaseOptions, judge, leave_one_out
-from services.trainer.model.mixture import MixedModel, choose_mixture, validation_of
+from services.trainer.model.mixture import MixedModel, choose_mixture, smoothed, validation_of
 from services.trainer.model.rules import RuleScorer, firing_rows, learn_rules
 from services.trainer.model.scoring import ModelScorer
 from services.trainer.model.sequences import EventRoles
@@ -95,3 +95,12 @@ def test_validation_asks_for_each_users_last_event_and_learns_the_rest():
 def test_events_on_unknown_items_leave_no_gap():
     held = leave_one_out(events((1, 10), (1, 99), (1, 20), (1, 30)), CaseOptions(history_length=4))
     assert firing_rows(held.cases.histories, np.array([10, 20], np.uint64), None).tolist() == [[-1, -1, 0, 1]]
+
+
+def test_a_peak_that_stands_alone_weighs_less_than_a_broad_one():
+    found = smoothed(np.array([0.1, 0.1, 0.3, 0.1, 0.2, 0.25, 0.2, 0.1]))
+    assert found.argmax() == 5
+
+
+def test_figures_that_are_all_the_same_stay_so():
+    assert smoothed(np.full(5, 0.2)).tolist() == pytest.approx([0.2] * 5)

@@ -99,7 +99,7 @@ def foretold(log, bundle, later) -> np.ndarray:
             UserState(keys, kinds.astype(np.uint8), time, np.empty(0, np.uint64), 1)
             for keys, kinds, time in zip(before.item_keys, before.event_type, times, strict=True)
         ]
-        judged = judge(states, list(some.item_key[:, None]), model, NOW_MS)
+        judged = judge(states, list(some.item_key[:, None]), model)
         parts += [each.probabilities[0] for each in judged]
     return np.stack(parts)
 
