@@ -1,4 +1,4 @@
-"""Answers to a batch of calls of both kinds, each kind together. Pure: no I/O, the time is given."""
+"""Answers to a batch of calls of both kinds, each kind together. Pure: no I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Items of the caller's choice: how they score and how probable each behaviour is. Pure: no I/O, the time is given."""
+"""Items of the caller's choice: how they score and how probable each behaviour is. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from services.ranking.encoding import encoded, history_rows
 from services.ranking.model_slot import ServingModel
-from services.ranking.policy import CATALOGUE, MODEL, TRENDING, Answer, Fallback, Ranked, ages_of, padded
-from services.ranking.scorer import UNKNOWN, aligned
+from services.ranking.policy import CATALOGUE, MODEL, TRENDING, Answer, Fallback, Ranked
+from services.ranking.scorer import UNKNOWN
 from services.ranking.user_state import UserState
 
 UNKNOWN_ITEM = "unknown"
@@ -64,12 +65,9 @@ def with_probabilities(
 def judge(states: Sequence[UserState], item_keys: Sequence[np.ndarray], model: ServingModel) -> list[Judged]:
     """What the model says of each user's candidates, keys (n_i,) uint64."""
     scorer = model.scorer
-    rows = scorer.rows(padded([state.item_key for state in states]))
+    rows = history_rows(states, scorer)
     has_history: list[bool] = np.any(rows >= 0, axis=1).tolist()
-    event_type = padded([state.event_type for state in states]).astype(np.int64)
-    age_seconds = ages_of(states)
-    rows, event_type, age_seconds = aligned(rows, event_type, age_seconds)
-    vectors = scorer.user_vectors(rows, event_type, age_seconds)
+    vectors, rows, event_type = encoded(states, rows, scorer)
     items = _rows_of(item_keys, model)
     inputs = scorer.item_inputs(vectors, rows, event_type, items)
     found = scorer.ranker.probabilities(inputs) if scorer.ranker else None

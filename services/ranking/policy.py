@@ -1,4 +1,4 @@
-"""From states, a model and what is trending to answers. Pure: no I/O, the time is given."""
+"""From states, a model and what is trending to answers. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from services.ranking.encoding import encoded, history_rows
 from services.ranking.model_slot import ServingModel
-from services.ranking.scorer import aligned
 from services.ranking.top import top_rows
 from services.ranking.user_state import UserState
 from shared.adapters.catalogue import Catalogue
@@ -64,12 +64,12 @@ def rank(
     """One answer per wish: by the model for users whose history it knows something of, else what is trending."""
     if model is None:
         return [_trending(wish, state, fallback) for wish, state in zip(wishes, states, strict=True)]
-    history_rows = model.scorer.rows(padded([state.item_key for state in states]))
-    known = (history_rows >= 0).any(axis=1)
+    rows = history_rows(states, model.scorer)
+    known = (rows >= 0).any(axis=1)
     answers: list[Answer | None] = [None] * len(wishes)
     if known.any():
         places = np.flatnonzero(known).tolist()
-        scores = _scores([states[place] for place in places], history_rows[known], model)
+        scores = _scores([states[place] for place in places], rows[known], model)
         for place, row in zip(places, scores, strict=True):
             answers[place] = _by_model(wishes[place], states[place], row, model, fallback.catalogue.id_of)
     return [
@@ -80,28 +80,11 @@ def rank(
 
 def _scores(states: Sequence[UserState], rows: np.ndarray, model: ServingModel) -> np.ndarray:
     """Scores (B, V) float32, -inf for what the catalogue does not know."""
-    event_type = padded([state.event_type for state in states]).astype(np.int64)
-    rows, event_type, age_seconds = aligned(rows, event_type, ages_of(states))
-    vectors = model.scorer.user_vectors(rows, event_type, age_seconds)
+    vectors, rows, event_type = encoded(states, rows, model.scorer)
     scores = model.scorer.scores(vectors)
     model.scorer.add_rules(scores, rows, event_type)
     scores += model.withheld
     return scores
-
-
-def ages_of(states: Sequence[UserState]) -> np.ndarray:
-    """Ages (B, T) float64 of events, in seconds, up to each user's newest event, not to now: encoders read differences
-    only, and the float32 they take blurs those of great ages."""
-    time_ms = padded([state.time_ms for state in states])
-    return (time_ms.max(axis=1, keepdims=True, initial=0) - time_ms) / 1000.0
-
-
-def padded(columns: Sequence[np.ndarray]) -> np.ndarray:
-    """Columns (T_i,) as one array (B, T), filled with zeros on the left."""
-    width = max(len(column) for column in columns)
-    if all(len(column) == width for column in columns):
-        return np.stack(columns)
-    return np.stack([np.pad(column, (width - len(column), 0)) for column in columns])
 
 
 def _by_model(wish: Wish, state: UserState, scores: np.ndarray, model: ServingModel, id_of: IdOf) -> Answer:

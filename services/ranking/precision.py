@@ -12,7 +12,7 @@ from shared.domain.manifest import ENCODER_INPUTS, ENCODER_OUTPUT
 
 FLOAT32, INT8, AUTO = "float32", "int8", "auto"
 GOLDEN_TOLERANCE = 1e-4
-"""Largest difference allowed between the golden output and what the float32 encoder gives here."""
+"""Largest difference allowed between the golden output and what a float32 graph gives here."""
 _NONE = "the bundle carries no int8 encoder: its kind is not quicker so, or it was not judged good enough"
 OpenSession = Callable[[bytes], Any]
 """A session of onnxruntime for a graph. Raises CorruptBundleError."""

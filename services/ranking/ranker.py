@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import onnxruntime
 
+from services.ranking.precision import GOLDEN_TOLERANCE
+from services.ranking.sessions import open_session
 from shared.adapters.bundle import Bundle, CorruptBundleError
 from shared.domain.behaviours import RANKER_INPUTS, RANKER_OUTPUT
-
-GOLDEN_TOLERANCE = 1e-4
-"""Largest difference allowed between the golden output and what the ranker gives here."""
 
 
 class ItemInputs(NamedTuple):
@@ -39,7 +37,7 @@ class Ranker:
         if behaviours is None:
             raise CorruptBundleError("the ranker's behaviours are not in the manifest")
         self.objectives, self.given = behaviours.objectives, behaviours.given
-        self._session = _session(bundle.ranker, threads)
+        self._session = open_session(bundle.ranker, "ranker", RANKER_INPUTS, threads)
         self._check_golden(bundle)
 
     def probabilities(self, inputs: ItemInputs) -> np.ndarray:
@@ -68,21 +66,3 @@ class Ranker:
             raise CorruptBundleError(
                 f"golden probabilities differ by {difference:.2g}, more than {GOLDEN_TOLERANCE}"
             )
-
-
-def _session(ranker: bytes, threads: int) -> onnxruntime.InferenceSession:
-    """A session whose memory goes back when it is dropped: without the arena, as the encoder's."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        session = onnxruntime.InferenceSession(ranker, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # as above
-        raise CorruptBundleError(f"onnxruntime refuses the ranker: {error}") from error
-    names = {tensor.name for tensor in session.get_inputs()}
-    if names != set(RANKER_INPUTS):
-        raise CorruptBundleError(f"the ranker takes {sorted(names)}, not {sorted(RANKER_INPUTS)}")
-    return session

@@ -1,7 +1,5 @@
 """A model in service: the encoder in onnxruntime, the item table and the rules in numpy. Items are for good: deltas
 change numbers in place, and more items make another scorer.
-
-With `ranker` the only file of the service that touches onnxruntime.
 """
 
 from __future__ import annotations
@@ -10,12 +8,12 @@ import copy
 from functools import partial
 
 import numpy as np
-import onnxruntime
 
 from services.ranking.item_table import UNKNOWN, ItemTable
 from services.ranking.precision import FLOAT32, GOLDEN_TOLERANCE, open_encoder
 from services.ranking.ranker import ItemInputs, Ranker
-from shared.adapters.bundle import Bundle, CorruptBundleError
+from services.ranking.sessions import open_session
+from shared.adapters.bundle import Bundle
 from shared.domain.behaviours import rule_scores
 from shared.domain.delta import Delta, DeltaRefusedError
 from shared.domain.live_rules import LiveRules
@@ -34,7 +32,9 @@ class Scorer:
     def __init__(self, bundle: Bundle, threads: int = 1, precision: str = FLOAT32) -> None:
         self.bundle = bundle
         self.dimension = bundle.manifest.dimension
-        opened = open_encoder(bundle, precision, partial(_session, threads=threads))
+        opened = open_encoder(
+            bundle, precision, partial(open_session, what="encoder", inputs=ENCODER_INPUTS, threads=threads)
+        )
         self._session, self.precision = opened.session, opened.precision
         self._table = ItemTable(bundle.item_keys, bundle.item_vectors, bundle.item_biases)
         self._mixture = bundle.manifest.mixture or Mixture()
@@ -56,7 +56,7 @@ class Scorer:
         """Vectors (B, D) float32 of users. Arguments as `aligned` gives them.
 
         rows (B, T) int64 of the item table, UNKNOWN where there is no event or its item has no vector;
-        event_type (B, T) int64; age_seconds (B, T) float32, from event to now.
+        event_type (B, T) int64; age_seconds (B, T) float32, of which differences count only.
         """
         known = rows >= 0
         inputs = {
@@ -122,21 +122,3 @@ def aligned(rows: np.ndarray, *columns: np.ndarray) -> tuple[np.ndarray, ...]:
     width = max(1, int(known.sum(axis=1).max(initial=0)))
     order = order[:, -width:]
     return tuple(np.take_along_axis(each, order, 1) for each in (rows, *columns))
-
-
-def _session(encoder: bytes, threads: int) -> onnxruntime.InferenceSession:
-    """A session whose memory goes back when it is dropped: without the arena, which keeps what it once had."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        session = onnxruntime.InferenceSession(encoder, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime raises classes of its own for each kind of bad graph
-        raise CorruptBundleError(f"onnxruntime refuses the encoder: {error}") from error
-    names = {tensor.name for tensor in session.get_inputs()}
-    if names != set(ENCODER_INPUTS):
-        raise CorruptBundleError(f"the encoder takes {sorted(names)}, not {sorted(ENCODER_INPUTS)}")
-    return session

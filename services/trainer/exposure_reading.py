@@ -1,4 +1,4 @@
-"""What was served of late, kept in a file for the process that learns.
+"""What was served of late, for whoever judges by it, and kept in a file for the process that learns.
 
 Decision: the service reads the stream, which it is connected to anyway, and bounds what it reads. Exposures serve only
 as impressions of users whose senders report none, so a run without them is a run: while NATS is away it goes on.
@@ -19,7 +19,8 @@ from nats.aio.client import Client
 
 from freshet.log.v1.log_pb2 import Exposure
 from shared.adapters.exposed import exposed_columns
-from shared.adapters.log_range import read_stream
+from shared.adapters.last_messages import StoredMessage, messages_from
+from shared.adapters.scanning import last_sequence
 from shared.adapters.streams import Names, StreamError
 from shared.domain.event_columns import EventColumns
 
@@ -36,7 +37,7 @@ async def keep_exposures(connection: Client, names: Names, directory: Path) -> N
     if (directory / _FILE).exists():
         return
     try:
-        exposures = await _newest(connection, names)
+        exposures = await newest_exposures(connection, names)
     except _AWAY as error:
         _log.warning("learning goes on without exposures", reason=repr(error))
         return
@@ -51,18 +52,20 @@ def kept_exposures(directory: Path) -> EventColumns:
         return EventColumns(**{name: loaded[name] for name in loaded.files})
 
 
-async def _newest(connection: Client, names: Names) -> list[Exposure]:
-    stream = names.stream("EXPOSURES")
-    state = (await connection.jetstream().stream_info(stream)).state
-    start = max(1, state.last_seq - NEWEST + 1)
-    found: list[Exposure] = []
-    async for messages in read_stream(connection, stream, names.subject("exposures.v1.*"), start=start):
-        for message in messages:
-            try:
-                found.append(Exposure.FromString(message.payload))
-            except DecodeError as error:
-                _log.error("exposure cannot be read", position=message.position, reason=str(error))
-    return found
+async def newest_exposures(connection: Client, names: Names) -> list[Exposure]:
+    """The newest `NEWEST` at most, in log order. Raises what NATS raises while it is away, and StreamError."""
+    stream, subject = names.stream("EXPOSURES"), names.subject("exposures.v1.*")
+    start = await last_sequence(connection, stream) - NEWEST + 1
+    stored = await messages_from(connection, stream, subject, start, NEWEST)
+    return [each for message in stored if (each := _exposure(message)) is not None]
+
+
+def _exposure(message: StoredMessage) -> Exposure | None:
+    try:
+        return Exposure.FromString(message.payload)
+    except DecodeError as error:
+        _log.error("exposure cannot be read", position=message.position, reason=str(error))
+        return None
 
 
 def _write(exposures: list[Exposure], file: Path) -> None:

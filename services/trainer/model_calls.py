@@ -10,6 +10,7 @@ from google.rpc import error_details_pb2
 from freshet.trainer.v1 import trainer_pb2 as api
 from services.trainer.model_evaluations import UnknownModelError
 from services.trainer.promoting import NotPromotableError, Promoting, RollbackWish
+from services.trainer.request import check, request_id_violations
 from services.trainer.stored_models import NotStoredError, intact_bundle
 from shared.adapters.bundle import CARD, CURVES
 from shared.adapters.bundle_store import BundleStore
@@ -17,9 +18,9 @@ from shared.adapters.model_erasures import ModelErasures
 from shared.adapters.registry import RegisteredModel, Registry
 from shared.domain.promotions import Cause, Promotion, rolled_back
 from shared.domain.violation import Violation
-from shared.runtime.errors import Refusal, invalid_argument
+from shared.runtime.errors import Refusal
 
-_LONGEST_REASON, _LONGEST_REQUEST_ID = 1000, 128
+_LONGEST_REASON = 1000
 _CAUSES = {
     Cause.TRAINING: api.PROMOTION_CAUSE_TRAINING,
     Cause.REQUEST: api.PROMOTION_CAUSE_REQUEST,
@@ -57,18 +58,14 @@ class ModelCalls:
         violations = _reason_violations(request.reason)
         if not request.model_version:
             violations.insert(0, Violation("model_version", "is required", "REQUIRED"))
-        _check(violations)
+        check(violations)
         changed = await self._promoting.promote(request.model_version, request.reason)
         (told,) = await self._told([await self._model(request.model_version)])
         return api.PromoteModelResponse(model=told, already_champion=not changed)
 
     async def roll_back(self, request: api.RollbackModelRequest) -> api.RollbackModelResponse:
         """The champion before, champion again. Raises NotPromotableError, and a refusal for bad fields."""
-        violations = _reason_violations(request.reason)
-        if (length := len(request.request_id)) > _LONGEST_REQUEST_ID:
-            text = f"has {length:,} characters; at most {_LONGEST_REQUEST_ID}"
-            violations.append(Violation("request_id", text, "OUT_OF_RANGE"))
-        _check(violations)
+        check([*_reason_violations(request.reason), *request_id_violations(request.request_id)])
         wish = RollbackWish(request.reason, request.model_version, request.request_id)
         promotion = await self._promoting.roll_back(wish)
         (told,) = await self._told([await self._model(promotion.model_version)])
@@ -142,8 +139,3 @@ def _reason_violations(reason: str) -> list[Violation]:
         text = f"has {len(reason):,} characters; at most {_LONGEST_REASON:,}"
         return [Violation("reason", text, "OUT_OF_RANGE")]
     return []
-
-
-def _check(violations: list[Violation]) -> None:
-    if violations:
-        raise invalid_argument(violations)

@@ -18,6 +18,7 @@ from services.trainer.model_calls import ModelCalls, not_promoted
 from services.trainer.model_evaluations import ModelEvaluations
 from services.trainer.patience import first_line
 from services.trainer.promoting import NotPromotableError
+from services.trainer.request import check, request_id_violations
 from services.trainer.run_directories import Wish
 from services.trainer.runs import AlreadyRunningError, NotOpenError, Runs
 from shared.adapters.database import DEFECTS, UNAVAILABLE
@@ -26,7 +27,6 @@ from shared.runtime.errors import Refusal, invalid_argument, not_found, unavaila
 from shared.runtime.rpc import streaming, unary
 
 _DEFAULT_PAGE, _LARGEST_PAGE = 20, 1000
-_LONGEST_REQUEST_ID = 128
 _LONGEST_MINUTES = 1440.0
 _RETRY_SECONDS = 30
 
@@ -65,7 +65,7 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
     async def StartTraining(
         self, request: trainer_pb2.StartTrainingRequest, context: grpc.aio.ServicerContext
     ) -> trainer_pb2.StartTrainingResponse:
-        _check(_start_violations(request))
+        check(_start_violations(request))
         wish = Wish(request.max_minutes, request.encoder, request.preset, request.full)
         run = await self._runs.start(trainer_pb2.TRAINING_TRIGGER_REQUEST, request.request_id, wish)
         return trainer_pb2.StartTrainingResponse(run=run)
@@ -149,10 +149,7 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
 
 
 def _start_violations(request: trainer_pb2.StartTrainingRequest) -> list[Violation]:
-    found = []
-    if len(request.request_id) > _LONGEST_REQUEST_ID:
-        text = f"has {len(request.request_id):,} characters; at most {_LONGEST_REQUEST_ID}"
-        found.append(Violation("request_id", text, "OUT_OF_RANGE"))
+    found = request_id_violations(request.request_id)
     if not (math.isfinite(request.max_minutes) and 0.0 <= request.max_minutes <= _LONGEST_MINUTES):
         text = f"is {request.max_minutes:g}; must lie from 0 to {_LONGEST_MINUTES:,.0f}"
         found.append(Violation("max_minutes", text, "OUT_OF_RANGE"))
@@ -168,11 +165,6 @@ def _page(size: int) -> int:
         text = f"is {size}; must lie from 0 to {_LARGEST_PAGE:,}"
         raise invalid_argument([Violation("page_size", text, "OUT_OF_RANGE")])
     return size or _DEFAULT_PAGE
-
-
-def _check(violations: list[Violation]) -> None:
-    if violations:
-        raise invalid_argument(violations)
 
 
 def _refusal(error: Exception) -> Refusal:

@@ -11,7 +11,7 @@ import structlog
 import torch
 
 from services.trainer.model.checkpoint import Checkpoints
-from services.trainer.model.encoder_learners import gone_on
+from services.trainer.model.encoder_learners import improved
 from services.trainer.model.evaluation import CaseOptions, make_cases
 from services.trainer.model.mixture import MixedModel, choose_mixture
 from services.trainer.model.plan import OnProgress, TrainingPlan
@@ -26,7 +26,7 @@ from shared.domain.sequence_rules import Mixture
 _log = structlog.get_logger("warm_start")
 PASSES = "passes"
 """Of the manifest's metrics: passes that made the model."""
-ENOUGH_CASES = 200
+ENOUGH_TO_CHOOSE = 200
 """Questions about new events from which on the mixture's weight is chosen anew."""
 
 
@@ -85,12 +85,18 @@ def champion_gone_on(
     checkpoints: Checkpoints | None = None,
 ) -> MixedModel:
     """The champion after ``columns``, which hold all that it has learned and what is new. Raises TrainingError."""
+    plan = replace(plan, learned_to=start.learned_to)
+    mixture = _mixture_for(start, columns, plan)
+    model = improved(start.model, columns, plan, on_progress, checkpoints)
+    return MixedModel(model, learn_rules(columns, model.item_keys, plan.roles), mixture)
+
+
+def _mixture_for(start: Start, columns: EventColumns, plan: TrainingPlan) -> Mixture:
+    """Chosen by what is new, which the champion has not learned, where that asks enough; else as it was."""
     learned = int(np.searchsorted(columns.position, start.learned_to, side="right"))
     before, new = columns.take(slice(0, learned)), columns.take(slice(learned, None))
-    rules = learn_rules(before, start.model.item_keys, plan.roles)
-    mixed = MixedModel(start.model, rules, start.mixture)
     cases = make_cases(before, new, CaseOptions(roles=plan.roles, history_length=plan.window, seed=plan.seed))
-    if len(cases) >= ENOUGH_CASES:
-        types = plan.roles.target or frozenset()
-        mixed = MixedModel(start.model, rules, choose_mixture(cases, ModelScorer(start.model), rules, types))
-    return gone_on(mixed, columns, replace(plan, learned_to=start.learned_to), on_progress, checkpoints)
+    if len(cases) < ENOUGH_TO_CHOOSE:
+        return start.mixture
+    rules = learn_rules(before, start.model.item_keys, plan.roles)
+    return choose_mixture(cases, ModelScorer(start.model), rules, plan.roles.target or frozenset())

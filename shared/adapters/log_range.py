@@ -34,13 +34,13 @@ async def read_range(
 
 
 async def read_stream(
-    connection: Client, stream: str, subject: str, newest: bool = False, start: int = 1
+    connection: Client, stream: str, subject: str, newest: bool = False
 ) -> AsyncIterator[list[LogMessage]]:
-    """Batches of what a stream holds now on `subject`, which may hold wildcards, from `start` on; newest: of each
-    subject only the last message."""
+    """Batches of what a stream holds now on `subject`, which may hold wildcards; newest: of each subject only the last
+    message."""
     answer = await api(connection, f"STREAM.MSG.GET.{stream}", {"last_by_subj": subject})
     end = int(answer["message"]["seq"]) if "error" not in answer else 0
-    reader = LogReader(connection, LogSource(stream, [subject], start=start, last_per_subject=newest))
+    reader = LogReader(connection, LogSource(stream, [subject], last_per_subject=newest))
     async with aclosing(reader.batches()) as batches:
         async for batch in _while_busy(batches) if end else _nothing():
             if within := [message for message in batch if message.position <= end]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from services.trainer.model.checkpoint import Checkpoints
 from services.trainer.model.evaluation import CaseOptions
 from services.trainer.model.learners import Gathered
@@ -13,6 +11,7 @@ from services.trainer.model.rules import learn_rules
 from services.trainer.model.scoring import ModelScorer, Scorer
 from services.trainer.model.training import TrainedModel, continue_training, train
 from shared.domain.event_columns import EventColumns
+from shared.domain.sequence_rules import Mixture, SequenceRules
 
 ENOUGH_CASES = 20
 """Questions about new events from which on their answers say when to stop."""
@@ -36,57 +35,60 @@ class EncoderLearner:
         """Trains, or keeps the events until there are enough. Raises TrainingError."""
         self._events.add(columns)
         if self._model is None:
-            self._model = validated(self._events.all(), self._plan, self._on_progress)[0]
-        elif self._events.pending < self._continue_every:
-            return
-        lesson, plan = self._events.lesson(), self._plan.continued(self._learned_to)
-        if self._learned_to:
-            self._model = improved(self._model, lesson, plan, self._on_progress)
-        self._model = continue_training(self._model, lesson, plan, self._on_progress)
-        self._learned_to = int(lesson.position[-1])
+            self._go_on(self._begun(self._events.all()))
+        elif self._events.pending >= self._continue_every:
+            self._go_on(self._model)
 
     def scorer(self) -> Scorer:
         """The model as it was trained last."""
         assert self._model is not None, "a scorer is asked for after the first events"
         return ModelScorer(self._model)
 
+    def _begun(self, columns: EventColumns) -> TrainedModel:
+        return validated(columns, self._plan, self._on_progress)[0]
 
-class MixedLearner:
-    """Chooses the mixture on the last events of the first lesson, learns those too, and goes on."""
+    def _go_on(self, model: TrainedModel) -> None:
+        lesson, plan = self._events.lesson(), self._plan.continued(self._learned_to)
+        if self._learned_to:
+            model = improved(model, lesson, plan, self._on_progress)
+        self._model = continue_training(model, lesson, plan, self._on_progress)
+        self._learned_to = int(lesson.position[-1])
 
-    def __init__(
-        self, plan: TrainingPlan, continue_every: int, on_progress: OnProgress = ignore_progress
-    ) -> None:
-        """continue_every: new events after which the encoder goes on, over all events so far."""
-        self._plan, self._continue_every, self._on_progress = plan, continue_every, on_progress
-        self._events = Gathered()
-        self._uncounted = 0
-        self._learned_to = 0
-        self._mixed: MixedModel | None = None
+
+class MixedLearner(EncoderLearner):
+    """Chooses the mixture on the last events of the first lesson, and counts the rules more often than it trains."""
+
+    _mixture = Mixture()
+    _rules: SequenceRules | None = None
+    _uncounted = 0
 
     def learn(self, columns: EventColumns) -> None:
-        """Trains, or keeps the events until there are enough. Raises TrainingError."""
-        self._events.add(columns)
+        """Trains, counts, or keeps the events until there are enough. Raises TrainingError."""
         self._uncounted += len(columns)
-        if self._mixed is None:
-            self._go_on(first_lesson(self._events.all(), self._plan, self._on_progress))
-        elif self._events.pending >= self._continue_every:
-            self._go_on(self._mixed)
-        elif self._uncounted >= RULES_EVERY:
-            rules = learn_rules(self._events.all(), self._mixed.model.item_keys, self._plan.roles)
-            self._mixed, self._uncounted = replace(self._mixed, rules=rules), 0
+        super().learn(columns)
+        if self._uncounted >= RULES_EVERY:
+            self._count(self._events.all())
 
     def scorer(self) -> Scorer:
         """Model and rules as they are now."""
-        assert self._mixed is not None, "a scorer is asked for after the first events"
-        return self._mixed.scorer()
+        assert self._model is not None and self._rules is not None, (
+            "a scorer is asked for after the first events"
+        )
+        return MixedModel(self._model, self._rules, self._mixture).scorer()
 
-    def _go_on(self, mixed: MixedModel) -> None:
-        lesson, plan = self._events.lesson(), self._plan.continued(self._learned_to)
-        if self._learned_to:
-            mixed = gone_on(mixed, lesson, plan, self._on_progress)
-        self._mixed = next_lesson(mixed, lesson, plan, self._on_progress)
-        self._uncounted, self._learned_to = 0, int(lesson.position[-1])
+    def _begun(self, columns: EventColumns) -> TrainedModel:
+        mixed = first_lesson(columns, self._plan, self._on_progress)
+        self._mixture = mixed.mixture
+        return mixed.model
+
+    def _go_on(self, model: TrainedModel) -> None:
+        super()._go_on(model)
+        self._count(self._events.all())
+
+    def _count(self, columns: EventColumns) -> None:
+        assert self._model is not None, "rules are over the items of a model"
+        self._rules = learn_rules(columns, self._model.item_keys, self._plan.roles)
+        self._uncounted = 0
 
 
 def validated(
@@ -138,18 +140,6 @@ def improved(
     if len(validation.cases) < ENOUGH_CASES:
         return continue_training(model, columns, plan, on_progress, checkpoints)
     return continue_training(model, validation.learn, plan, on_progress, checkpoints, validation.judge)
-
-
-def gone_on(
-    mixed: MixedModel,
-    columns: EventColumns,
-    plan: TrainingPlan,
-    on_progress: OnProgress,
-    checkpoints: Checkpoints | None = None,
-) -> MixedModel:
-    """The same mixture, its model `improved` and its rules of all of ``columns``. Raises TrainingError."""
-    model = improved(mixed.model, columns, plan, on_progress, checkpoints)
-    return MixedModel(model, learn_rules(columns, model.item_keys, plan.roles), mixed.mixture)
 
 
 def next_lesson(

@@ -15,12 +15,12 @@ from torch import nn
 from services.trainer.model.averaging import AveragedWeights
 from services.trainer.model.checkpoint import Checkpoints, State, key_of
 from services.trainer.model.course import Course
-from services.trainer.model.device import Device
+from services.trainer.model.device import device_of
 from services.trainer.model.encoders.signature import UserEncoder
 from services.trainer.model.objective import Examples, ItemTable, Loss, Objective
 from services.trainer.model.parallel import Ranks
 from services.trainer.model.plan import OnProgress, Progress, TrainingDiverged, TrainingPlan
-from services.trainer.model.plateau import Judge, Plateau
+from services.trainer.model.plateau import JudgeNow, Plateau
 from services.trainer.model.schedules import CosineSchedule, Schedule, SteadySchedule
 from services.trainer.model.sequences import TokenBatch, TrainingRows
 
@@ -44,10 +44,10 @@ class Fit:
         table: ItemTable,
         rows: TrainingRows,
         plan: TrainingPlan,
-        device: Device,
-        judge: Judge | None = None,
+        judge: JudgeNow | None = None,
     ) -> None:
         """judge: with it the run goes on for as long as that helps, else for the passes of the plan."""
+        device = device_of(plan.device, plan.mixed_precision)
         self.encoder, self.table, self.curve = encoder.to(device.at), table.to(device.at), list[Progress]()
         self._rows, self._plan, self._device, self._ranks = rows, plan, device, Ranks.here()
         self._objective = _objective(rows, len(table.biases), plan)
@@ -95,8 +95,11 @@ class Fit:
         """Behind the last step of a pass, or of all, the run is over when the newest passes were of no help."""
         if self._plateau and (self._done or self._course.ends_pass(self._step)):
             self._plateau.passed()
-            if self._plateau.reached:
-                self._schedule.total = self._step
+            self._end_at_plateau(self._plateau)
+
+    def _end_at_plateau(self, plateau: Plateau) -> None:
+        if plateau.reached:
+            self._schedule.total = self._step
 
     @property
     def _done(self) -> bool:
@@ -213,8 +216,7 @@ class Fit:
         self._schedule.observe(self._step, self._seconds)
         if self._plateau:
             self._plateau.restore(state["plateau"])
-            if self._plateau.reached:
-                self._schedule.total = self._step
+            self._end_at_plateau(self._plateau)
 
 
 def _objective(rows: TrainingRows, n_items: int, plan: TrainingPlan) -> Objective:

@@ -7,7 +7,7 @@ from typing import Any
 
 from services.trainer.model.averaging import AveragedWeights
 
-Judge = Callable[[], float]
+JudgeNow = Callable[[], float]
 """How well the model answers as it is now; higher is better."""
 PATIENCE = 4
 """Passes without a better answer after which a run ends."""
@@ -19,7 +19,7 @@ class Plateau:
     best_pass: passes that gave the best answers; 0 before the first.
     """
 
-    def __init__(self, average: AveragedWeights, judge: Judge) -> None:
+    def __init__(self, average: AveragedWeights, judge: JudgeNow) -> None:
         self._average, self._judge = average, judge
         self._passes, self._best = 0, float("-inf")
         self.best_pass = 0

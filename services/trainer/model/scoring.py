@@ -47,13 +47,31 @@ class Histories:
         known = events.user_keys[place] == users
         end = np.where(known, events.offsets[place + 1], 0)
         start = np.where(known, events.offsets[place], 0)
-        row = end[:, None] - length + np.arange(length)  # (B, T)
-        mask = row >= start[:, None]
+        columns = (events.item_keys, events.event_type, events.time_ms)
+        return cls.of_spans(columns, np.stack([start, end], axis=1), now_ms, length)
+
+    @classmethod
+    def of_spans(
+        cls, columns: tuple[np.ndarray, ...], spans: np.ndarray, now_ms: np.ndarray, length: int
+    ) -> Histories:
+        """The last ``length`` rows of each span.
+
+        Args:
+            columns: item keys ``(N,) uint64``, event types and times in ms ``(N,) int64``.
+            spans: ``(B, 2) int64``, first row and the one behind the last.
+            now_ms: ``(B,) int64``, as of `of`.
+            length: T.
+        """
+        item_keys, event_type, time_ms = columns
+        if not len(item_keys):
+            return cls._empty(len(spans), length)
+        row = spans[:, 1:] - length + np.arange(length)  # (B, T)
+        mask = row >= spans[:, :1]
         row = np.where(mask, row, 0)
-        age = np.maximum(now_ms[:, None] - events.time_ms[row], 0) / 1000.0
+        age = np.maximum(now_ms[:, None] - time_ms[row], 0) / 1000.0
         return cls(
-            np.where(mask, events.item_keys[row], np.uint64(0)),
-            np.where(mask, events.event_type[row], 0),
+            np.where(mask, item_keys[row], np.uint64(0)),
+            np.where(mask, event_type[row], 0),
             np.where(mask, age, 0.0).astype(np.float32),
             mask,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -246,14 +247,16 @@ def _lengths(spans: np.ndarray) -> np.ndarray:
 
 
 def _groups(lengths: np.ndarray, tokens: int) -> list[tuple[int, int]]:
-    """Consecutive runs of ascending ``lengths`` whose padded size stays within ``tokens``."""
-    groups, first = [], 0
-    for index in range(1, len(lengths) + 1):
-        full = index < len(lengths) and (index + 1 - first) * lengths[index] > tokens
-        if full or index == len(lengths):
-            groups.append((first, index))
-            first = index
-    return groups
+    """Consecutive runs of ascending ``lengths``, each as long as its padded size stays within ``tokens``."""
+    values, starts = np.unique(lengths, return_index=True)
+    ends = [0]
+    for length, start, end in zip(
+        values.tolist(), starts.tolist(), [*starts[1:].tolist(), len(lengths)], strict=False
+    ):
+        room = max(1, tokens // length)
+        while ends[-1] + room < end:
+            ends.append(max(ends[-1] + room, start))
+    return list(pairwise([*ends, len(lengths)])) if len(lengths) else []
 
 
 def _batch(rows: TrainingRows, spans: np.ndarray) -> TokenBatch:

@@ -18,7 +18,7 @@ import torch
 
 from services.trainer.model import initialisation
 from services.trainer.model.checkpoint import Checkpoints
-from services.trainer.model.device import Device, device_of
+from services.trainer.model.device import device_of
 from services.trainer.model.encoders.signature import UserEncoder
 from services.trainer.model.fitting import Fit
 from services.trainer.model.objective import ItemTable
@@ -87,13 +87,11 @@ def train(
     rows = _rows(columns, vocabulary, plan)
     generator = np.random.default_rng(plan.seed)
     width = plan.encoder.d_model
-    with _torch_state(plan) as device:
+    with _torch_state(plan):
         encoder = plan.encoder.build()
         vectors = initialisation.item_vectors(rows, len(vocabulary), width, generator)
         table = ItemTable(vectors, _first_biases(rows, len(vocabulary), plan))
-        fit: Fit = Fit(
-            encoder, table, rows, plan, device, judge and (lambda: judge(_trained(vocabulary, fit)))
-        )
+        fit: Fit = Fit(encoder, table, rows, plan, judge and (lambda: judge(_trained(vocabulary, fit))))
         fit.run(on_progress, checkpoints)
     return _trained(vocabulary, fit)
 
@@ -129,13 +127,11 @@ def continue_training(
     vocabulary = np.union1d(model.item_keys, columns.item_key)
     rows = _rows(columns, vocabulary, plan)
     plan = _continuing(plan, model.passes or plan.epochs_for(len(rows)), judge is not None)
-    with _torch_state(plan) as device:
+    with _torch_state(plan):
         encoder = model.encoder.config.build()
         encoder.load_state_dict(model.encoder.state_dict())
         table = _grown_table(model, vocabulary, rows)
-        fit: Fit = Fit(
-            encoder, table, rows, plan, device, judge and (lambda: judge(_trained(vocabulary, fit)))
-        )
+        fit: Fit = Fit(encoder, table, rows, plan, judge and (lambda: judge(_trained(vocabulary, fit))))
         fit.run(on_progress, checkpoints)
     return replace(_trained(vocabulary, fit), passes=model.passes)
 
@@ -179,13 +175,13 @@ def _grown_table(model: TrainedModel, vocabulary: np.ndarray, rows: TrainingRows
 
 
 @contextmanager
-def _torch_state(plan: TrainingPlan) -> Iterator[Device]:
-    """Seeds torch and sets its threads for the run, and puts both back. The device to learn on."""
+def _torch_state(plan: TrainingPlan) -> Iterator[None]:
+    """Seeds torch and sets its threads for the run, and puts both back."""
     device, threads = device_of(plan.device, plan.mixed_precision), torch.get_num_threads()
     with torch.random.fork_rng(devices=device.forked):
         torch.manual_seed(plan.seed)
         torch.set_num_threads(plan.threads)
         try:
-            yield device
+            yield
         finally:
             torch.set_num_threads(threads)

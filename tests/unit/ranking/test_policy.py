@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from services.ranking.policy import Answer, Fallback, Wish, ages_of, rank
+from services.ranking.encoding import ages_of
+from services.ranking.policy import Answer, Fallback, Wish, rank
 from shared.adapters.keys import item_keys
 from tests.unit.ranking.model import ITEMS, NO_KEYS, catalogue, serving, state
 

@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.trainer.model.sequences import (
     EventRoles,
     Passing,
+    _groups,
     by_user,
     count_batches,
     token_batches,
@@ -131,3 +134,13 @@ def test_as_many_earlier_windows_are_replayed_as_are_asked_for():
     rows = rows_of(walks(n_users=30, length=2))
     way = Passing(9, 1, learned_to=50, replay=0.5)
     assert sum(1 for _ in token_batches(rows, way, np.random.default_rng(0))) == 10 + 5
+
+
+@given(st.lists(st.integers(1, 40), max_size=60), st.integers(1, 120))
+def test_a_batch_takes_all_the_windows_that_its_tokens_allow(lengths, tokens):
+    ascending = np.sort(np.array(lengths, np.int64))
+    groups = _groups(ascending, tokens)
+    assert [each for first, last in groups for each in range(first, last)] == list(range(len(lengths)))
+    for first, last in groups:
+        assert last - first == 1 or (last - first) * ascending[last - 1] <= tokens
+        assert last == len(lengths) or (last + 1 - first) * ascending[last] > tokens

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import onnxruntime
 import torch
 
 from services.trainer.model.behaviours.graph import ranker_graph
 from services.trainer.model.behaviours.head import BehaviourHead
-from services.trainer.model.export import LARGEST_DIFFERENCE, ExportError, ParityError
+from services.trainer.model.export import LARGEST_DIFFERENCE, ParityError, session_of
 from services.trainer.model.training import TrainedModel
 from shared.domain.behaviours import RANKER_OUTPUT
 
@@ -42,7 +41,7 @@ def export_head(head: BehaviourHead, model: TrainedModel) -> Ranker:
     refuses the graph.
     """
     graph = ranker_graph(head)
-    session = _session(graph)
+    session = session_of(graph)
     worst = 0.0
     for shape in (_GOLDEN_SHAPE, *_OTHER_SHAPES):
         inputs = _inputs(model, *shape)
@@ -52,15 +51,6 @@ def export_head(head: BehaviourHead, model: TrainedModel) -> Ranker:
         raise ParityError(f"probabilities differ by {worst:.2e}, allowed are {LARGEST_DIFFERENCE:.0e}")
     golden = _inputs(model, *_GOLDEN_SHAPE)
     return Ranker(graph, {**golden, RANKER_OUTPUT: _expected(head, golden)}, worst)
-
-
-def _session(graph: bytes) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    try:
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise ExportError(f"onnxruntime refuses the behaviour head: {error}") from error
 
 
 def _expected(head: BehaviourHead, inputs: dict[str, np.ndarray]) -> np.ndarray:

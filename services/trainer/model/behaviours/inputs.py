@@ -91,26 +91,8 @@ def histories_before(columns: EventColumns, asked: Examples, roles: EventRoles, 
     known = np.isin(asked.user_key, users)
     end = np.where(known, np.searchsorted(place, who * span + asked.position), 0)
     start = np.where(known, np.searchsorted(place, who * span), 0)
-    return _windows(read, order, np.stack([start, end], axis=1), asked.time_ms, length)
-
-
-def _windows(
-    read: EventColumns, order: np.ndarray, spans: np.ndarray, now_ms: np.ndarray, length: int
-) -> Histories:
-    """Right-aligned histories of the last ``length`` rows of each span (N, 2) in ``order``."""
-    if not len(order):
-        shape = (len(spans), length)
-        return Histories(*(np.zeros(shape, kind) for kind in (np.uint64, np.int64, np.float32, bool)))
-    at = spans[:, 1:] - length + np.arange(length)
-    mask = at >= spans[:, :1]
-    row = order[np.where(mask, at, 0)]
-    age = np.maximum(now_ms[:, None] - read.time_ms[row], 0) / 1000.0
-    return Histories(
-        np.where(mask, read.item_key[row], np.uint64(0)),
-        np.where(mask, read.event_type[row], 0),
-        np.where(mask, age, 0.0).astype(np.float32),
-        mask,
-    )
+    ordered = tuple(column[order] for column in (read.item_key, read.event_type, read.time_ms))
+    return Histories.of_spans(ordered, np.stack([start, end], axis=1), asked.time_ms, length)
 
 
 def _parts(rows: int) -> list[slice]:
