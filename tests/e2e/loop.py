@@ -27,6 +27,7 @@ BATCH = 400
 KILL_BATCH = 40
 AWAY_SECONDS = 40.0
 ACKNOWLEDGED = (WRITE_STATUS_ACCEPTED, WRITE_STATUS_DUPLICATE)
+_CARTED, _TAKEN_OUT = "add-to-cart", "remove-from-cart"
 
 
 @dataclass
@@ -97,7 +98,9 @@ class Loop:
         counts: dict[str, Counter[str]] = {}
         for event in self.acknowledged.values():
             counts.setdefault(event.user_id, Counter())[event.event_type] += 1
-        return {user: dict(of_user) for user, of_user in counts.items()}
+        for user, _ in self._carted_and_taken_out():
+            counts[user][_CARTED] -= 1
+        return {user: dict(+of_user) for user, of_user in counts.items()}
 
     async def item_counts(self) -> dict[str, dict[str, int]]:
         """Events by type of every item, as the feature service says."""
@@ -114,7 +117,22 @@ class Loop:
         for event in self.acknowledged.values():
             for item in event.items:
                 counts.setdefault(item.item_id, Counter())[event.event_type] += 1
-        return {item: dict(of_item) for item, of_item in counts.items()}
+        for _, item_id in self._carted_and_taken_out():
+            counts[item_id][_CARTED] -= 1
+        return {item: dict(+of_item) for item, of_item in counts.items()}
+
+    def _carted_and_taken_out(self) -> list[tuple[str, str]]:
+        """Users and items, once for each time that an item left a cart it was in: that takes the putting in back."""
+        carts: Counter[tuple[str, str]] = Counter()
+        taken_out = []
+        for event in self.acknowledged.values():
+            for pair in ((event.user_id, item.item_id) for item in event.items):
+                if event.event_type == _CARTED:
+                    carts[pair] += 1
+                elif event.event_type == _TAKEN_OUT and carts[pair]:
+                    carts[pair] -= 1
+                    taken_out.append(pair)
+        return taken_out
 
     async def train(self, max_minutes: float) -> TrainingRun:
         """A training run from start to end."""

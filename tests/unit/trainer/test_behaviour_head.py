@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.trainer.model.behaviours import export
@@ -139,6 +139,7 @@ def test_a_weighted_row_is_as_many_rows():
     np.testing.assert_allclose(found, again)
 
 
+@example([(23.0, True), (50.0, True), (-40.0, True)])
 @given(st.lists(st.tuples(st.floats(-50, 50), st.booleans()), min_size=1, max_size=50))
 def test_scaling_keeps_the_order_and_foretells_the_base_rate(rows):
     z, labels = np.array([z for z, _ in rows]), np.array([label for _, label in rows])

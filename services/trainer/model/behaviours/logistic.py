@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-_STEPS = 50
+_STEPS = 500
+"""At most; each is at most 1 long, so that it takes as many to get to a coefficient that is large."""
 _ENOUGH = 1e-9
 
 
