@@ -62,12 +62,14 @@ class PairJob(NamedTuple):
     """A champion and its predecessor to be judged against each other on the log.
 
     *_bundle: their files. learned_to: position of the log up to which at least one of them has learned. to_position:
-    last position of the log to judge by.
+    last position of the log to judge by. directory: where what was served is kept. min_users: users a verdict needs.
     """
 
     database_url: str
     namespace: str
     domain: str
+    directory: str
+    min_users: int
     champion_version: str
     champion_bundle: str
     predecessor_version: str

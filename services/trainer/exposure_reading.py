@@ -1,7 +1,8 @@
 """What was served of late, for whoever judges by it, and kept in a file for the process that learns.
 
-Decision: the service reads the stream, which it is connected to anyway, and bounds what it reads. Exposures serve only
-as impressions of users whose senders report none, so a run without them is a run: while NATS is away it goes on.
+Decision: the service reads the stream, which it is connected to anyway, and bounds what it reads. Exposures serve as
+impressions of users whose senders report none, and tell which events a recommendation had prompted; a run without them
+is a run: while NATS is away it goes on.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import fields
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import nats.errors
 import nats.js.errors
@@ -18,6 +20,7 @@ from google.protobuf.message import DecodeError
 from nats.aio.client import Client
 
 from freshet.log.v1.log_pb2 import Exposure
+from services.trainer.prompting import NOTHING_SERVED, Served
 from shared.adapters.exposed import exposed_columns
 from shared.adapters.last_messages import StoredMessage, messages_from
 from shared.adapters.scanning import last_sequence
@@ -27,7 +30,8 @@ from shared.domain.event_columns import EventColumns
 _log = structlog.get_logger("exposures")
 NEWEST = 20_000
 """So many exposures are read, the newest ones."""
-_FILE = "exposures.npz"
+_FILE, _KNOWN_FROM = "exposures.npz", "known_from"
+_NEVER = np.iinfo(np.int64).max
 _AWAY = (nats.errors.Error, nats.js.errors.Error, StreamError, TimeoutError, OSError)
 
 
@@ -37,27 +41,36 @@ async def keep_exposures(connection: Client, names: Names, directory: Path) -> N
     if (directory / _FILE).exists():
         return
     try:
-        exposures = await newest_exposures(connection, names)
+        newest = await newest_exposures(connection, names)
     except _AWAY as error:
         _log.warning("learning goes on without exposures", reason=repr(error))
         return
-    await asyncio.to_thread(_write, exposures, directory / _FILE)
+    await asyncio.to_thread(_write, newest, directory / _FILE)
 
 
-def kept_exposures(directory: Path) -> EventColumns:
-    """What was kept, as impressions in log order; nothing when nothing was."""
+def kept_exposures(directory: Path) -> Served:
+    """What was kept; nothing when nothing was."""
     if not (directory / _FILE).exists():
-        return EventColumns.empty()
+        return NOTHING_SERVED
     with np.load(directory / _FILE, allow_pickle=False) as loaded:
-        return EventColumns(**{name: loaded[name] for name in loaded.files})
+        columns = {each.name: loaded[each.name] for each in fields(EventColumns)}
+        return Served(EventColumns(**columns), int(loaded[_KNOWN_FROM]))
 
 
-async def newest_exposures(connection: Client, names: Names) -> list[Exposure]:
-    """The newest `NEWEST` at most, in log order. Raises what NATS raises while it is away, and StreamError."""
+class Newest(NamedTuple):
+    """exposures: in log order. all_of_them: whether nothing was ever served before."""
+
+    exposures: list[Exposure]
+    all_of_them: bool
+
+
+async def newest_exposures(connection: Client, names: Names) -> Newest:
+    """The newest `NEWEST` at most. Raises what NATS raises while it is away, and StreamError."""
     stream, subject = names.stream("EXPOSURES"), names.subject("exposures.v1.*")
     start = await last_sequence(connection, stream) - NEWEST + 1
     stored = await messages_from(connection, stream, subject, start, NEWEST)
-    return [each for message in stored if (each := _exposure(message)) is not None]
+    read = [each for message in stored if (each := _exposure(message)) is not None]
+    return Newest(read, not stored or stored[0].position == 1)
 
 
 def _exposure(message: StoredMessage) -> Exposure | None:
@@ -68,8 +81,10 @@ def _exposure(message: StoredMessage) -> Exposure | None:
         return None
 
 
-def _write(exposures: list[Exposure], file: Path) -> None:
-    columns = exposed_columns(exposures)
+def _write(newest: Newest, file: Path) -> None:
+    columns = exposed_columns(newest.exposures)
+    known_from = 0 if newest.all_of_them else columns.position.min(initial=_NEVER)
     partial = file.with_suffix(".partial.npz")
-    np.savez(partial, **{each.name: getattr(columns, each.name) for each in fields(columns)})
+    named: dict[str, Any] = {each.name: getattr(columns, each.name) for each in fields(columns)}
+    np.savez(partial, **named | {_KNOWN_FROM: known_from})
     partial.replace(file)

@@ -12,7 +12,8 @@ class Evidence(NamedTuple):
     most popular of late. champion_version: empty when there is no champion that can be read; then `champion`
     means nothing. difference: mean of candidate - champion, or of candidate - popular when there is no
     champion, from low to high with 95 % confidence (paired bootstrap). champion_unreadable: why the champion
-    could not be judged although there is one.
+    could not be judged although there is one. prompted_events: how many events were not asked for because a
+    recommendation may have prompted them; prompted_asked: whether they were, for want of others.
     """
 
     users: int
@@ -25,6 +26,8 @@ class Evidence(NamedTuple):
     low: float = 0.0
     high: float = 0.0
     champion_unreadable: str = ""
+    prompted_events: int = 0
+    prompted_asked: bool = False
 
 
 class Decision(NamedTuple):
@@ -64,8 +67,24 @@ def _against_popular(evidence: Evidence) -> Decision:
         not worse,
         f"{cause}, {verdict} than most popular: NDCG@10 {evidence.candidate:.4f} against "
         f"{evidence.popular:.4f} on {evidence.users:,} users, {_interval(evidence)}; "
-        f"most popular of late has {evidence.recent:.4f}",
+        f"most popular of late has {evidence.recent:.4f}{_prompted(evidence)}",
     )
+
+
+def _prompted(evidence: Evidence) -> str:
+    return prompted_clause(evidence.prompted_events, evidence.prompted_asked)
+
+
+def prompted_clause(events: int, asked: bool) -> str:
+    """What became of events that a recommendation may have prompted, as the end of a sentence; empty for none."""
+    if not events:
+        return ""
+    if asked:
+        return (
+            f"; that includes {events:,} events that a recommendation may have prompted, which favours the model "
+            "that gave it, as there are too few others"
+        )
+    return f"; {events:,} events that a recommendation may have prompted are not asked for"
 
 
 def _interval(evidence: Evidence) -> str:
@@ -78,5 +97,5 @@ def _against_champion(evidence: Evidence) -> Decision:
     return Decision(
         better,
         f"{verdict} than champion {evidence.champion_version}: NDCG@10 {evidence.candidate:.4f} against "
-        f"{evidence.champion:.4f} on {evidence.users:,} users, {_interval(evidence)}",
+        f"{evidence.champion:.4f} on {evidence.users:,} users, {_interval(evidence)}{_prompted(evidence)}",
     )

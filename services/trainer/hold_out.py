@@ -5,6 +5,8 @@ it. The cut lies at the newest share of the log, or where the champion's learnin
 both are judged on traffic later than the training of both. The candidate may have learned what came after
 the champion's end: kept from that, the two would know the same events, and the comparison could not tell what
 the newer events are worth.
+
+Decision: what a recommendation may have prompted asks for nothing while other events do; see `prompting`.
 """
 
 from __future__ import annotations
@@ -13,7 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from services.trainer.model.answering import Cases
 from services.trainer.model.evaluation import CaseOptions, HoldOut, make_cases
+from services.trainer.model.sequences import has_type
+from services.trainer.prompting import NOTHING_SERVED, Served, prompted
 from shared.domain.event_columns import EventColumns
 
 LARGEST_SHARE = 0.2
@@ -32,17 +37,54 @@ class HoldOutRule(NamedTuple):
     later_than: int = 0
 
 
-def hold_out(columns: EventColumns, rule: HoldOutRule, options: CaseOptions) -> HoldOut:
+class Questions(NamedTuple):
+    """What is asked of whoever is judged. prompted_events: how many events were left out because a recommendation may
+    have prompted them. prompted_asked: whether these are asked for after all, as there is too little else."""
+
+    cases: Cases
+    prompted_events: int = 0
+    prompted_asked: bool = False
+
+
+def hold_out(
+    columns: EventColumns, rule: HoldOutRule, options: CaseOptions, served: Served = NOTHING_SERVED
+) -> HoldOut:
     """What to learn first, what judges, and the questions; the share is doubled while these are of too few
     users."""
-    share = rule.share
+    share, of_answers = rule.share, prompted(columns, served)
     while True:
         start = _first_held_row(columns.position, share, rule)
         before, later = columns.take(slice(0, start)), columns.take(slice(start, None))
-        cases = make_cases(before, later, options)
-        if len(cases) >= rule.min_users or share >= LARGEST_SHARE:
-            return HoldOut(before, later, cases)
+        of_their_own = _questions(before, later, of_answers[start:], options)
+        enough = len(of_their_own.cases) >= rule.min_users
+        if enough or share >= LARGEST_SHARE:
+            asked = of_their_own if enough else _all_asked(before, later, of_their_own, options)
+            return HoldOut(before, later, *asked)
         share = min(2.0 * share, LARGEST_SHARE)
+
+
+def questions(
+    before: EventColumns, later: EventColumns, options: CaseOptions, served: Served, min_users: int
+) -> Questions:
+    """Each user's next item in ``later`` that no recommendation had prompted; where that is known of fewer than
+    ``min_users`` users, the next item whatever had prompted it."""
+    asked = _questions(before, later, prompted(later, served), options)
+    return asked if len(asked.cases) >= min_users else _all_asked(before, later, asked, options)
+
+
+def _questions(
+    before: EventColumns, later: EventColumns, of_answers: np.ndarray, options: CaseOptions
+) -> Questions:
+    cases = make_cases(before, later.take(~of_answers), options)
+    return Questions(cases, int((of_answers & has_type(later.event_type, options.roles.target)).sum()))
+
+
+def _all_asked(
+    before: EventColumns, later: EventColumns, asked: Questions, options: CaseOptions
+) -> Questions:
+    if not asked.prompted_events:
+        return asked
+    return Questions(make_cases(before, later, options), asked.prompted_events, True)
 
 
 def _first_held_row(position: np.ndarray, share: float, rule: HoldOutRule) -> int:

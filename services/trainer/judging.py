@@ -11,7 +11,7 @@ import structlog
 from services.trainer.champion import champion_scorer
 from services.trainer.gate import Evidence
 from services.trainer.model.baselines import most_popular, recently_popular
-from services.trainer.model.evaluation import Cases, HoldOut, Judgement, compare, judge
+from services.trainer.model.evaluation import HoldOut, Judgement, compare, judge
 from services.trainer.model.int8 import PREFIX, is_faster
 from services.trainer.model.int8_learner import int8_scorer
 from services.trainer.model.mixture import MixedModel
@@ -45,16 +45,22 @@ def judge_candidate(model: MixedModel, held: HoldOut, roles: EventRoles, job: Jo
     scorers |= {_RECENT: recently_popular(before, roles=roles), **champion}
     if len(held.cases) and is_faster(model.model.encoder.config):
         scorers[PREFIX] = int8_scorer(model, job.threads)
-    return _verdict(held.cases, scorers, job, unreadable)
+    return _verdict(held, scorers, job, unreadable)
 
 
-def _verdict(cases: Cases, scorers: Mapping[str, Scorer], job: Job, unreadable: str) -> Verdict:
-    version = job.champion_version if _CHAMPION in scorers else ""
-    evidence = Evidence(len(cases), champion_version=version, champion_unreadable=unreadable)
+def _verdict(held: HoldOut, scorers: Mapping[str, Scorer], job: Job, unreadable: str) -> Verdict:
+    cases, version = held.cases, job.champion_version if _CHAMPION in scorers else ""
+    evidence = Evidence(
+        len(cases),
+        champion_version=version,
+        champion_unreadable=unreadable,
+        prompted_events=held.prompted_events,
+        prompted_asked=held.prompted_asked,
+    )
     if not len(cases):
         return Verdict({"judged_users": 0.0}, evidence)
     found = judge(cases, scorers, _K)
-    metrics = {"judged_users": float(len(cases))}
+    metrics = {"judged_users": float(len(cases)), "prompted_events": float(held.prompted_events)}
     for prefix, judgement in found.items():
         metrics |= _metrics(prefix, judgement)
     evidence = evidence._replace(

@@ -20,11 +20,11 @@ from services.trainer.exposure_reading import kept_exposures
 from services.trainer.full_runs import CONTINUED
 from services.trainer.hold_out import HoldOutRule, hold_out
 from services.trainer.judging import judge_candidate
-from services.trainer.model.behaviours.lesson import Foretelling, Traffic, learn_behaviours
+from services.trainer.model.behaviours.lesson import Traffic, learn_behaviours
 from services.trainer.model.checkpoint import Checkpoints
 from services.trainer.model.encoder_learners import first_lesson, next_lesson
 from services.trainer.model.encoders.registry import config_of
-from services.trainer.model.evaluation import CaseOptions, HoldOut
+from services.trainer.model.evaluation import CaseOptions
 from services.trainer.model.mixture import MixedModel
 from services.trainer.model.plan import OnProgress, Progress, TrainingPlan, ignore_progress
 from services.trainer.packing import About, pack_model
@@ -47,14 +47,16 @@ def learn(columns: EventColumns, job: Job, tell: Tell) -> Finished:
     """
     plan = plan_of(job)
     tell(Read(len(np.unique(columns.position))))
-    held = hold_out(columns, _rule(job), _options(plan, job))
+    served = kept_exposures(Path(job.directory))
+    held = hold_out(columns, _rule(job), _options(plan, job), served)
     tell(Entered(TRAINING_STATE_TRAINING))
     start, checkpoints = champion_start(job, plan), checkpoints_of(job)
     mixed = _candidate(start, held.train, plan, _telling(tell), checkpoints)
     tell(Entered(TRAINING_STATE_JUDGING))
     verdict = judge_candidate(mixed, held, plan.roles, job)
     card = CardWriter(job, columns, standings(held, verdict.judged, plan.roles), verdict.evidence)
-    foretelling = _foretelling(mixed, columns, held, plan, job)
+    traffic = Traffic(columns, int(held.train.position.max(initial=0)), served.exposed)
+    foretelling = learn_behaviours(mixed, traffic, objectives_of(load_preset(job.domain)), plan)
     tell(Entered(TRAINING_STATE_TRAINING))
     first = mixed.model
     steps = first.curve[-1].step if first.curve else 0
@@ -89,15 +91,6 @@ def _candidate(
     return champion_gone_on(start, columns, plan, on_progress, checkpoints)
 
 
-def _foretelling(
-    mixed: MixedModel, columns: EventColumns, held: HoldOut, plan: TrainingPlan, job: Job
-) -> Foretelling:
-    """The probabilities that go with the model: what it has not learned yet teaches them."""
-    later_than = int(held.train.position.max(initial=0))
-    traffic = Traffic(columns, later_than, kept_exposures(Path(job.directory)))
-    return learn_behaviours(mixed, traffic, objectives_of(load_preset(job.domain)), plan)
-
-
 def plan_of(job: Job) -> TrainingPlan:
     """What a job asks for. Of the time allowed, the second pass over the newest events gets its share."""
     plan = TrainingPlan(
@@ -125,7 +118,8 @@ def checkpoints_of(job: Job) -> Checkpoints | None:
 def accompany(columns: EventColumns, job: Job) -> None:
     """What the other ranks do while the first does `learn`: every lesson, nothing else. Raises as `learn`."""
     plan = plan_of(job)
-    held = hold_out(columns, _rule(job), _options(plan, job))
+    served = kept_exposures(Path(job.directory))
+    held = hold_out(columns, _rule(job), _options(plan, job), served)
     checkpoints = checkpoints_of(job)
     mixed = first_lesson(held.train, plan, ignore_progress, checkpoints)
     next_lesson(mixed, columns, plan.continued(), ignore_progress, checkpoints)

@@ -8,7 +8,9 @@ import numpy as np
 
 from services.trainer.champion import champion_scorer
 from services.trainer.evaluation_jobs import Judged, PairJob
-from services.trainer.model.evaluation import CaseOptions, compare, judge, make_cases
+from services.trainer.exposure_reading import kept_exposures
+from services.trainer.hold_out import questions
+from services.trainer.model.evaluation import CaseOptions, compare, judge
 from services.trainer.regression import Comparison
 from services.trainer.roles import roles_of
 from shared.adapters.presets import load_preset
@@ -24,8 +26,15 @@ def judge_pair(columns: EventColumns, job: PairJob) -> Judged:
     learned = int(np.searchsorted(columns.position, job.learned_to, side="right"))
     before, later = columns.take(slice(0, learned)), columns.take(slice(learned, None))
     options = CaseOptions(roles_of(load_preset(job.domain)), job.history_length, seed=job.seed)
-    cases = make_cases(before, later, options)
-    comparison = Comparison(len(cases), job.champion_version, job.predecessor_version)
+    asked = questions(before, later, options, kept_exposures(Path(job.directory)), job.min_users)
+    cases = asked.cases
+    comparison = Comparison(
+        len(cases),
+        job.champion_version,
+        job.predecessor_version,
+        prompted_events=asked.prompted_events,
+        prompted_asked=asked.prompted_asked,
+    )
     if not len(cases):
         return Judged(comparison._asdict())
     bundles = {_CHAMPION: job.champion_bundle, _PREDECESSOR: job.predecessor_bundle}

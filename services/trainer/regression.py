@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from services.trainer.gate import prompted_clause
+
 LOOK_AGAIN = 1.25
 """So many times the traffic of the last look is awaited before the next. Decision: an interval that is looked at after
 every event lies below 0 sooner or later by chance alone; looks at a growing log are few, and their number grows with
@@ -14,7 +16,7 @@ class Comparison(NamedTuple):
     """How a champion and its predecessor answered the same users, NDCG@10 throughout.
 
     users: how many. difference: mean of champion - predecessor, from low to high with 95 % confidence (paired
-    bootstrap).
+    bootstrap). prompted_*: as of `Evidence`.
     """
 
     users: int
@@ -25,6 +27,8 @@ class Comparison(NamedTuple):
     difference: float = 0.0
     low: float = 0.0
     high: float = 0.0
+    prompted_events: int = 0
+    prompted_asked: bool = False
 
 
 class Verdict(NamedTuple):
@@ -53,7 +57,8 @@ def judge_regression(comparison: Comparison, min_users: int) -> Verdict:
         f"champion {comparison.champion_version} does {verdict} online than its predecessor "
         f"{comparison.predecessor_version}: NDCG@10 {comparison.champion:.4f} against "
         f"{comparison.predecessor:.4f} on {comparison.users:,} users, difference {comparison.difference:+.4f}, "
-        f"95 % interval {comparison.low:+.4f} to {comparison.high:+.4f}",
+        f"95 % interval {comparison.low:+.4f} to {comparison.high:+.4f}"
+        f"{prompted_clause(comparison.prompted_events, comparison.prompted_asked)}",
     )
 
 

@@ -18,7 +18,7 @@ class Job(NamedTuple):
     trim_share: as of TrainingPlan. champion_*: version, file of the bundle, and position the
     champion has learned up to; empty and 0 without one. champion_unreadable: why there is no file although
     there is a champion. full: begin anew, whatever the champion knows.
-    there is a champion. run_id: whose checkpoints these are; checkpoint_seconds: from one to the next, 0 for none.
+    run_id: whose checkpoints these are; checkpoint_seconds: from one to the next, 0 for none.
     device, batch_tokens: as of TrainingPlan.
     """
 

@@ -1,8 +1,8 @@
 """Compares the champion with its predecessor on later traffic, now and then, and rolls it back when it does worse.
 
 Decision: judged as the gate judges, on each user's next event later than the training of both, from the bundles as they
-came out of training; so a champion is held to what it was promoted for. It gives way to training: both would take
-the same processors, and a new candidate is compared with the champion anyway.
+came out of training, by events that no recommendation had prompted; so a champion is held to what it was promoted for.
+It gives way to training: both would take the same processors, and a new candidate is compared with the champion anyway.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from prometheus_client import Counter, Gauge
 
 from services.trainer.click_through import click_through_sentence
 from services.trainer.evaluation_jobs import Failed, Judged, PairJob
+from services.trainer.exposure_reading import keep_exposures
 from services.trainer.patience import StillAwayError, first_line
 from services.trainer.promoting import NotPromotableError, Pair, Promoting
 from services.trainer.publishing import LOG_AWAY
@@ -126,6 +127,7 @@ class RollbackWatch:
     async def _compared(self, pair: Pair, learned_to: int) -> Comparison | None:
         """How both did; None when that could not be told, or a run began meanwhile."""
         with tempfile.TemporaryDirectory(prefix="freshet-comparing-") as directory:
+            await keep_exposures(self._tools.connection, self._tools.names, Path(directory))
             job = await self._job(pair, learned_to, Path(directory))
             report = await self._unless_a_run_begins(job)
         if isinstance(report, Judged):
@@ -152,6 +154,8 @@ class RollbackWatch:
             database_url=settings.database_url,
             namespace=settings.namespace,
             domain=settings.domain,
+            directory=str(directory),
+            min_users=settings.rollback_min_judged_users,
             champion_version=pair.champion.model_version,
             champion_bundle=await self._file(pair.champion, directory),
             predecessor_version=pair.predecessor.model_version,

@@ -17,7 +17,7 @@ NEWEST_EVENTS = 20_000
 
 async def newest_answers(tools: Tools, domain: str) -> Mapping[str, ClickThrough]:
     """By model version. Raises what NATS and PostgreSQL raise while they are away."""
-    exposures = await newest_exposures(tools.connection, tools.names)
+    exposures = (await newest_exposures(tools.connection, tools.names)).exposures
     shown = {each.attribution_token: each.model_version for each in exposures if each.model_version}
     if not shown:
         return {}

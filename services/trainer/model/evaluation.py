@@ -50,11 +50,17 @@ class CaseOptions:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HoldOut:
-    """A split: train on ``train``, answer ``cases``, then learn ``held_out``."""
+    """A split: train on ``train``, answer ``cases``, then learn ``held_out``.
+
+    prompted_events: how many events of it a recommendation may have prompted. prompted_asked: whether they are among
+    what is asked for.
+    """
 
     train: EventColumns
     held_out: EventColumns
     cases: Cases
+    prompted_events: int = 0
+    prompted_asked: bool = False
 
 
 def leave_one_out(columns: EventColumns, options: CaseOptions | None = None, later_than: int = 0) -> HoldOut:

@@ -7,6 +7,7 @@ import pytest
 from freshet.log.v1.log_pb2 import Exposure
 from services.trainer import exposure_reading
 from services.trainer.exposure_reading import keep_exposures, kept_exposures
+from services.trainer.prompting import NOTHING_SERVED
 from shared.adapters.keys import item_keys, user_key
 from shared.adapters.streams import Names
 
@@ -29,15 +30,29 @@ async def test_the_newest_exposures_are_kept_and_what_cannot_be_read_is_passed_o
     await space.nats.jetstream().publish(space.names.subject("exposures.v1.0"), b"\xff\xff")
     await keep_exposures(space.nats, space.names, tmp_path)
     kept = kept_exposures(tmp_path)
-    assert kept.user_key.tolist() == [user_key("u2")] * 2 + [user_key("u3")] * 2
-    assert kept.item_key.tolist() == item_keys(["a", "b"]).tolist() * 2
+    assert kept.exposed.user_key.tolist() == [user_key("u2")] * 2 + [user_key("u3")] * 2
+    assert kept.exposed.item_key.tolist() == item_keys(["a", "b"]).tolist() * 2
+
+
+async def test_of_a_time_before_the_newest_exposures_nothing_is_known(space, tmp_path, monkeypatch):
+    monkeypatch.setattr(exposure_reading, "NEWEST", 2)
+    await publish(space, "u1", "u2", "u3")
+    await keep_exposures(space.nats, space.names, tmp_path)
+    assert kept_exposures(tmp_path).known_from == 3  # behind position 2, which the second one reflects
+
+
+async def test_where_every_exposure_is_kept_all_is_known(space, tmp_path):
+    await publish(space, "u1", "u2", "u3")
+    await keep_exposures(space.nats, space.names, tmp_path)
+    assert kept_exposures(tmp_path).known_from == 0
 
 
 async def test_an_empty_stream_keeps_nothing(space, tmp_path):
     await keep_exposures(space.nats, space.names, tmp_path)
-    assert len(kept_exposures(tmp_path)) == 0
+    assert len(kept_exposures(tmp_path).exposed) == 0
+    assert kept_exposures(tmp_path).known_from == 0
 
 
 async def test_without_the_stream_learning_goes_on(space, tmp_path):
     await keep_exposures(space.nats, Names("nowhere"), tmp_path)
-    assert len(kept_exposures(tmp_path)) == 0
+    assert kept_exposures(tmp_path) is NOTHING_SERVED

@@ -77,3 +77,13 @@ def test_a_champion_that_cannot_be_read_leaves_most_popular_as_the_bar():
     decision = decide(FIRST._replace(champion_unreadable="c0ffee is not in the bundle store"), MIN_USERS)
     assert decision.promoted
     assert decision.reason.startswith("the champion cannot be read (c0ffee is not in the bundle store)")
+
+
+def test_what_recommendations_had_prompted_is_told():
+    reason = decide(LATER._replace(prompted_events=1200), MIN_USERS).reason
+    assert reason.endswith("; 1,200 events that a recommendation may have prompted are not asked for")
+
+
+def test_a_verdict_by_what_recommendations_had_prompted_says_whom_that_favours():
+    reason = decide(FIRST._replace(prompted_events=1200, prompted_asked=True), MIN_USERS).reason
+    assert "includes 1,200 events that a recommendation may have prompted, which favours the model" in reason

@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from services.trainer.hold_out import HoldOutRule, hold_out
+from services.trainer.hold_out import HoldOutRule, Questions, hold_out, questions
 from services.trainer.model.evaluation import CaseOptions
+from services.trainer.prompting import Served
 from shared.domain.event_columns import EventColumns
-from tests.unit.trainer.builders import walks
+from tests.unit.trainer.builders import events, walks
 
 RULE = HoldOutRule(share=0.05, most_rows=1000, min_users=1)
 
@@ -59,3 +60,40 @@ def test_an_event_of_several_items_is_not_torn_apart():
 
 def test_no_events_leave_nothing_to_judge():
     assert held_rows(EventColumns.empty(), RULE) == 0
+
+
+BEFORE = events((1, 5), (2, 5))
+LATER = events((1, 6), (1, 7), (2, 8))
+
+
+def asked(*shown: tuple[int, int], min_users: int = 0) -> Questions:
+    """Of the events behind what was shown to (user, item)s."""
+    return questions(BEFORE, LATER, CaseOptions(), Served(events(*shown)), min_users)
+
+
+def test_what_was_recommended_asks_for_nothing_but_the_users_next_choice_of_their_own_does():
+    assert asked((1, 6)).cases.targets.tolist() == [7, 8]
+    assert asked((1, 6)).prompted_events == 1
+
+
+def test_users_who_did_only_what_was_recommended_are_not_asked():
+    assert asked((2, 8)).cases.user_keys.tolist() == [1]
+
+
+def test_where_too_few_chose_on_their_own_everybody_is_asked_and_that_is_told():
+    few = asked((2, 8), min_users=2)
+    assert few.cases.targets.tolist() == [6, 8]
+    assert (few.prompted_events, few.prompted_asked) == (1, True)
+
+
+def test_too_few_users_for_whom_nothing_was_recommended_are_just_too_few():
+    few = asked(min_users=3)
+    assert (len(few.cases), few.prompted_events, few.prompted_asked) == (2, 0, False)
+
+
+def test_the_share_doubles_while_too_few_chose_on_their_own():
+    columns = walks(n_users=100, length=10)
+    newest = columns.take(columns.position > 950)
+    served = Served(newest)
+    found = hold_out(columns, RULE._replace(min_users=10), CaseOptions(), served)
+    assert (len(found.held_out), len(found.cases)) == (100, 50)
