@@ -14,12 +14,13 @@ from services.ranking.precision import FLOAT32, GOLDEN_TOLERANCE, open_encoder
 from services.ranking.ranker import ItemInputs, Ranker
 from services.ranking.sessions import open_session
 from shared.adapters.bundle import Bundle
-from shared.domain.behaviours import rule_scores
 from shared.domain.delta import Delta, DeltaRefusedError
+from shared.domain.item_rules import ItemRules
 from shared.domain.live_rules import LiveRules
 from shared.domain.manifest import ENCODER_INPUTS, ENCODER_OUTPUT
-from shared.domain.sequence_rules import Mixture
+from shared.domain.mixture import Experts, Mixture
 
+_SEQUENCE = "sequence"
 __all__ = ["GOLDEN_TOLERANCE", "UNKNOWN", "Scorer", "aligned"]
 
 
@@ -38,9 +39,8 @@ class Scorer:
         self._session, self.precision = opened.session, opened.precision
         self._table = ItemTable(bundle.item_keys, bundle.item_vectors, bundle.item_biases)
         self._mixture = bundle.manifest.mixture or Mixture()
-        mixed = bundle.rules is not None and self._mixture.weight > 0
-        self._live = LiveRules(bundle.rules) if mixed and bundle.rules is not None else None
-        self._rules = self._live.view if self._live else None
+        self._live = {name: LiveRules(rules) for name, rules in _speaking(bundle).items()}
+        self._experts = self._viewed()
         self.ranker = Ranker(bundle, threads) if bundle.ranker else None
 
     @property
@@ -75,8 +75,8 @@ class Scorer:
 
     def add_rules(self, scores: np.ndarray, rows: np.ndarray, event_type: np.ndarray) -> None:
         """Add to `scores` (B, V), in place, what the bundle's rules call for. rows, event_type: as `user_vectors`."""
-        if self._rules is not None:
-            self._mixture.add(scores, self._rules, self._mixture.firing(rows, event_type))
+        if self._live:
+            self._mixture.add(scores, self._experts, self._mixture.firing(rows, event_type))
 
     def item_inputs(
         self, user_vectors: np.ndarray, rows: np.ndarray, event_type: np.ndarray, items: np.ndarray
@@ -84,9 +84,8 @@ class Scorer:
         """What some items (B, N) int64, rows of the table or UNKNOWN, are scored by. rows, event_type: as
         `user_vectors`."""
         biases = np.where(items >= 0, self._table.biases[items], np.float32(0))
-        rules = np.zeros(items.shape, np.float32)
-        if self._rules is not None:
-            rules = rule_scores(self._mixture, self._rules, self._mixture.firing(rows, event_type), items)
+        fired = self._mixture.firing(rows, event_type)
+        rules = self._mixture.candidate_gains(self._experts, fired, items)
         return ItemInputs(user_vectors, self._table.vectors(items), biases, rules)
 
     def learned(self, delta: Delta) -> Scorer:
@@ -97,9 +96,9 @@ class Scorer:
         if not known.all():
             raise DeltaRefusedError(f"{(~known).sum()} of its rules name items without a row")
         scorer = self._with_rows(delta)
-        if scorer._live is not None:
+        if sequence := scorer._live.get(_SEQUENCE):
             rows, followers = scorer.rows(delta.rule_keys), scorer.rows(delta.follower_keys)
-            scorer._live.add(rows, followers, delta.counts)
+            sequence.add(rows, followers, delta.counts)
         return scorer
 
     def _with_rows(self, delta: Delta) -> Scorer:
@@ -108,10 +107,21 @@ class Scorer:
             return self
         scorer = copy.copy(self)
         scorer._table = table
-        if scorer._live is not None:
-            scorer._live.grow(len(table))
-            scorer._rules = scorer._live.view
+        for rules in scorer._live.values():
+            rules.grow(len(table))
+        scorer._experts = scorer._viewed()
         return scorer
+
+    def _viewed(self) -> Experts:
+        return Experts(**{name: rules.view for name, rules in self._live.items()})
+
+
+def _speaking(bundle: Bundle) -> dict[str, ItemRules]:
+    """The experts that count in the bundle's mixture, by their names in `Experts`."""
+    mixture = bundle.manifest.mixture or Mixture()
+    weights = {_SEQUENCE: mixture.weight, "ease": mixture.ease_weight}
+    named = {name: getattr(bundle.experts, name) for name, weight in weights.items() if weight > 0}
+    return {name: rules for name, rules in named.items() if rules is not None}
 
 
 def aligned(rows: np.ndarray, *columns: np.ndarray) -> tuple[np.ndarray, ...]:

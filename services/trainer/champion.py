@@ -26,6 +26,4 @@ def champion_scorer(file: Path, threads: int) -> Scorer:
     """The scorer of a packed bundle's file, rules and all. Raises CorruptBundleError, OSError."""
     bundle = unpack(file.read_bytes())
     scorer, mixture = BundleScorer(bundle, threads), bundle.manifest.mixture
-    if bundle.rules is None or mixture is None:
-        return scorer
-    return MixtureScorer(scorer, bundle.rules, mixture)
+    return scorer if mixture is None else MixtureScorer(scorer, bundle.experts, mixture)

@@ -67,6 +67,7 @@ def learn(columns: EventColumns, job: Job, tell: Tell) -> Finished:
         **verdict.metrics,
         **foretelling.metrics,
         "rules_weight": mixed.mixture.weight,
+        "ease_weight": mixed.mixture.ease_weight,
         PASSES: float(mixed.model.passes),
     }
     metrics[CONTINUED], continued_from = (1.0, start.version) if start else (0.0, "")

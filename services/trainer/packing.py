@@ -66,7 +66,7 @@ def pack_model(mixed: MixedModel, about: About, job: Job) -> Packed:
         item_vectors=model.item_vectors,
         item_biases=model.item_biases,
         golden=_golden(parity, int8),
-        rules=mixed.rules,
+        experts=mixed.experts,
         weights=weights_of(model),
         documents=about.documents,
         int8_encoder=int8.graph if int8 else b"",

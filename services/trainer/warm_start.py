@@ -13,21 +13,20 @@ import torch
 from services.trainer.model.checkpoint import Checkpoints
 from services.trainer.model.encoder_learners import improved
 from services.trainer.model.evaluation import CaseOptions, make_cases
-from services.trainer.model.mixture import MixedModel, choose_mixture
+from services.trainer.model.mixture import MixedModel, choose_mixture, learn_experts
 from services.trainer.model.plan import OnProgress, TrainingPlan
-from services.trainer.model.rules import learn_rules
 from services.trainer.model.scoring import ModelScorer
 from services.trainer.model.training import TrainedModel
 from services.trainer.reports import Job
 from shared.adapters.bundle import Bundle, CorruptBundleError, unpack
 from shared.domain.event_columns import EventColumns
-from shared.domain.sequence_rules import Mixture
+from shared.domain.mixture import Mixture
 
 _log = structlog.get_logger("warm_start")
 PASSES = "passes"
 """Of the manifest's metrics: passes that made the model."""
 ENOUGH_TO_CHOOSE = 200
-"""Questions about new events from which on the mixture's weight is chosen anew."""
+"""Questions about new events from which on the mixture's weights are chosen anew."""
 
 
 class Start(NamedTuple):
@@ -88,7 +87,7 @@ def champion_gone_on(
     plan = replace(plan, learned_to=start.learned_to)
     mixture = _mixture_for(start, columns, plan)
     model = improved(start.model, columns, plan, on_progress, checkpoints)
-    return MixedModel(model, learn_rules(columns, model.item_keys, plan.roles), mixture)
+    return MixedModel(model, learn_experts(columns, model.item_keys, plan.roles), mixture)
 
 
 def _mixture_for(start: Start, columns: EventColumns, plan: TrainingPlan) -> Mixture:
@@ -98,5 +97,5 @@ def _mixture_for(start: Start, columns: EventColumns, plan: TrainingPlan) -> Mix
     cases = make_cases(before, new, CaseOptions(roles=plan.roles, history_length=plan.window, seed=plan.seed))
     if len(cases) < ENOUGH_TO_CHOOSE:
         return start.mixture
-    rules = learn_rules(before, start.model.item_keys, plan.roles)
-    return choose_mixture(cases, ModelScorer(start.model), rules, plan.roles.target or frozenset())
+    experts = learn_experts(before, start.model.item_keys, plan.roles)
+    return choose_mixture(cases, ModelScorer(start.model), experts, plan.roles.target or frozenset())

@@ -15,14 +15,16 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from shared.domain.item_rules import GEOMETRIC, HARMONIC, ItemRules, most_followers
 from shared.domain.manifest import ENCODER_OUTPUT, Manifest, ManifestError, model_version
-from shared.domain.sequence_rules import SequenceRules, most_followers
+from shared.domain.mixture import Experts
 
 MANIFEST = "manifest.json"
 ENCODER = "user_encoder.onnx"
 INT8_ENCODER = "user_encoder.int8.onnx"
 ITEM_TABLE = "item_table.npz"
 RULES = "rules.npz"
+EASE = "ease.npz"
 WEIGHTS = "encoder_weights.npz"
 RANKER = "ranker.onnx"
 RANKER_GOLDEN = "ranker_golden.npz"
@@ -48,7 +50,7 @@ class Bundle:
     """A model ready to serve.
 
     item_keys (V,) uint64 ascending; item_vectors (V, D) float32; item_biases (V,) float32; encoder: ONNX bytes;
-    golden: a batch of the encoder's inputs by name, and its output. rules: over the items of the table; None for none.
+    golden: a batch of the encoder's inputs by name, and its output. experts: over the items of the table.
     weights: of the encoder by name, to go on training from; empty for none.
     documents: those of `DOCUMENTS` that there are, by name.
     int8_encoder: ONNX bytes of the same encoder in int8, empty when it carries none; its golden output is beside.
@@ -62,7 +64,7 @@ class Bundle:
     item_biases: np.ndarray
     golden: Mapping[str, np.ndarray]
     digest: str = ""
-    rules: SequenceRules | None = None
+    experts: Experts = field(default_factory=Experts)
     weights: Mapping[str, np.ndarray] = field(default_factory=dict)
     documents: Mapping[str, bytes] = field(default_factory=dict)
     int8_encoder: bytes = b""
@@ -86,8 +88,10 @@ def pack(bundle: Bundle) -> tuple[bytes, Bundle]:
     files = {ENCODER: bundle.encoder, GOLDEN: _npz(bundle.golden), ITEM_TABLE: _npz(table)}
     if bundle.int8_encoder:
         files[INT8_ENCODER] = bundle.int8_encoder
-    if bundle.rules is not None:
-        files[RULES] = _npz(bundle.rules.to_rows())
+    if bundle.experts.sequence is not None:
+        files[RULES] = _npz(bundle.experts.sequence.to_rows())
+    if bundle.experts.ease is not None:
+        files[EASE] = _npz(bundle.experts.ease.to_rows())
     if bundle.weights:
         files[WEIGHTS] = _npz(bundle.weights)
     files |= {name: bundle.documents[name] for name in DOCUMENTS if name in bundle.documents}
@@ -118,7 +122,7 @@ def unpack(packed: bytes) -> Bundle:
             table["biases"],
             golden,
             _sha256(content),
-            _rules(_arrays(files[RULES]), len(table["keys"])) if manifest.mixture is not None else None,
+            _experts(manifest, files, len(table["keys"])),
             weights=_arrays(files[WEIGHTS]) if WEIGHTS in manifest.files else {},
             documents={name: files[name] for name in DOCUMENTS if name in manifest.files},
             int8_encoder=files[INT8_ENCODER] if INT8_ENCODER in manifest.files else b"",
@@ -155,7 +159,18 @@ def _check_table(bundle: Bundle) -> None:
         raise CorruptBundleError("the item table holds numbers that are not finite")
 
 
-def _rules(rows: Mapping[str, np.ndarray], items: int) -> SequenceRules:
+def _experts(manifest: Manifest, files: Mapping[str, bytes], items: int) -> Experts:
+    """Those that the bundle holds; whoever is mixed in must be there."""
+    if manifest.mixture is None:
+        return Experts()
+    sequence = _rules(_arrays(files[RULES]), items, HARMONIC)
+    _check_shares(sequence)
+    if EASE not in manifest.files and manifest.mixture.ease_weight == 0:
+        return Experts(sequence)
+    return Experts(sequence, _rules(_arrays(files[EASE]), items, GEOMETRIC))
+
+
+def _rules(rows: Mapping[str, np.ndarray], items: int, recency: np.ndarray) -> ItemRules:
     """Rules from compressed rows, which are checked before anything is made of their size."""
     start, follower, count, total = (rows[name] for name in ("start", "follower", "count", "total"))
     dtypes = (start.dtype, follower.dtype, count.dtype, total.dtype)
@@ -168,11 +183,16 @@ def _rules(rows: Mapping[str, np.ndarray], items: int) -> SequenceRules:
         raise CorruptBundleError(f"rules of {size.max()} followers are too many for {items} items")
     if ((follower < 0) | (follower >= items)).any():
         raise CorruptBundleError("rules name items that are not there")
-    sums = np.bincount(np.repeat(np.arange(items), size), count, minlength=items)
-    bounded = total.shape == (items,) and (sums <= total * (1 + _ROUNDING)).all()
-    if not bounded or not (count > 0).all() or not np.isfinite(total).all():
-        raise CorruptBundleError("rules have shares outside 0 to 1")
-    return SequenceRules.of_rows(start, follower, count, total)
+    if total.shape != (items,) or not (np.isfinite(total).all() and np.isfinite(count).all()):
+        raise CorruptBundleError("rules hold numbers that are not finite")
+    if not (count > 0).all() or not (total > 0).all():
+        raise CorruptBundleError("rules have shares of 0 or less")
+    return ItemRules.of_rows(start, follower, count, total, recency)
+
+
+def _check_shares(rules: ItemRules) -> None:
+    if (rules.count.sum(axis=1) > rules.total * (1 + _ROUNDING)).any():
+        raise CorruptBundleError("rules have shares above 1")
 
 
 def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:

@@ -6,10 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from shared.domain.preset import DomainPreset
-from shared.domain.sequence_rules import Mixture, SequenceRules
 
 SHOWN, VIEWED, SAMPLED = "shown", "viewed", "sampled"
 MEANINGS = (SHOWN, VIEWED, SAMPLED)
@@ -51,19 +48,3 @@ def objectives_of(preset: DomainPreset) -> dict[str, frozenset[int]]:
         if meaning.objective:
             found.setdefault(meaning.objective, set()).add(int(event_type))
     return {name: frozenset(found[name]) for name in sorted(found)}
-
-
-def rule_scores(mixture: Mixture, rules: SequenceRules, fired: np.ndarray, items: np.ndarray) -> np.ndarray:
-    """What rules add to the scores of a few items, ``(B, N) float32``: as `Mixture.add`, which does it for all.
-
-    fired: ``(B, T) int64``, as `Mixture.firing` gives them. items: ``(B, N) int64``, rows of the rules' items; negative
-    ones get 0.
-    """
-    places, amounts = rules.called(fired)
-    if not len(places):
-        return np.zeros(items.shape, np.float32)
-    wanted = np.arange(len(items))[:, None] * len(rules) + items
-    at = np.minimum(np.searchsorted(places, wanted), len(places) - 1)
-    called = (places[at] == wanted) & (items >= 0)
-    amount = np.where(called, amounts[at], np.float32(0))
-    return np.float32(mixture.weight) * np.log1p(amount / np.float32(mixture.floor))

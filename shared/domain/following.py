@@ -11,8 +11,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from shared.domain.item_rules import RulePlan
 from shared.domain.lru import LeastRecentlyUsed
-from shared.domain.sequence_rules import RulePlan
 
 
 @dataclass(frozen=True, slots=True)

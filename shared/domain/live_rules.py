@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from shared.domain.sequence_rules import RulePlan, SequenceRules, most_followers
+from shared.domain.item_rules import ItemRules, RulePlan, most_followers
 
 SPARE_PLACES = 28
 """Places of a row that a bundle leaves to what comes after it: its own followers keep theirs."""
@@ -19,7 +19,7 @@ _GROWTH = 1.25
 class LiveRules:
     """Owns arrays with room for more; `view` is what there is of them now."""
 
-    def __init__(self, rules: SequenceRules, plan: RulePlan | None = None) -> None:
+    def __init__(self, rules: ItemRules, plan: RulePlan | None = None) -> None:
         self._plan = plan or RulePlan()
         places = most_followers(len(rules), rules.follower.shape[1] + SPARE_PLACES)
         self.view = _copied(rules, len(rules), max(places, rules.follower.shape[1]))
@@ -70,19 +70,22 @@ class LiveRules:
             view.count[one, weakest] = amount
 
 
-def _copied(rules: SequenceRules, items: int, places: int) -> SequenceRules:
+def _copied(rules: ItemRules, items: int, places: int) -> ItemRules:
     """The same rules in the first rows and places of larger arrays."""
     kept, width = len(rules), rules.follower.shape[1]
-    made = SequenceRules(
+    made = ItemRules(
         np.zeros((items, places), np.int32),
         np.zeros((items, places), np.float32),
         np.zeros(items, np.float32),
         np.zeros(items, np.int32),
+        rules.recency,
     )
     made.follower[:kept, :width], made.count[:kept, :width] = rules.follower, rules.count
     made.total[:kept], made.used[:kept] = rules.total, rules.used
     return made
 
 
-def _first(rules: SequenceRules, items: int) -> SequenceRules:
-    return SequenceRules(rules.follower[:items], rules.count[:items], rules.total[:items], rules.used[:items])
+def _first(rules: ItemRules, items: int) -> ItemRules:
+    return ItemRules(
+        rules.follower[:items], rules.count[:items], rules.total[:items], rules.used[:items], rules.recency
+    )

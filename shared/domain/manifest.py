@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from shared.domain.behaviours import RANKER_INPUTS, RANKER_OUTPUT, Behaviours
-from shared.domain.sequence_rules import Mixture
+from shared.domain.mixture import Mixture
 
 FORMAT = 1
 VERSION_DIGITS = 16
 ENCODER_INPUTS = ("history_vectors", "event_type", "age_seconds", "mask")
 ENCODER_OUTPUT = "user_vector"
+_MIXTURE = ("weight", "floor", "ease_weight", "ease_floor")
 
 
 class ManifestError(ValueError):
@@ -35,7 +36,7 @@ class Manifest:
     encoder: the kind, for example "transformer". dimension: D. item_count: V. history_length: T of serving.
     log_from, log_to: positions learned from, both included. tensors: the encoder's inputs and output by name.
     continued_from: version of the model that training went on from; empty when it began anew.
-    mixture: how its rules are mixed in; None without rules. metrics: judged on traffic later than training. files:
+    mixture: how its experts are mixed in; None without any. metrics: judged on traffic later than training. files:
     sha256 in hexadecimal of every other file of the bundle.
     """
 
@@ -95,9 +96,11 @@ class Manifest:
 
 
 def _mixture(values: Mapping[str, Any]) -> Mixture:
-    mixture = Mixture(float(values["weight"]), float(values["floor"]), tuple(values["event_types"]))
-    if not (mixture.weight >= 0 and mixture.floor > 0):
-        raise ManifestError(f"mixture of weight {mixture.weight} and floor {mixture.floor}")
+    numbers = {each: float(values[each]) for each in _MIXTURE if each in values}
+    mixture = Mixture(event_types=tuple(values["event_types"]), **numbers)
+    for weight, floor in ((mixture.weight, mixture.floor), (mixture.ease_weight, mixture.ease_floor)):
+        if not (weight >= 0 and floor > 0):
+            raise ManifestError(f"mixture of weight {weight} and floor {floor}")
     return mixture
 
 

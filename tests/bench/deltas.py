@@ -15,7 +15,8 @@ from shared.adapters.bundle import Bundle
 from shared.adapters.streams import last_position
 from shared.client import user_event
 from shared.domain.event import EventType
-from shared.domain.sequence_rules import Mixture, RulePlan, SequenceRules
+from shared.domain.item_rules import ItemRules, RulePlan
+from shared.domain.mixture import Experts, Mixture
 from tests.bench.numbers import percentile
 from tests.bench.result import BenchError, Result, say
 from tests.bench.traffic import other_traffic
@@ -49,13 +50,13 @@ async def _unlearned(world: World) -> Bundle:
     """The world's model with rules; everything that has happened so far is taken for learned."""
     items = len(world.bundle.item_keys)
     total = np.full(items, RulePlan().shrinkage, np.float32)
-    rules = SequenceRules.of_rows(np.zeros(items + 1, np.int64), np.empty(0), np.empty(0), total)
+    rules = ItemRules.of_rows(np.zeros(items + 1, np.int64), np.empty(0), np.empty(0), total)
     manifest = replace(
         world.bundle.manifest,
         log_to=await last_position(world.nats, world.names),
         mixture=Mixture(_WEIGHT, event_types=(int(EventType.CLICK),)),
     )
-    return replace(world.bundle, manifest=manifest, rules=rules)
+    return replace(world.bundle, manifest=manifest, experts=Experts(rules))
 
 
 @asynccontextmanager

@@ -62,14 +62,18 @@ def answer(cases: Cases, scorer: Scorer, k: int) -> Answers:
     step = min(max(_SCORES_AT_ONCE // max(len(cases.catalogue), 1), 1), _MOST_AT_ONCE)
     for start in range(0, len(cases), step):
         part = slice(start, min(start + step, len(cases)))
-        scores = _catalogue_scores(cases, scorer, part)
-        ranks[part] = _ranks(scores, np.searchsorted(cases.catalogue, cases.targets[part]))
+        scores = catalogue_scores(cases, scorer, part)
+        ranks[part] = ranks_of(scores, np.searchsorted(cases.catalogue, cases.targets[part]))
         top[part] = _top(scores, top.shape[1])
     return Answers(ranks, top)
 
 
-def _catalogue_scores(cases: Cases, scorer: Scorer, part: slice) -> np.ndarray:
-    """``(B, C) float32``: -inf for items the scorer does not know, NaN for items that are excluded."""
+def catalogue_scores(cases: Cases, scorer: Scorer, part: slice) -> np.ndarray:
+    """``(B, C) float32`` for a part: -inf for items the scorer does not know, NaN for items that are excluded.
+
+    Raises:
+        ValueError: the scorer gave NaN.
+    """
     known = scorer(cases.histories.take(part))
     if np.isnan(known).any():
         raise ValueError("a scorer gave NaN")
@@ -82,8 +86,13 @@ def _catalogue_scores(cases: Cases, scorer: Scorer, part: slice) -> np.ndarray:
     return scores
 
 
-def _ranks(scores: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """``(B,) int64``: 1 + better + half of the equal; last among the candidates for a target at -inf."""
+def ranks_of(scores: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """``(B,) int64``: 1 + better + half of the equal; last among the candidates for a target at -inf.
+
+    Args:
+        scores: ``(B, C) float32``, NaN for items that are excluded.
+        target: ``(B,) int64``, columns.
+    """
     own = scores[np.arange(len(scores)), target][:, None]
     better, equal = (scores > own).sum(axis=1), (scores == own).sum(axis=1) - 1
     candidates = (~np.isnan(scores)).sum(axis=1)

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from services.trainer.model.checkpoint import Checkpoints
 from services.trainer.model.evaluation import CaseOptions
 from services.trainer.model.learners import Gathered
-from services.trainer.model.mixture import MixedModel, Validation, choose_mixture, validation_of
+from services.trainer.model.mixture import (
+    MixedModel,
+    Validation,
+    choose_mixture,
+    learn_experts,
+    validation_of,
+)
 from services.trainer.model.plan import OnProgress, TrainingPlan, ignore_progress
 from services.trainer.model.rules import learn_rules
 from services.trainer.model.scoring import ModelScorer, Scorer
 from services.trainer.model.training import TrainedModel, continue_training, train
 from shared.domain.event_columns import EventColumns
-from shared.domain.sequence_rules import Mixture, SequenceRules
+from shared.domain.mixture import Experts, Mixture
 
 ENOUGH_CASES = 20
 """Questions about new events from which on their answers say when to stop."""
 RULES_EVERY = 1_024
-"""New events after which the rules are counted again."""
+"""New events after which sequence rules are counted again."""
+EASE_EVERY_ITEMS = 2
+"""EASE is solved again after so many new events for each item."""
+ALWAYS = 1 << 60
 
 
 class EncoderLearner:
@@ -56,25 +67,26 @@ class EncoderLearner:
 
 
 class MixedLearner(EncoderLearner):
-    """Chooses the mixture on the last events of the first lesson, and counts the rules more often than it trains."""
+    """Chooses the mixture on the last events of the first lesson, and counts the rules more often than it trains, and
+    EASE as often as the cube of its items allows."""
 
     _mixture = Mixture()
-    _rules: SequenceRules | None = None
+    _experts = Experts()
     _uncounted = 0
+    _unsolved = 0
 
     def learn(self, columns: EventColumns) -> None:
         """Trains, counts, or keeps the events until there are enough. Raises TrainingError."""
         self._uncounted += len(columns)
+        self._unsolved += len(columns)
         super().learn(columns)
         if self._uncounted >= RULES_EVERY:
             self._count(self._events.all())
 
     def scorer(self) -> Scorer:
         """Model and rules as they are now."""
-        assert self._model is not None and self._rules is not None, (
-            "a scorer is asked for after the first events"
-        )
-        return MixedModel(self._model, self._rules, self._mixture).scorer()
+        assert self._model is not None, "a scorer is asked for after the first events"
+        return MixedModel(self._model, self._experts, self._mixture).scorer()
 
     def _begun(self, columns: EventColumns) -> TrainedModel:
         mixed = first_lesson(columns, self._plan, self._on_progress)
@@ -83,11 +95,16 @@ class MixedLearner(EncoderLearner):
 
     def _go_on(self, model: TrainedModel) -> None:
         super()._go_on(model)
+        self._unsolved = ALWAYS
         self._count(self._events.all())
 
     def _count(self, columns: EventColumns) -> None:
         assert self._model is not None, "rules are over the items of a model"
-        self._rules = learn_rules(columns, self._model.item_keys, self._plan.roles)
+        items, roles = self._model.item_keys, self._plan.roles
+        if self._unsolved >= EASE_EVERY_ITEMS * len(items):
+            self._experts, self._unsolved = learn_experts(columns, items, roles), 0
+        else:
+            self._experts = replace(self._experts, sequence=learn_rules(columns, items, roles))
         self._uncounted = 0
 
 
@@ -118,9 +135,9 @@ def first_lesson(
     Raises TrainingError.
     """
     model, validation = validated(columns, plan, on_progress, checkpoints)
-    rules = learn_rules(validation.learn, model.item_keys, plan.roles)
-    mixture = choose_mixture(validation.cases, ModelScorer(model), rules, plan.roles.target or frozenset())
-    return MixedModel(model, rules, mixture)
+    experts = learn_experts(validation.learn, model.item_keys, plan.roles)
+    mixture = choose_mixture(validation.cases, ModelScorer(model), experts, plan.roles.target or frozenset())
+    return MixedModel(model, experts, mixture)
 
 
 def improved(
@@ -154,4 +171,4 @@ def next_lesson(
     plan: of a continuation, see `TrainingPlan.continued`. Raises TrainingError.
     """
     model = continue_training(mixed.model, columns, plan, on_progress, checkpoints)
-    return MixedModel(model, learn_rules(columns, model.item_keys, plan.roles), mixed.mixture)
+    return MixedModel(model, learn_experts(columns, model.item_keys, plan.roles), mixed.mixture)

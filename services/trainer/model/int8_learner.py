@@ -13,7 +13,7 @@ from services.trainer.model.training import TrainedModel
 
 def int8_scorer(mixed: MixedModel, threads: int) -> Scorer:
     """What is served when the encoder is served in int8: the rules and their mixture stay. Raises ExportError."""
-    return MixtureScorer(_quantised(mixed.model, threads), mixed.rules, mixed.mixture)
+    return MixtureScorer(_quantised(mixed.model, threads), mixed.experts, mixed.mixture)
 
 
 class Int8Learner(EncoderLearner):

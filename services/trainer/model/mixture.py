@@ -1,23 +1,28 @@
-"""Model and rules together: the weight of the mixture is chosen on events that neither has learned."""
+"""Model and rules together: the weights of the mixture are chosen on events that none of them has learned."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.signal import convolve2d
 
-from services.trainer.model.answering import Cases, answer
-from services.trainer.model.evaluation import CaseOptions, judge, make_cases
-from services.trainer.model.rules import firing_rows
+from services.trainer.model.answering import Cases, answer, catalogue_scores, ranks_of
+from services.trainer.model.ease import ease_rules
+from services.trainer.model.evaluation import CaseOptions, make_cases
+from services.trainer.model.rules import firing_rows, learn_rules
 from services.trainer.model.scoring import Histories, ModelScorer, Scorer
-from services.trainer.model.sequences import has_type
+from services.trainer.model.sequences import EventRoles, has_type
 from services.trainer.model.training import TrainedModel
 from shared.domain.event_columns import EventColumns
-from shared.domain.ranking_metrics import ndcg
-from shared.domain.sequence_rules import Mixture, SequenceRules
+from shared.domain.mixture import Experts, Mixture
+from shared.domain.ranking_metrics import ndcg, ndcg_gains
 
 WEIGHTS = (0.0, 0.1, 0.25, 0.4, 0.65, 1.0, 1.5, 2.5)
+EASE_WEIGHTS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.5)
 VALIDATION_USERS = 2_000
+_BATCH, _K = 256, 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,19 +59,42 @@ class MixedModel:
     """What is served: a trained model, rules over its items, and how they are mixed."""
 
     model: TrainedModel
-    rules: SequenceRules
+    experts: Experts
     mixture: Mixture
 
     def scorer(self) -> MixtureScorer:
         """Scores as it is served."""
-        return MixtureScorer(ModelScorer(self.model), self.rules, self.mixture)
+        return MixtureScorer(ModelScorer(self.model), self.experts, self.mixture)
+
+
+class ExpertScorer:
+    """What rules alone say in a mixture."""
+
+    def __init__(self, item_keys: np.ndarray, experts: Experts, mixture: Mixture) -> None:
+        """item_keys: ``(V,) uint64``, sorted ascending, what the experts are over."""
+        self._item_keys, self._experts, self._mixture = item_keys, experts, mixture
+
+    @property
+    def item_keys(self) -> np.ndarray:
+        """``(V,) uint64``, sorted ascending."""
+        return self._item_keys
+
+    def __call__(self, histories: Histories) -> np.ndarray:
+        """``(B, V) float32``, 0 where nothing calls for an item."""
+        return self.add_to(np.zeros((len(histories), len(self._item_keys)), np.float32), histories)
+
+    def add_to(self, scores: np.ndarray, histories: Histories) -> np.ndarray:
+        """The same on top of ``scores (B, V) float32``, in place."""
+        types = frozenset(self._mixture.event_types)
+        self._mixture.add(scores, self._experts, firing_rows(histories, self._item_keys, types))
+        return scores
 
 
 class MixtureScorer:
     """Scores as the service does that serves the mixture."""
 
-    def __init__(self, model: Scorer, rules: SequenceRules, mixture: Mixture) -> None:
-        self._model, self._rules, self._mixture = model, rules, mixture
+    def __init__(self, model: Scorer, experts: Experts, mixture: Mixture) -> None:
+        self._model, self._added = model, ExpertScorer(model.item_keys, experts, mixture)
 
     @property
     def item_keys(self) -> np.ndarray:
@@ -75,51 +103,55 @@ class MixtureScorer:
 
     def __call__(self, histories: Histories) -> np.ndarray:
         """``(B, V) float32``."""
-        scores = np.array(self._model(histories))
-        if self._mixture.weight:
-            types = frozenset(self._mixture.event_types)
-            self._mixture.add(scores, self._rules, firing_rows(histories, self.item_keys, types))
-        return scores
+        return self._added.add_to(np.array(self._model(histories)), histories)
 
 
-def choose_mixture(cases: Cases, model: Scorer, rules: SequenceRules, event_types: frozenset[int]) -> Mixture:
-    """The weight of `WEIGHTS` with the best NDCG@10, that of its neighbours counted in, as a peak that stands alone is
-    chance; of equal ones the smallest, the model alone for no cases.
+def learn_experts(columns: EventColumns, vocabulary: np.ndarray, roles: EventRoles) -> Experts:
+    """All rules that are served beside a model over the items of ``vocabulary (V,) uint64`` (sorted)."""
+    return Experts(learn_rules(columns, vocabulary, roles), ease_rules(columns, vocabulary, roles))
+
+
+def choose_mixture(cases: Cases, model: Scorer, experts: Experts, event_types: frozenset[int]) -> Mixture:
+    """The weights of `WEIGHTS` and `EASE_WEIGHTS` with the best NDCG@10, that of their neighbours counted in, as a peak
+    that stands alone is chance; of equal ones the smallest, the model alone for no cases.
 
     Args:
         cases: questions about events that neither model nor rules have learned.
         model: scores the catalogue.
-        rules: over the model's items.
+        experts: over the model's items.
         event_types: codes of the events that fire rules.
     """
     silent = Mixture(event_types=tuple(sorted(event_types)))
     if not len(cases):
         return silent
-    remembered = _Remembered(model)
-    tried = [replace(silent, weight=weight) for weight in WEIGHTS]
-    found = [judge(cases, {"": MixtureScorer(remembered, rules, each)})[""].ndcg for each in tried]
-    return tried[int(np.argmax(smoothed(np.array(found))))]
+    found = smoothed(_figures(cases, model, experts, silent))
+    best = np.unravel_index(int(np.argmax(found)), found.shape)
+    return replace(silent, weight=WEIGHTS[best[0]], ease_weight=EASE_WEIGHTS[best[1]])
+
+
+def _figures(cases: Cases, model: Scorer, experts: Experts, silent: Mixture) -> np.ndarray:
+    """``(W, E) float64``: NDCG@10 of each weight of sequence rules with each of EASE."""
+    voices = [replace(silent, weight=1.0), replace(silent, ease_weight=1.0)]
+    scorers = [model, *(ExpertScorer(model.item_keys, experts, voice) for voice in voices)]
+    parts = [slice(start, start + _BATCH) for start in range(0, len(cases), _BATCH)]
+    ranks = np.concatenate([_ranks(cases, part, scorers) for part in parts], axis=2)
+    return ndcg_gains(ranks, _K).mean(axis=2)
+
+
+def _ranks(cases: Cases, part: slice, scorers: Sequence[Scorer]) -> np.ndarray:
+    """``(W, E, B) int64``: ranks of what is asked for. Everybody is asked once, whatever they weigh."""
+    scores, sequence, ease = (catalogue_scores(cases, scorer, part) for scorer in scorers)
+    sequence, ease = (np.nan_to_num(each, nan=0.0, neginf=0.0) for each in (sequence, ease))
+    targets = np.searchsorted(cases.catalogue, cases.targets[part])
+    ranks = [
+        [ranks_of(scores + weight * sequence + ease_weight * ease, targets) for ease_weight in EASE_WEIGHTS]
+        for weight in WEIGHTS
+    ]
+    return np.array(ranks)
 
 
 def smoothed(figures: np.ndarray) -> np.ndarray:
-    """``(W,) float64``: each of the figures as the mean of itself and its neighbours; ends have one."""
-    sums = np.convolve(figures, np.ones(3), "same")
-    return sums / np.convolve(np.ones(len(figures)), np.ones(3), "same")
-
-
-class _Remembered:
-    """Asks a scorer once for each part of the cases, which come in the same order every time."""
-
-    def __init__(self, scorer: Scorer) -> None:
-        self._scorer = scorer
-        self._known: dict[bytes, np.ndarray] = {}
-
-    @property
-    def item_keys(self) -> np.ndarray:
-        return self._scorer.item_keys
-
-    def __call__(self, histories: Histories) -> np.ndarray:
-        key = histories.item_keys.tobytes() + histories.age_seconds.tobytes()
-        if key not in self._known:
-            self._known[key] = self._scorer(histories)
-        return self._known[key]
+    """``(W, E) float64``: each figure as the mean of itself and its neighbours, of which edges have fewer."""
+    window = np.ones((3, 3))
+    sums = convolve2d(figures, window, "same")
+    return np.asarray(sums / convolve2d(np.ones_like(figures), window, "same"))

@@ -1,4 +1,4 @@
-"""Learns sequence rules from a log: see `shared.domain.sequence_rules` for what they are."""
+"""Learns sequence rules from a log: see `shared.domain.item_rules` for what they are."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from scipy import sparse
 from services.trainer.model.scoring import Histories
 from services.trainer.model.sequences import EventRoles, TrainingRows, has_type, training_rows
 from shared.domain.event_columns import EventColumns
-from shared.domain.sequence_rules import RulePlan, SequenceRules, most_followers
+from shared.domain.item_rules import ItemRules, RulePlan, most_followers
 
 
 def learn_rules(
     columns: EventColumns, vocabulary: np.ndarray, roles: EventRoles, plan: RulePlan | None = None
-) -> SequenceRules:
+) -> ItemRules:
     """Rules among the items of ``vocabulary (V,) uint64`` (sorted).
 
     Only what is worth predicting fires a rule or follows by one: an item that was disliked calls for nothing.
@@ -54,14 +54,14 @@ def directed_counts(
     return counts.tocsr()
 
 
-def _strongest(counts: sparse.csr_matrix, total: np.ndarray, followers: int) -> SequenceRules:
+def _strongest(counts: sparse.csr_matrix, total: np.ndarray, followers: int) -> ItemRules:
     """Of each row its largest entries, in the order of items; of equal ones those of the first items."""
     row = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
     order = np.lexsort((counts.indices, -counts.data, row))
     rank = np.arange(len(order)) - np.repeat(counts.indptr[:-1], np.diff(counts.indptr))
     kept = np.sort(order[rank < followers])
     start = np.append(0, np.cumsum(np.bincount(row[kept], minlength=counts.shape[0]))).astype(np.int64)
-    return SequenceRules.of_rows(start, counts.indices[kept], counts.data[kept], total.astype(np.float32))
+    return ItemRules.of_rows(start, counts.indices[kept], counts.data[kept], total.astype(np.float32))
 
 
 class RuleScorer:
@@ -71,7 +71,7 @@ class RuleScorer:
         item_keys: ``(V,) uint64``, sorted ascending.
     """
 
-    def __init__(self, item_keys: np.ndarray, rules: SequenceRules, roles: EventRoles) -> None:
+    def __init__(self, item_keys: np.ndarray, rules: ItemRules, roles: EventRoles) -> None:
         self._item_keys, self._rules, self._roles = item_keys, rules, roles
 
     @property

@@ -21,7 +21,8 @@ from shared.adapters.keys import item_key, item_keys
 from shared.adapters.registry import Registry
 from shared.domain.delta import Delta
 from shared.domain.event import EventType
-from shared.domain.sequence_rules import Mixture, SequenceRules
+from shared.domain.item_rules import ItemRules
+from shared.domain.mixture import Experts, Mixture
 from tests.builders import catalogue_item, message
 from tests.conditions import eventually
 from tests.integration.services.conftest import Running, services
@@ -71,9 +72,11 @@ def model(number: int, log_to: int) -> Bundle:
     """A model with rules that know nothing yet; each number is another version."""
     made = sum_bundle()
     mixture = Mixture(1.0, 1e-3, (int(EventType.CLICK),))
-    rules = SequenceRules.of_rows(np.zeros(5, np.int64), np.empty(0), np.empty(0), np.full(4, 20, np.float32))
+    rules = ItemRules.of_rows(np.zeros(5, np.int64), np.empty(0), np.empty(0), np.full(4, 20, np.float32))
     manifest = replace(made.manifest, mixture=mixture, log_to=log_to)
-    return replace(made, manifest=manifest, rules=rules, item_biases=np.full(4, number, np.float32))
+    return replace(
+        made, manifest=manifest, experts=Experts(rules), item_biases=np.full(4, number, np.float32)
+    )
 
 
 async def champion(running: Running, number: int) -> str:

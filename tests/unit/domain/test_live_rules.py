@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from shared.domain.item_rules import ItemRules, RulePlan
 from shared.domain.live_rules import SPARE_PLACES, LiveRules
-from shared.domain.sequence_rules import RulePlan, SequenceRules
 
 ONE = np.array([0])
 
@@ -16,7 +16,7 @@ def live(items: int = 3) -> LiveRules:
     start = np.append(0, np.ones(items, np.int64))
     total = np.full(items, 5, np.float32)
     total[0] += 3
-    rules = SequenceRules.of_rows(start, np.array([1]), np.array([3.0]), total)
+    rules = ItemRules.of_rows(start, np.array([1]), np.array([3.0]), total)
     return LiveRules(rules, RulePlan(shrinkage=5.0))
 
 
@@ -46,7 +46,7 @@ def test_what_is_added_shows_in_the_view_that_is_held():
 
 
 def test_the_rules_that_it_was_made_of_stay_as_they_were():
-    made = SequenceRules.of_rows(np.array([0, 1, 1]), np.array([1]), np.array([1.0]), np.ones(2, np.float32))
+    made = ItemRules.of_rows(np.array([0, 1, 1]), np.array([1]), np.array([1.0]), np.ones(2, np.float32))
     add(LiveRules(made), (0, 1, 7.0), (1, 0, 7.0))
     assert made.scores(np.array([[0], [1]])).tolist() == [[0, 1], [0, 0]]
 

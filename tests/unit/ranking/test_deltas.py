@@ -16,7 +16,8 @@ from shared.adapters.deltas import encode_delta
 from shared.adapters.keys import item_keys
 from shared.adapters.log_reader import LogMessage
 from shared.domain.delta import Chain, Delta, DeltaRefusedError
-from shared.domain.sequence_rules import Mixture, SequenceRules
+from shared.domain.item_rules import ItemRules
+from shared.domain.mixture import Experts, Mixture
 from tests.unit.ranking.model import catalogue, sum_bundle
 
 FIRES = 3
@@ -26,10 +27,10 @@ WHEN = datetime(2025, 1, 1, tzinfo=UTC)
 def scorer(number: float = 0.0) -> Scorer:
     """Of a model with rules that know nothing; each number is another version."""
     made = sum_bundle()
-    rules = SequenceRules.of_rows(np.zeros(5, np.int64), np.empty(0), np.empty(0), np.full(4, 1, np.float32))
+    rules = ItemRules.of_rows(np.zeros(5, np.int64), np.empty(0), np.empty(0), np.full(4, 1, np.float32))
     manifest = replace(made.manifest, mixture=Mixture(1.0, 1.0, (FIRES,)), log_to=1)
     biases = np.full(4, number, np.float32)
-    return Scorer(pack(replace(made, manifest=manifest, rules=rules, item_biases=biases))[1])
+    return Scorer(pack(replace(made, manifest=manifest, experts=Experts(rules), item_biases=biases))[1])
 
 
 def delta(version: str = "", sequence: int = 1, digest: bytes = b"", **fields) -> Delta:

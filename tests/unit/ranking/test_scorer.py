@@ -10,8 +10,9 @@ import pytest
 from services.ranking.scorer import UNKNOWN, Scorer, aligned
 from shared.adapters.bundle import Bundle, CorruptBundleError, pack, unpack
 from shared.adapters.keys import item_keys
+from shared.domain.item_rules import GEOMETRIC, HARMONIC, ItemRules
 from shared.domain.manifest import ENCODER_OUTPUT
-from shared.domain.sequence_rules import Mixture, SequenceRules
+from shared.domain.mixture import Experts, Mixture
 from tests.unit.ranking.model import golden, sum_bundle, sum_encoder
 
 
@@ -57,13 +58,18 @@ def test_a_bundle_that_does_not_pass_a_check_is_refused(fault, reason):
         Scorer(replace(sum_bundle(), **fault))
 
 
-def with_rules(**mixture) -> Bundle:
-    """Behind the first row comes the last one."""
-    total = np.array([2, 1, 1, 1], np.float32)
-    rules = SequenceRules.of_rows(np.array([0, 1, 1, 1, 1]), np.array([3]), np.array([1.0]), total)
+def rules_to(item: int, share: float, recency: np.ndarray = HARMONIC) -> ItemRules:
+    """Behind the first row comes an item."""
+    total = np.ones(4, np.float32)
+    return ItemRules.of_rows(np.array([0, 1, 1, 1, 1]), np.array([item]), np.array([share]), total, recency)
+
+
+def with_rules(ease: ItemRules | None = None, **mixture) -> Bundle:
+    """Behind the first row comes the last one, half the time."""
     made = sum_bundle()
     declared = Mixture(**{"weight": 1.0, "floor": 0.5, "event_types": (1,), **mixture})
-    return unpack(pack(replace(made, rules=rules, manifest=replace(made.manifest, mixture=declared)))[0])
+    manifest = replace(made.manifest, mixture=declared)
+    return unpack(pack(replace(made, experts=Experts(rules_to(3, 0.5), ease), manifest=manifest))[0])
 
 
 def ruled(bundle: Bundle, event_type: int = 1) -> list[float]:
@@ -74,6 +80,16 @@ def ruled(bundle: Bundle, event_type: int = 1) -> list[float]:
 
 def test_rules_of_the_bundle_are_added():
     assert ruled(with_rules()) == pytest.approx([0, 0, 0, np.log(2)])
+
+
+def test_ease_of_the_bundle_is_added_and_may_call_for_more_than_rules_can():
+    strong = with_rules(rules_to(2, 1.5, GEOMETRIC), ease_weight=2.0, ease_floor=1.0)
+    assert ruled(strong) == pytest.approx([0, 0, 2 * np.log(2.5), np.log(2)])
+
+
+def test_a_bundle_that_mixes_in_what_it_does_not_hold_is_refused():
+    with pytest.raises(CorruptBundleError, match=r"ease\.npz"):
+        with_rules(ease_weight=1.0)
 
 
 def test_events_that_fire_no_rule_and_a_mixture_without_weight_add_nothing():
@@ -106,18 +122,22 @@ class StoredRules:
             "too many",
         ),
         ({"follower": np.array([4], np.int32)}, "items that are not there"),
-        ({"count": np.array([np.nan], np.float32)}, "shares outside"),
-        ({"count": np.array([3], np.float32)}, "shares outside"),
-        ({"total": np.full(4, np.inf, np.float32)}, "shares outside"),
+        ({"count": np.array([np.nan], np.float32)}, "not finite"),
+        ({"count": np.array([3], np.float32)}, "shares above 1"),
+        ({"count": np.array([0], np.float32)}, "shares of 0 or less"),
+        ({"total": np.full(4, np.inf, np.float32)}, "not finite"),
     ],
 )
 def test_a_bundle_with_bad_rules_is_refused(fault, reason):
     good = with_rules()
     with pytest.raises(CorruptBundleError, match=reason):
-        unpack(pack(replace(good, rules=StoredRules({**good.rules.to_rows(), **fault})))[0])
+        rows = {**good.experts.sequence.to_rows(), **fault}
+        unpack(pack(replace(good, experts=Experts(StoredRules(rows))))[0])
 
 
-@pytest.mark.parametrize("mixture", [{"weight": -1.0}, {"floor": 0.0}])
+@pytest.mark.parametrize(
+    "mixture", [{"weight": -1.0}, {"floor": 0.0}, {"ease_weight": -1.0}, {"ease_floor": 0.0}]
+)
 def test_a_bundle_with_a_bad_mixture_is_refused(mixture):
     with pytest.raises(CorruptBundleError, match="mixture of weight"):
         with_rules(**mixture)

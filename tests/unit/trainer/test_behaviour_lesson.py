@@ -9,12 +9,11 @@ import pytest
 import torch
 
 from services.trainer.model.behaviours.lesson import Foretelling, Traffic, learn_behaviours
-from services.trainer.model.mixture import MixedModel
-from services.trainer.model.rules import learn_rules
+from services.trainer.model.mixture import MixedModel, learn_experts
 from services.trainer.model.sequences import EventRoles
 from shared.domain.behaviours import SAMPLED, SHOWN
 from shared.domain.event_columns import EventColumns
-from shared.domain.sequence_rules import Mixture
+from shared.domain.mixture import Mixture
 from tests.unit.trainer.builders import PLAN, PURCHASE, VIEW, random_model
 
 SHOW, CLICK = 1, 3
@@ -50,7 +49,7 @@ def lesson(
     columns: EventColumns, later_than: int = BEFORE, exposed: EventColumns | None = None
 ) -> Foretelling:
     model = random_model(n_items=ITEMS)
-    mixed = MixedModel(model, learn_rules(columns, model.item_keys, EventRoles()), Mixture())
+    mixed = MixedModel(model, learn_experts(columns, model.item_keys, EventRoles()), Mixture())
     traffic = Traffic(columns, later_than, exposed or EventColumns.empty())
     return learn_behaviours(mixed, traffic, OBJECTIVES, READING_CLICKS)
 

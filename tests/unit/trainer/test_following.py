@@ -10,8 +10,8 @@ from services.trainer.model.rules import learn_rules
 from services.trainer.model.sequences import EventRoles
 from shared.domain.event_columns import EventColumns
 from shared.domain.following import Following, Roles
+from shared.domain.item_rules import ItemRules, RulePlan
 from shared.domain.live_rules import LiveRules
-from shared.domain.sequence_rules import RulePlan, SequenceRules
 from tests.unit.trainer.builders import PURCHASE, VIEW, events
 
 SKIP, SEARCH = 15, 16
@@ -28,7 +28,7 @@ def following() -> Following:
     return Following(Roles(ROLES.history, ROLES.target, ROLES.seen), users=10, plan=PLAN)
 
 
-def counts(rules: SequenceRules) -> np.ndarray:
+def counts(rules: ItemRules) -> np.ndarray:
     """(V, V) of who followed whom."""
     dense = np.zeros((len(rules), len(rules)))
     for item, used in enumerate(rules.used.tolist()):

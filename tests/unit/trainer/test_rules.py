@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.trainer.model.ease import CatalogueTooLarge, learn_ease
+from services.trainer.model.ease import CatalogueTooLarge, ease_rules, learn_ease
 from services.trainer.model.evaluation import CaseOptions, judge, leave_one_out
 from services.trainer.model.mixture import MixedModel, choose_mixture, smoothed, validation_of
 from services.trainer.model.rules import RuleScorer, firing_rows, learn_rules
 from services.trainer.model.scoring import ModelScorer
 from services.trainer.model.sequences import EventRoles
-from shared.domain.sequence_rules import RulePlan
+from shared.domain.item_rules import GEOMETRIC, RulePlan
+from shared.domain.mixture import Experts, Mixture
 from tests.unit.trainer.builders import PURCHASE, VIEW, events, random_model, walks
 
 PLAN = RulePlan(window=2, distance_decay=0.5, shrinkage=0.0)
@@ -70,19 +71,76 @@ def test_ease_refuses_a_catalogue_that_does_not_fit(monkeypatch):
         learn_ease(walks(n_items=20))
 
 
-def test_the_mixture_takes_the_rules_that_know_more_than_the_model():
+def served_ease(log, followers: int = 100) -> RuleScorer:
+    vocabulary = np.unique(log.item_key)
+    return RuleScorer(vocabulary, ease_rules(log, vocabulary, EVERY, followers), EVERY)
+
+
+def test_ease_is_served_by_its_weights_above_zero_and_the_newest_events():
+    log = walks(n_items=20, length=6)
+    held = leave_one_out(log, CaseOptions(history_length=8)).cases.histories
+    whole, served = learn_ease(log), served_ease(log)
+    positive = np.maximum(whole._weights, 0.0)
+    expected = learn_ease(log)
+    expected._weights = positive
+    assert served(held) == pytest.approx(expected(held), rel=1e-4, abs=1e-6)
+    assert ease_rules(log, whole.item_keys, EVERY).recency is GEOMETRIC
+
+
+def test_of_ease_the_largest_weights_of_each_item_are_kept():
+    log = walks(n_items=20, length=6)
+    whole, rules = learn_ease(log)._weights, ease_rules(log, np.unique(log.item_key), EVERY, followers=3)
+    for item in range(20):
+        largest = np.sort(np.argsort(-whole[item], kind="stable")[:3])
+        assert rules.follower[item, : rules.used[item]].tolist() == largest[whole[item, largest] > 0].tolist()
+
+
+def test_of_a_large_catalogue_the_most_popular_items_take_part_in_ease(monkeypatch):
+    monkeypatch.setattr("services.trainer.model.ease.MOST_SERVED", 2)
+    log = events((1, 10), (1, 20), (1, 30), (2, 10), (2, 30), (3, 10), (3, 30), (4, 40))
+    rules = ease_rules(log, np.unique(log.item_key), EVERY)
+    assert rules.used.tolist() == [1, 0, 1, 0]
+    assert (rules.follower[0, 0], rules.follower[2, 0]) == (2, 0)
+
+
+def test_of_many_items_ease_is_the_same_in_single_precision(monkeypatch):
+    log = walks(n_items=20, length=6)
+    exact = ease_rules(log, np.unique(log.item_key), EVERY)
+    monkeypatch.setattr("services.trainer.model.ease._EXACT_UP_TO", 1)
+    rounded = ease_rules(log, np.unique(log.item_key), EVERY)
+    every = np.arange(20)[:, None]
+    assert rounded.scores(every) == pytest.approx(exact.scores(every), rel=1e-3, abs=1e-5)
+
+
+def only(kind: str, log) -> Experts:
+    """One kind of rules; the other knows nothing."""
+    vocabulary = np.unique(log.item_key)
+    nothing = learn_rules(log.take(slice(0, 0)), vocabulary, EVERY)
+    return Experts(learned(log), nothing) if kind == "rules" else Experts(nothing, served_ease(log)._rules)
+
+
+@pytest.mark.parametrize("kind", ["rules", "ease"])
+def test_the_mixture_takes_the_rules_that_know_more_than_the_model(kind):
     held = leave_one_out(walks(n_items=40), CaseOptions(history_length=8))
-    model, rules = ModelScorer(random_model(n_items=40)), learned(held.train)
-    mixture = choose_mixture(held.cases, model, rules, VIEWS)
-    mixed = MixedModel(random_model(n_items=40), rules, mixture).scorer()
-    found = judge(held.cases, {"model": model, "mixed": mixed})
-    assert mixture.weight > 0 and found["mixed"].ndcg > 2 * found["model"].ndcg
+    model, experts = ModelScorer(random_model(n_items=40)), only(kind, held.train)
+    mixture = choose_mixture(held.cases, model, experts, VIEWS)
+    found = judge(
+        held.cases, {"model": model, "mixed": MixedModel(random_model(n_items=40), experts, mixture).scorer()}
+    )
+    assert (mixture.weight > 0, mixture.ease_weight > 0) == (kind == "rules", kind == "ease")
+    assert found["mixed"].ndcg > 1.5 * found["model"].ndcg
 
 
 def test_rules_that_know_nothing_get_no_weight():
     held = leave_one_out(walks(n_items=12), CaseOptions(history_length=8))
     empty = learned(events(*[(user, user) for user in range(1, 13)]))
-    assert choose_mixture(held.cases, ModelScorer(random_model(n_items=12)), empty, VIEWS).weight == 0
+    chosen = choose_mixture(held.cases, ModelScorer(random_model(n_items=12)), Experts(empty, empty), VIEWS)
+    assert chosen == Mixture(event_types=(VIEW,))
+
+
+def test_a_mixture_without_questions_is_the_model_alone():
+    held = leave_one_out(events((1, 5)), CaseOptions())
+    assert choose_mixture(held.cases, ModelScorer(random_model()), Experts(), VIEWS).weight == 0
 
 
 def test_validation_asks_for_each_users_last_event_and_learns_the_rest():
@@ -98,9 +156,11 @@ def test_events_on_unknown_items_leave_no_gap():
 
 
 def test_a_peak_that_stands_alone_weighs_less_than_a_broad_one():
-    found = smoothed(np.array([0.1, 0.1, 0.3, 0.1, 0.2, 0.25, 0.2, 0.1]))
-    assert found.argmax() == 5
+    figures = np.full((5, 6), 0.1)
+    figures[0, 0] = 0.3
+    figures[1:4, 2:5] = 0.2
+    assert np.unravel_index(smoothed(figures).argmax(), figures.shape) == (2, 3)
 
 
 def test_figures_that_are_all_the_same_stay_so():
-    assert smoothed(np.full(5, 0.2)).tolist() == pytest.approx([0.2] * 5)
+    assert smoothed(np.full((3, 5), 0.2)) == pytest.approx(0.2)

@@ -13,21 +13,20 @@ from services.trainer.judging import judge_candidate
 from services.trainer.model.encoders.registry import config_of
 from services.trainer.model.evaluation import CaseOptions, leave_one_out
 from services.trainer.model.export import INPUT_NAMES
-from services.trainer.model.mixture import MixedModel
-from services.trainer.model.rules import learn_rules
+from services.trainer.model.mixture import MixedModel, learn_experts
 from services.trainer.model.sequences import EventRoles
 from services.trainer.packing import About, Packed, pack_model
 from services.trainer.reports import Job
 from shared.adapters.bundle import unpack
 from shared.domain.event import EventType
-from shared.domain.sequence_rules import Mixture
+from shared.domain.mixture import Mixture
 from tests.unit.trainer.builders import VIEW, random_model, walks
 from tests.unit.trainer_service.builders import JOB
 
 ROLES = EventRoles()
 MODEL = random_model(n_items=12)
-RULES = learn_rules(walks(n_items=12), MODEL.item_keys, ROLES)
-MIXED = MixedModel(MODEL, RULES, Mixture(0.4, event_types=(VIEW,)))
+EXPERTS = learn_experts(walks(n_items=12), MODEL.item_keys, ROLES)
+MIXED = MixedModel(MODEL, EXPERTS, Mixture(0.4, event_types=(VIEW,), ease_weight=0.5))
 ABOUT = About({"ndcg@10": 0.5}, 1, "", {})
 
 

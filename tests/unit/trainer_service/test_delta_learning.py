@@ -15,7 +15,7 @@ from shared.domain.event import EventType
 from shared.domain.event_batch import EventBatch
 from shared.domain.event_columns import EventColumns
 from shared.domain.following import Roles
-from shared.domain.sequence_rules import Mixture
+from shared.domain.mixture import Mixture
 from tests.builders import bundle, event
 
 CLICK = frozenset({EventType.CLICK})

@@ -11,13 +11,12 @@ from services.ranking.scorer import Scorer
 from services.trainer.judging import judge_candidate
 from services.trainer.model.encoders.registry import config_of
 from services.trainer.model.evaluation import CaseOptions, leave_one_out, make_cases
-from services.trainer.model.mixture import MixedModel
-from services.trainer.model.rules import learn_rules
+from services.trainer.model.mixture import MixedModel, learn_experts
 from services.trainer.model.sequences import EventRoles
 from services.trainer.packing import About, Packed, pack_model
 from services.trainer.reports import Job
 from shared.adapters.bundle import INT8_ENCODER, INT8_OUTPUT, INT8_TOLERANCE, Bundle, unpack
-from shared.domain.sequence_rules import Mixture
+from shared.domain.mixture import Mixture
 from tests.unit.trainer.builders import VIEW, random_model, walks
 from tests.unit.trainer_service.builders import JOB
 
@@ -28,8 +27,8 @@ HELD = leave_one_out(walks(n_items=12))
 
 def mixed(kind: str) -> MixedModel:
     model = random_model(config_of(kind, "small"))
-    rules = learn_rules(walks(n_items=12), model.item_keys, EventRoles())
-    return MixedModel(model, rules, Mixture(0.4, event_types=(VIEW,)))
+    experts = learn_experts(walks(n_items=12), model.item_keys, EventRoles())
+    return MixedModel(model, experts, Mixture(0.4, event_types=(VIEW,)))
 
 
 LSTM = mixed("lstm")

@@ -10,13 +10,12 @@ from services.trainer.curves import curves_png
 from services.trainer.gate import Decision, Evidence
 from services.trainer.judging import judge_candidate
 from services.trainer.model.evaluation import CaseOptions, leave_one_out
-from services.trainer.model.mixture import MixedModel
+from services.trainer.model.mixture import MixedModel, learn_experts
 from services.trainer.model.plan import Progress
 from services.trainer.model.protocols.intervals import Estimate
-from services.trainer.model.rules import learn_rules
 from services.trainer.model.sequences import EventRoles
 from services.trainer.model_card import CardFacts, Lesson, model_card
-from shared.domain.sequence_rules import Mixture
+from shared.domain.mixture import Mixture
 from tests.unit.trainer.builders import VIEW, random_model, walks
 from tests.unit.trainer_service.builders import JOB
 
@@ -125,8 +124,8 @@ def held():
 @pytest.fixture(scope="module")
 def mixed() -> MixedModel:
     model = random_model(n_items=12)
-    rules = learn_rules(walks(n_items=12), model.item_keys, ROLES)
-    return MixedModel(model, rules, Mixture(0.0, event_types=(VIEW,)))
+    experts = learn_experts(walks(n_items=12), model.item_keys, ROLES)
+    return MixedModel(model, experts, Mixture(0.0, event_types=(VIEW,)))
 
 
 @pytest.fixture(scope="module")

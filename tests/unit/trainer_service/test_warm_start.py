@@ -10,14 +10,13 @@ import torch
 from services.trainer.learning import plan_of
 from services.trainer.model.encoder_learners import next_lesson
 from services.trainer.model.encoders.registry import config_of
-from services.trainer.model.mixture import MixedModel
-from services.trainer.model.rules import learn_rules
+from services.trainer.model.mixture import MixedModel, learn_experts
 from services.trainer.model.sequences import EventRoles
 from services.trainer.packing import weights_of
 from services.trainer.warm_start import PASSES, champion_gone_on, champion_start
 from shared.adapters.bundle import Bundle, pack
 from shared.domain.manifest import ENCODER_INPUTS, ENCODER_OUTPUT, Manifest, Tensor
-from shared.domain.sequence_rules import Mixture
+from shared.domain.mixture import Mixture
 from tests.unit.trainer.builders import PLAN, random_model, walks
 from tests.unit.trainer_service.builders import JOB
 
@@ -39,10 +38,10 @@ def champion(tmp_path):
         tensors = {name: tensor for name in (*ENCODER_INPUTS, ENCODER_OUTPUT)}
         manifest = Manifest("gru", SMALL.d_model, len(model.item_keys), 8, 1, 90, 0, "r", "video", tensors)
         manifest = replace(manifest, mixture=MIXTURE, metrics={PASSES: 7.0})
-        rules = learn_rules(walks(n_items=12), model.item_keys, EventRoles())
+        experts = learn_experts(walks(n_items=12), model.item_keys, EventRoles())
         table = (model.item_keys, model.item_vectors, model.item_biases)
         bundle = Bundle(
-            manifest, b"graph", *table, {ENCODER_OUTPUT: np.zeros((1, 1), np.float32)}, rules=rules
+            manifest, b"graph", *table, {ENCODER_OUTPUT: np.zeros((1, 1), np.float32)}, experts=experts
         )
         bundle = replace(bundle, weights=weights_of(model))
         file = Path(tmp_path) / "champion.bundle"
@@ -99,7 +98,7 @@ def test_without_new_events_the_model_stays_what_it_is(champion):
     start = champion_start(job, plan_of(job))
     columns = walks(n_items=12).take(slice(0, 90))
     mixed = next_lesson(
-        MixedModel(start.model, learn_rules(columns, start.model.item_keys, EventRoles()), MIXTURE),
+        MixedModel(start.model, learn_experts(columns, start.model.item_keys, EventRoles()), MIXTURE),
         columns,
         replace(PLAN, encoder=SMALL).continued(90),
         ignore,

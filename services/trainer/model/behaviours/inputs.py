@@ -12,7 +12,6 @@ from services.trainer.model.mixture import MixedModel
 from services.trainer.model.rules import firing_rows
 from services.trainer.model.scoring import Histories, encoder_inputs
 from services.trainer.model.sequences import EventRoles, has_type
-from shared.domain.behaviours import rule_scores
 from shared.domain.event_columns import EventColumns
 
 _BATCH = 512
@@ -112,11 +111,9 @@ def _rule_scores(
 ) -> np.ndarray:
     """``(N,) float32``."""
     scores = np.zeros(len(item), np.float32)
-    if not mixed.mixture.weight:
-        return scores
     types = frozenset(mixed.mixture.event_types)
     fired = firing_rows(histories, mixed.model.item_keys, types)
     for part in _parts(len(item)):
         rows = fired[history[part]]
-        scores[part] = rule_scores(mixed.mixture, mixed.rules, rows, item[part][:, None])[:, 0]
+        scores[part] = mixed.mixture.candidate_gains(mixed.experts, rows, item[part][:, None])[:, 0]
     return scores

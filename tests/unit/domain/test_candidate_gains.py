@@ -7,19 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from shared.domain.behaviours import rule_scores
-from shared.domain.sequence_rules import Mixture
-from tests.unit.domain.test_sequence_rules import some_rules
+from shared.domain.mixture import Experts, Mixture
+from tests.unit.domain.test_item_rules import some_rules
 
 
-@given(some_rules(), st.data())
-def test_candidates_gain_what_they_gain_among_all_items(rules, data):
+@given(some_rules(), st.sampled_from([0.0, 0.5]), st.data())
+def test_candidates_gain_what_they_gain_among_all_items(rules, ease_weight, data):
     users = data.draw(st.integers(1, 3))
     last = len(rules) - 1
     fired = data.draw(arrays(np.int64, (users, 4), elements=st.integers(-1, last)))
     items = data.draw(arrays(np.int64, (users, 5), elements=st.integers(-1, last)))
-    mixture = Mixture(weight=1.5, floor=0.1)
+    mixture, experts = Mixture(weight=1.5, floor=0.1, ease_weight=ease_weight), Experts(rules, rules)
     everything = np.zeros((users, len(rules)), np.float32)
-    mixture.add(everything, rules, fired)
+    mixture.add(everything, experts, fired)
     expected = np.where(items >= 0, np.take_along_axis(everything, items, axis=1), 0)
-    np.testing.assert_allclose(rule_scores(mixture, rules, fired, items), expected, rtol=1e-6)
+    np.testing.assert_allclose(mixture.candidate_gains(experts, fired, items), expected, rtol=1e-5)

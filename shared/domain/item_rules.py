@@ -1,24 +1,27 @@
-"""Sequence rules: which items come soon behind which, counted. Served beside the model and mixed with it.
+"""Rules from item to item, as they are served: which items each item calls for, and how much.
 
-Sequential rules (Ludewig & Jannach 2018, section 3.1.2, "SR"): a directed count of items that follow each other in one
-user's history, less the further they are apart, divided by the counts of the item they follow. They know nothing of
-tastes and everything of what just happened, and one event is enough to teach them; a sequence model is the reverse. So
-the two are mixed as a product of experts (Hinton 2002, eq. 1):
+Two kinds are made. Sequence rules (Ludewig & Jannach 2018, section 3.1.2, "SR"): a directed count of items that follow
+each other in one user's history, less the further they are apart, divided by the counts of the item they follow. They
+know nothing of tastes and everything of what just happened, and one event is enough to teach them. And the strongest
+weights of EASE (Steck 2019), which tells what goes together from what merely is popular. Both answer alike:
 
-    score[v] = model_score[v] + weight * log(1 + rules[v] / floor)
-    rules[v] = sum over the newest events k = 1, 2, ... of (1 / k) * share[item_k, v]
+    rules[v] = sum over the newest events k = 1, 2, ... of recency[k] * share[item_k, v]
 
 Pure: arrays in, arrays out.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 HISTORY_EVENTS = 20
 """How many of the newest events fire rules."""
+HARMONIC = (1.0 / np.arange(1, HISTORY_EVENTS + 1)).astype(np.float32)
+"""What the newest event, the one before it and so on weigh, (HISTORY_EVENTS,) float32: 1 / k."""
+GEOMETRIC = (0.9 ** np.arange(HISTORY_EVENTS)).astype(np.float32)
+"""The same as 0.9^(k - 1), for rules that tell of tastes more than of what comes next."""
 _LEAST_TOTAL = 1e-9
 MOST_ENTRIES = 10_000_000
 """Of one table: V times K."""
@@ -49,31 +52,40 @@ def most_followers(items: int, wanted: int) -> int:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SequenceRules:
+class ItemRules:
     """Followers of each of V items in K places each, so that one more event changes a few numbers and moves none.
+    A follower is an item that is called for.
 
     Decision: counts are kept, not shares: an event then changes one count and one total, not the whole row, and the
     division costs nothing where scores are weighted anyway.
 
     follower: (V, K) int32, items. count: (V, K) float32, 0 from place `used` on. total: (V,) float32, all that ever
-    followed the item, with the shrinkage; `count / total` is the share that a rule fires. used: (V,) int32.
+    followed the item, with the shrinkage; `count / total` is the share that a rule fires. used: (V,) int32. recency:
+    HARMONIC or GEOMETRIC.
     """
 
     follower: np.ndarray
     count: np.ndarray
     total: np.ndarray
     used: np.ndarray
+    recency: np.ndarray = field(default_factory=lambda: HARMONIC)
 
     @classmethod
     def of_rows(
-        cls, start: np.ndarray, follower: np.ndarray, count: np.ndarray, total: np.ndarray
-    ) -> SequenceRules:
+        cls,
+        start: np.ndarray,
+        follower: np.ndarray,
+        count: np.ndarray,
+        total: np.ndarray,
+        recency: np.ndarray = HARMONIC,
+    ) -> ItemRules:
         """From compressed rows: item i owns entries start[i] to start[i + 1] of follower and count (R,)."""
         used = np.diff(start)
         shape = (len(used), max(1, int(used.max(initial=0))))
         row = np.repeat(np.arange(len(used)), used)
         place = np.arange(len(row)) - np.repeat(start[:-1], used)
-        made = cls(np.zeros(shape, np.int32), np.zeros(shape, np.float32), total, used.astype(np.int32))
+        places = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
+        made = cls(*places, total, used.astype(np.int32), recency)
         made.follower[row, place], made.count[row, place] = follower, count
         return made
 
@@ -116,33 +128,10 @@ class SequenceRules:
         item = rows[user, at]
         width = int(self.used[item].max(initial=0))
         follower = self.follower[item, :width]
-        weight = 1.0 / ((rows.shape[1] - at) * np.maximum(self.total[item], _LEAST_TOTAL))
+        weight = self.recency[rows.shape[1] - 1 - at] / np.maximum(self.total[item], _LEAST_TOTAL)
         amount = self.count[item, :width] * weight[:, None].astype(np.float32)
         if follower.size and follower.max() >= len(self):  # the table has grown behind this view of it
             outside = follower >= len(self)
             follower, amount = np.where(outside, 0, follower), np.where(outside, np.float32(0), amount)
         place = (user * len(self))[:, None] + follower
         return place.ravel(), amount.ravel()
-
-
-@dataclass(frozen=True, slots=True)
-class Mixture:
-    """How rules and a model are put together.
-
-    weight: 0 or more, 0 is the model alone. floor: above 0, the rules' score from which on they count. event_types:
-    codes of the events that fire rules; others, such as dislikes, do not.
-    """
-
-    weight: float = 0.0
-    floor: float = 1e-3
-    event_types: tuple[int, ...] = ()
-
-    def add(self, scores: np.ndarray, rules: SequenceRules, rows: np.ndarray) -> None:
-        """Add what rules call for to a model's `scores` (B, V) float32, in place. rows: as `SequenceRules.called`."""
-        places, amounts = rules.called(rows)
-        gained = np.float32(self.weight) * np.log1p(amounts / np.float32(self.floor))
-        scores.reshape(-1)[places] += gained
-
-    def firing(self, rows: np.ndarray, event_type: np.ndarray) -> np.ndarray:
-        """Rows (B, T) int64 with -1 for events that fire no rule. event_type: (B, T) int64."""
-        return np.where(np.isin(event_type, self.event_types), rows, -1)

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.sequence_rules import HISTORY_EVENTS, Mixture, SequenceRules
+from shared.domain.item_rules import GEOMETRIC, HISTORY_EVENTS, ItemRules
+from shared.domain.mixture import Experts, Mixture
 
-RULES = SequenceRules.of_rows(
+RULES = ItemRules.of_rows(
     np.array([0, 2, 3, 3]), np.array([1, 2, 0]), np.array([2.0, 1.0, 3.0]), np.array([4, 3, 1], np.float32)
 )
 """Behind item 0 comes 1 half the time and 2 a quarter of it; behind item 1 always 0; behind item 2 nothing."""
@@ -45,8 +46,26 @@ def test_no_events_call_for_nothing():
 
 def test_an_item_gains_by_the_logarithm_of_what_calls_for_it():
     model = np.array([[1.0, 2.0, 3.0]], np.float32)
-    Mixture(weight=2.0, floor=0.5).add(model, RULES, np.array([[0]]))
+    Mixture(weight=2.0, floor=0.5).add(model, Experts(RULES), np.array([[0]]))
     assert model[0] == pytest.approx([1.0, 2.0 + 2 * np.log(2), 3.0 + 2 * np.log(1.5)])
+
+
+def test_each_kind_of_rules_adds_its_own():
+    model, mixture = np.zeros((1, 3), np.float32), Mixture(2.0, 0.5, ease_weight=1.0, ease_floor=0.25)
+    mixture.add(model, Experts(RULES, RULES), np.array([[0]]))
+    assert model[0] == pytest.approx([0, 2 * np.log(2) + np.log(3), 2 * np.log(1.5) + np.log(2)])
+
+
+def test_an_expert_that_is_missing_or_without_weight_adds_nothing():
+    model = np.zeros((1, 3), np.float32)
+    Mixture(1.0, ease_weight=1.0).add(model, Experts(), np.array([[0]]))
+    Mixture(0.0, ease_weight=0.0).add(model, Experts(RULES, RULES), np.array([[0]]))
+    assert not model.any()
+
+
+def test_rules_of_tastes_forget_more_slowly():
+    slow = ItemRules(RULES.follower, RULES.count, RULES.total, RULES.used, GEOMETRIC)
+    assert slow.scores(np.array([[0, 2, 2]]))[0] == pytest.approx([0, 0.5 * 0.81, 0.25 * 0.81])
 
 
 def test_only_events_of_some_types_fire():
@@ -55,7 +74,7 @@ def test_only_events_of_some_types_fire():
 
 
 @st.composite
-def some_rules(draw) -> SequenceRules:
+def some_rules(draw) -> ItemRules:
     items = draw(st.integers(1, 300))
     sizes = np.zeros(items, np.int64)
     for item in draw(st.lists(st.integers(0, items - 1), max_size=8)):
@@ -64,7 +83,7 @@ def some_rules(draw) -> SequenceRules:
     followers = [np.sort(generator.choice(items, size, replace=False)) for size in sizes]
     start, count = np.append(0, np.cumsum(sizes)), 1 - generator.random(sizes.sum())
     total = np.full(items, 5, np.float32)
-    return SequenceRules.of_rows(start, np.concatenate(followers), count, total)
+    return ItemRules.of_rows(start, np.concatenate(followers), count, total)
 
 
 @given(some_rules(), st.lists(st.lists(st.integers(-1, 299), min_size=3, max_size=3), min_size=1, max_size=4))
@@ -81,11 +100,11 @@ def test_scores_are_what_one_event_after_the_other_gives(rules, histories):
 
 @given(some_rules())
 def test_rules_are_the_same_after_they_were_compressed(rules):
-    again = SequenceRules.of_rows(**rules.to_rows())
+    again = ItemRules.of_rows(**rules.to_rows())
     rows = np.arange(len(rules))[:, None]
     assert (again.scores(rows) == rules.scores(rows)).all()
 
 
 def test_a_follower_beyond_the_view_of_a_grown_table_is_left_out():
-    view = SequenceRules(RULES.follower[:2], RULES.count[:2], RULES.total[:2], RULES.used[:2])
+    view = ItemRules(RULES.follower[:2], RULES.count[:2], RULES.total[:2], RULES.used[:2])
     assert view.scores(np.array([[0]])).tolist() == [[0, 0.5]]
