@@ -60,7 +60,7 @@ def learn(columns: EventColumns, job: Job, tell: Tell) -> Finished:
     tell(Entered(TRAINING_STATE_TRAINING))
     first = mixed.model
     steps = first.curve[-1].step if first.curve else 0
-    plan = plan.continued(int(held.train.position[-1]) if start else 0)
+    plan = plan.continued(int(held.train.position[-1])) if start else plan
     mixed = next_lesson(mixed, columns, plan, _telling(tell, steps), checkpoints)
     tell(Entered(TRAINING_STATE_PUBLISHING))
     metrics = {
@@ -123,7 +123,7 @@ def accompany(columns: EventColumns, job: Job) -> None:
     held = hold_out(columns, _rule(job), _options(plan, job), served)
     checkpoints = checkpoints_of(job)
     mixed = first_lesson(held.train, plan, ignore_progress, checkpoints)
-    next_lesson(mixed, columns, plan.continued(), ignore_progress, checkpoints)
+    next_lesson(mixed, columns, plan, ignore_progress, checkpoints)
 
 
 def _rule(job: Job) -> HoldOutRule:

@@ -46,9 +46,10 @@ class EncoderLearner:
         """Trains, or keeps the events until there are enough. Raises TrainingError."""
         self._events.add(columns)
         if self._model is None:
-            self._go_on(self._begun(self._events.all()))
+            begun, lesson = self._begun(self._events.all()), self._events.lesson()
+            self._take(whole_lesson(begun, lesson, self._plan, self._on_progress), lesson)
         elif self._events.pending >= self._continue_every:
-            self._go_on(self._model)
+            self._go_on(self._model, self._events.lesson())
 
     def scorer(self) -> Scorer:
         """The model as it was trained last."""
@@ -58,12 +59,13 @@ class EncoderLearner:
     def _begun(self, columns: EventColumns) -> TrainedModel:
         return validated(columns, self._plan, self._on_progress)[0]
 
-    def _go_on(self, model: TrainedModel) -> None:
-        lesson, plan = self._events.lesson(), self._plan.continued(self._learned_to)
-        if self._learned_to:
-            model = improved(model, lesson, plan, self._on_progress)
-        self._model = continue_training(model, lesson, plan, self._on_progress)
-        self._learned_to = int(lesson.position[-1])
+    def _go_on(self, model: TrainedModel, lesson: EventColumns) -> None:
+        plan = self._plan.continued(self._learned_to)
+        model = improved(model, lesson, plan, self._on_progress)
+        self._take(continue_training(model, lesson, plan, self._on_progress), lesson)
+
+    def _take(self, model: TrainedModel, lesson: EventColumns) -> None:
+        self._model, self._learned_to = model, int(lesson.position[-1])
 
 
 class MixedLearner(EncoderLearner):
@@ -93,10 +95,10 @@ class MixedLearner(EncoderLearner):
         self._mixture = mixed.mixture
         return mixed.model
 
-    def _go_on(self, model: TrainedModel) -> None:
-        super()._go_on(model)
+    def _take(self, model: TrainedModel, lesson: EventColumns) -> None:
+        super()._take(model, lesson)
         self._unsolved = ALWAYS
-        self._count(self._events.all())
+        self._count(lesson)
 
     def _count(self, columns: EventColumns) -> None:
         assert self._model is not None, "rules are over the items of a model"
@@ -140,6 +142,28 @@ def first_lesson(
     return MixedModel(model, experts, mixture)
 
 
+def whole_lesson(
+    model: TrainedModel,
+    columns: EventColumns,
+    plan: TrainingPlan,
+    on_progress: OnProgress,
+    checkpoints: Checkpoints | None = None,
+) -> TrainedModel:
+    """What has learned all of ``columns``, of which `validated` has kept some from ``model``.
+
+    Decision: made anew, with as many passes as were found to help and some more: a model that only goes on over what it
+    knows by heart takes in less of what is new (MovieLens 100k, five seeds: 0.130 against 0.125 NDCG@10, mixed with
+    rules). Where the time allowed does not reach for that, `model` goes on.
+
+    plan: `model` was trained by it. Raises TrainingError.
+    """
+    judged = model.pass_seconds > 0 and not model.capped
+    again = plan.refitted(model.passes, model.pass_seconds) if judged else None
+    if again is None:
+        return continue_training(model, columns, plan.continued(), on_progress, checkpoints)
+    return train(columns, again, on_progress, checkpoints)
+
+
 def improved(
     model: TrainedModel,
     columns: EventColumns,
@@ -168,7 +192,11 @@ def next_lesson(
 ) -> MixedModel:
     """The same mixture after all of ``columns``, what was kept from it before among them.
 
-    plan: of a continuation, see `TrainingPlan.continued`. Raises TrainingError.
+    plan: the mixture's model was trained by it; with `learned_to`, it has gone on from another one and goes on again.
+    Raises TrainingError.
     """
-    model = continue_training(mixed.model, columns, plan, on_progress, checkpoints)
+    if plan.learned_to:
+        model = continue_training(mixed.model, columns, plan, on_progress, checkpoints)
+    else:
+        model = whole_lesson(mixed.model, columns, plan, on_progress, checkpoints)
     return MixedModel(model, learn_experts(columns, model.item_keys, plan.roles), mixed.mixture)

@@ -36,6 +36,7 @@ class Fit:
         table: being trained.
         curve: reports so far.
         passes: passes over the events behind the weights that it ended with.
+        pass_seconds: time that a pass took; 0 for a run of planned length.
     """
 
     def __init__(
@@ -54,9 +55,11 @@ class Fit:
         self._optimizer = _optimizer(encoder, table, plan)
         self.passes = plan.most_epochs if judge else plan.epochs_for(len(rows))
         self._course = Course(rows, plan, self.passes)
-        kind = SteadySchedule if judge else CosineSchedule
+        steady = judge is not None or plan.steady
+        kind = SteadySchedule if steady else CosineSchedule
         self._schedule: Schedule = kind(self._course.steps, plan.max_minutes * 60.0)
-        self._plateau = Plateau(AveragedWeights(self._parameters), judge) if judge else None
+        self._plateau = Plateau(AveragedWeights(self._parameters), judge) if steady else None
+        self.pass_seconds = 0.0
         self._step, self._examples, self._losses = 0, 0, list[float]()
         self._seconds, self._started = 0.0, 0.0
 
@@ -90,6 +93,7 @@ class Fit:
                 break
         if self._plateau:
             self.passes = self._plateau.take_best()
+            self.pass_seconds = self._seconds / max(self._plateau.passes, 1)
 
     def _judge_pass(self) -> None:
         """Behind the last step of a pass, or of all, the run is over when the newest passes were of no help."""

@@ -12,6 +12,8 @@ from services.trainer.model.encoders.signature import EncoderConfig
 from services.trainer.model.sequences import EventRoles, Passing
 
 _MOST_EPOCHS = 100
+PATIENCE = 4
+"""Passes without a better answer after which a run ends."""
 
 
 class TrainingError(Exception):
@@ -51,6 +53,11 @@ class TrainingPlan:
         continuation: share of a full run's passes, and of its peak learning rate, that
             `continue_training` takes where its answers are not judged on the way.
         judged_continuation: share of the peak learning rate that it takes where they are.
+        steady: whether a run of planned length keeps its learning rate and averages its weights, as one does that is
+            judged on the way; else its rate falls to zero.
+        refit: share of the passes that were found to help which a run makes that repeats them with more events. 1.25:
+            the curve of answers is flat there, and what is new was held out (over five seeds on MovieLens 100k
+            +0.0015 NDCG@10 against 1.0).
         learned_to: position of the log that a continuation's model has learned; it goes through what is later, and
             through ``replay`` times as much of the rest. 0: through everything.
         replay: >= 0.
@@ -76,6 +83,8 @@ class TrainingPlan:
     trim_warm_up: float = 0.2
     continuation: float = 0.2
     judged_continuation: float = 0.5
+    steady: bool = False
+    refit: float = 1.25
     learned_to: int = 0
     replay: float = 1.0
     seed: int = 0
@@ -94,6 +103,16 @@ class TrainingPlan:
     def continued(self, learned_to: int = 0) -> TrainingPlan:
         """The plan of a continuation, which gets its share of the time; `learned_to` as the attribute."""
         return replace(self, max_minutes=self.max_minutes * self.continuation, learned_to=learned_to)
+
+    def refitted(self, passes: int, pass_seconds: float) -> TrainingPlan | None:
+        """The plan of a run that repeats, with more events, one by this plan that `passes` passes of ``pass_seconds``
+        have helped; None when its time and that of a continuation do not reach for that."""
+        epochs = max(1, round(passes * self.refit))
+        spent = (passes + PATIENCE) * pass_seconds / 60.0
+        left = self.max_minutes * (1.0 + self.continuation) - spent
+        if epochs * pass_seconds / 60.0 > left:
+            return None
+        return replace(self, epochs=epochs, max_minutes=left, steady=True)
 
     @property
     def peak_rate(self) -> float:

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from services.trainer.model.averaging import AveragedWeights
+from services.trainer.model.plan import PATIENCE
 
 JudgeNow = Callable[[], float]
 """How well the model answers as it is now; higher is better."""
-PATIENCE = 4
-"""Passes without a better answer after which a run ends."""
 
 
 class Plateau:
@@ -19,14 +18,15 @@ class Plateau:
     best_pass: passes that gave the best answers; 0 before the first.
     """
 
-    def __init__(self, average: AveragedWeights, judge: JudgeNow) -> None:
+    def __init__(self, average: AveragedWeights, judge: JudgeNow | None) -> None:
+        """judge: None takes every pass for better than the one before."""
         self._average, self._judge = average, judge
         self._passes, self._best = 0, float("-inf")
         self.best_pass = 0
 
     def begin(self) -> None:
         """The model has learned before: what it answers now is to be beaten."""
-        self._best = self._judge()
+        self._best = self._found()
 
     def stepped(self) -> None:
         """One more step is done."""
@@ -36,15 +36,23 @@ class Plateau:
         """One more pass is done."""
         self._passes += 1
         with self._average.applied():
-            found = self._judge()
+            found = self._found()
         if found > self._best:
             self._best, self.best_pass = found, self._passes
             self._average.keep()
+
+    def _found(self) -> float:
+        return self._judge() if self._judge else float(self._passes)
 
     def take_best(self) -> int:
         """Puts the best weights into the model, for good; returns the passes behind them."""
         self._average.take_best()
         return self.best_pass
+
+    @property
+    def passes(self) -> int:
+        """How many are done."""
+        return self._passes
 
     @property
     def reached(self) -> bool:

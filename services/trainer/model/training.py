@@ -45,6 +45,7 @@ class TrainedModel:
         curve: the reports of the run, oldest first.
         capped: whether ``max_minutes`` shortened the schedule; such a run need not repeat bit by bit.
         passes: passes over the events it has learned from; 0 when that is not known.
+        pass_seconds: time that one of them took; 0 when that is not known.
     """
 
     item_keys: np.ndarray
@@ -54,6 +55,7 @@ class TrainedModel:
     curve: tuple[Progress, ...]
     capped: bool
     passes: int = 0
+    pass_seconds: float = 0.0
 
 
 Judge = Callable[[TrainedModel], float]
@@ -148,7 +150,8 @@ def _trained(vocabulary: np.ndarray, fit: Fit) -> TrainedModel:
     vectors = fit.table.vectors.detach().cpu().numpy().copy()
     biases = fit.table.biases.detach().cpu().numpy().copy()
     encoder = copy.deepcopy(fit.encoder).cpu().eval()
-    return TrainedModel(vocabulary, vectors, biases, encoder, tuple(fit.curve), fit.capped, fit.passes)
+    about = (tuple(fit.curve), fit.capped, fit.passes, fit.pass_seconds)
+    return TrainedModel(vocabulary, vectors, biases, encoder, *about)
 
 
 def _rows(columns: EventColumns, vocabulary: np.ndarray, plan: TrainingPlan) -> TrainingRows:
