@@ -13,14 +13,21 @@ import numpy as np
 import torch
 
 from freshet.log.v1.log_pb2 import ModelEvent
+from services.trainer.model.ease import MOST_SERVED
 from services.trainer.model.encoders.registry import encoder_of
 from services.trainer.model.export import export_encoder
 from services.trainer.model.training import TrainedModel
+from services.trainer.roles import roles_of
 from shared.adapters.bundle import Bundle, pack
 from shared.adapters.keys import item_keys
+from shared.adapters.presets import load_preset
 from shared.adapters.registry import RegisteredModel
+from shared.domain.item_rules import GEOMETRIC, ItemRules
 from shared.domain.manifest import ENCODER_OUTPUT, Manifest, Tensor
+from shared.domain.mixture import Experts, Mixture
 from tests.bench.sizes import DIMENSION, DOMAIN, HISTORY
+
+FOLLOWERS, MOST_RULES = 100, 2_000_000
 
 
 def untrained(item_ids: Sequence[str], directory: Path) -> Bundle:
@@ -33,16 +40,16 @@ def untrained(item_ids: Sequence[str], directory: Path) -> Bundle:
         parity = export_encoder(model, directory / "encoder.onnx")
     golden = {**parity.golden_inputs, ENCODER_OUTPUT: parity.golden_outputs}
     graph = (directory / "encoder.onnx").read_bytes()
-    return Bundle(
-        _manifest(len(item_ids)), graph, model.item_keys, model.item_vectors, model.item_biases, golden
-    )
+    manifest, table = _manifest(len(item_ids)), (model.item_keys, model.item_vectors, model.item_biases)
+    return Bundle(manifest, graph, *table, golden, experts=_experts(len(item_ids), seed=0))
 
 
 def with_items(bundle: Bundle, item_ids: Sequence[str], seed: int) -> Bundle:
-    """The same encoder with another item table."""
+    """The same encoder with another item table and other rules."""
     keys, vectors, biases = _item_table(item_ids, seed)
     manifest = replace(bundle.manifest, item_count=len(keys), seed=seed)
-    return replace(bundle, manifest=manifest, item_keys=keys, item_vectors=vectors, item_biases=biases)
+    table = {"item_keys": keys, "item_vectors": vectors, "item_biases": biases}
+    return replace(bundle, manifest=manifest, experts=_experts(len(keys), seed), **table)
 
 
 def packed(bundle: Bundle) -> tuple[bytes, RegisteredModel]:
@@ -77,6 +84,25 @@ def _item_table(item_ids: Sequence[str], seed: int) -> tuple[np.ndarray, np.ndar
     return keys, vectors, np.zeros(len(keys), np.float32)
 
 
+def _experts(items: int, seed: int) -> Experts:
+    """Rules as full as they become: of many items most have few followers, and EASE has only the popular ones."""
+    followers = min(FOLLOWERS, MOST_RULES // items)
+    total = np.full(items, 20.0 + FOLLOWERS, np.float32)
+    sequence = _rules(items, items, followers, seed)
+    ease = _rules(items, min(items, MOST_SERVED), FOLLOWERS, seed + 1)
+    ones = np.ones(items, np.float32)
+    return Experts(ItemRules.of_rows(*sequence, total), ItemRules.of_rows(*ease, ones, GEOMETRIC))
+
+
+def _rules(items: int, rows: int, followers: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Start, follower and count of the first rows' distinct random followers."""
+    random = np.random.default_rng(seed)
+    first = random.integers(0, items, (rows, 1))
+    follower = np.sort((first + np.arange(followers) * (items // followers)) % items, axis=1)
+    start = np.minimum(np.arange(items + 1), rows) * followers
+    return start, follower.ravel(), random.random(rows * followers, np.float32) + np.float32(1e-3)
+
+
 def _manifest(items: int) -> Manifest:
     tensors = {
         "history_vectors": Tensor("float32", (-1, -1, DIMENSION)),
@@ -85,4 +111,5 @@ def _manifest(items: int) -> Manifest:
         "mask": Tensor("bool", (-1, -1)),
         ENCODER_OUTPUT: Tensor("float32", (-1, DIMENSION)),
     }
-    return Manifest("transformer", DIMENSION, items, HISTORY, 1, 1, 0, "bench", DOMAIN, tensors)
+    mixture = Mixture(0.4, event_types=tuple(roles_of(load_preset(DOMAIN)).target or ()), ease_weight=1.0)
+    return Manifest("transformer", DIMENSION, items, HISTORY, 1, 1, 0, "bench", DOMAIN, tensors, mixture)

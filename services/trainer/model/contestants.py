@@ -1,4 +1,4 @@
-"""Who is judged: the baselines, and encoders by name and size, alone or mixed with rules as they are served."""
+"""Who is judged: baselines, and encoders by name and size, alone or mixed with rules and EASE as they are served."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def encoder(
     """An encoder that is trained by the plan.
 
     Args:
-        name: as the table shows it; one that ends in "+rules" is mixed with rules, in "+int8" quantised.
+        name: as the table shows it; one that ends in "+rules" is mixed with rules and EASE, in "+int8" quantised.
         plan: with its shape.
         continue_every: events between two continuations.
         on_progress: gives what is told of its training, by name.
