@@ -5,6 +5,7 @@ change numbers in place, and more items make another scorer.
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -15,12 +16,10 @@ from services.ranking.ranker import ItemInputs, Ranker
 from services.ranking.sessions import open_session
 from shared.adapters.bundle import Bundle
 from shared.domain.delta import Delta, DeltaRefusedError
-from shared.domain.item_rules import ItemRules
 from shared.domain.live_rules import LiveRules
 from shared.domain.manifest import ENCODER_INPUTS, ENCODER_OUTPUT
 from shared.domain.mixture import Experts, Mixture
 
-_SEQUENCE = "sequence"
 __all__ = ["GOLDEN_TOLERANCE", "UNKNOWN", "Scorer", "aligned"]
 
 
@@ -39,8 +38,9 @@ class Scorer:
         self._session, self.precision = opened.session, opened.precision
         self._table = ItemTable(bundle.item_keys, bundle.item_vectors, bundle.item_biases)
         self._mixture = bundle.manifest.mixture or Mixture()
-        self._live = {name: LiveRules(rules) for name, rules in _speaking(bundle).items()}
-        self._experts = self._viewed()
+        sequence = bundle.experts.sequence if self._mixture.weight > 0 else None
+        self._live = LiveRules(sequence) if sequence is not None else None
+        self._experts = Experts(self._live.view if self._live is not None else None, bundle.experts.ease)
         self.ranker = Ranker(bundle, threads) if bundle.ranker else None
 
     @property
@@ -75,7 +75,7 @@ class Scorer:
 
     def add_rules(self, scores: np.ndarray, rows: np.ndarray, event_type: np.ndarray) -> None:
         """Add to `scores` (B, V), in place, what the bundle's rules call for. rows, event_type: as `user_vectors`."""
-        if self._live:
+        if any(self._mixture.voices(self._experts)):
             self._mixture.add(scores, self._experts, self._mixture.firing(rows, event_type))
 
     def item_inputs(
@@ -96,9 +96,9 @@ class Scorer:
         if not known.all():
             raise DeltaRefusedError(f"{(~known).sum()} of its rules name items without a row")
         scorer = self._with_rows(delta)
-        if sequence := scorer._live.get(_SEQUENCE):
+        if scorer._live is not None:
             rows, followers = scorer.rows(delta.rule_keys), scorer.rows(delta.follower_keys)
-            sequence.add(rows, followers, delta.counts)
+            scorer._live.add(rows, followers, delta.counts)
         return scorer
 
     def _with_rows(self, delta: Delta) -> Scorer:
@@ -107,21 +107,10 @@ class Scorer:
             return self
         scorer = copy.copy(self)
         scorer._table = table
-        for rules in scorer._live.values():
-            rules.grow(len(table))
-        scorer._experts = scorer._viewed()
+        if scorer._live is not None:
+            scorer._live.grow(len(table))
+            scorer._experts = replace(scorer._experts, sequence=scorer._live.view)
         return scorer
-
-    def _viewed(self) -> Experts:
-        return Experts(**{name: rules.view for name, rules in self._live.items()})
-
-
-def _speaking(bundle: Bundle) -> dict[str, ItemRules]:
-    """The experts that count in the bundle's mixture, by their names in `Experts`."""
-    mixture = bundle.manifest.mixture or Mixture()
-    weights = {_SEQUENCE: mixture.weight, "ease": mixture.ease_weight}
-    named = {name: getattr(bundle.experts, name) for name, weight in weights.items() if weight > 0}
-    return {name: rules for name, rules in named.items() if rules is not None}
 
 
 def aligned(rows: np.ndarray, *columns: np.ndarray) -> tuple[np.ndarray, ...]:

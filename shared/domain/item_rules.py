@@ -99,14 +99,16 @@ class ItemRules:
     def __len__(self) -> int:
         return len(self.total)
 
-    def called(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def called(self, rows: np.ndarray, items: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """What the newest events call for: places (n,) int64 in a flattened (B, V), ascending, and scores (n,) float32
         above 0.
 
-        rows: (B, T) int64, items of histories, the newest at T - 1; negative where no rule fires.
+        rows: (B, T) int64, items of histories, the newest at T - 1; negative where no rule fires. items: V, where there
+        are items behind those that the rules know, which call for nothing; 0 for none.
         """
-        place, amount = self._fired(rows[:, -HISTORY_EVENTS:])
-        if len(rows) * len(self) <= _DENSE * len(place):
+        items = max(items, len(self))
+        place, amount = self._fired(rows[:, -HISTORY_EVENTS:], items)
+        if len(rows) * items <= _DENSE * len(place):
             summed = np.bincount(place, amount)
             places = np.flatnonzero(summed)
             return places, summed[places].astype(np.float32)
@@ -121,10 +123,10 @@ class ItemRules:
         scores[places] = amounts
         return scores.reshape(len(rows), len(self))
 
-    def _fired(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _fired(self, rows: np.ndarray, items: int) -> tuple[np.ndarray, np.ndarray]:
         """Place in a flattened (B, V) and amount of each entry that the events of `rows` (B, L) fire; empty ones fire
         amounts of 0."""
-        user, at = np.nonzero(rows >= 0)
+        user, at = np.nonzero((rows >= 0) & (rows < len(self)))
         item = rows[user, at]
         width = int(self.used[item].max(initial=0))
         follower = self.follower[item, :width]
@@ -133,5 +135,5 @@ class ItemRules:
         if follower.size and follower.max() >= len(self):  # the table has grown behind this view of it
             outside = follower >= len(self)
             follower, amount = np.where(outside, 0, follower), np.where(outside, np.float32(0), amount)
-        place = (user * len(self))[:, None] + follower
+        place = (user * items)[:, None] + follower
         return place.ravel(), amount.ravel()

@@ -21,8 +21,10 @@ from shared.domain.item_rules import ItemRules
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Experts:
-    """What is served beside a model, over the same V items; None for none. sequence: sequence rules, recency HARMONIC.
-    ease: weights of EASE, recency GEOMETRIC."""
+    """What is served beside a model, over its V items, or the first of them; None for none.
+
+    sequence: sequence rules, recency HARMONIC. ease: weights of EASE, recency GEOMETRIC.
+    """
 
     sequence: ItemRules | None = None
     ease: ItemRules | None = None
@@ -65,7 +67,7 @@ class Mixture:
     def add(self, scores: np.ndarray, experts: Experts, rows: np.ndarray) -> None:
         """Add what rules call for to a model's `scores` (B, V) float32, in place. rows: as `ItemRules.called`."""
         for voice in self.voices(experts):
-            places, amounts = voice.rules.called(rows)
+            places, amounts = voice.rules.called(rows, scores.shape[1])
             scores.reshape(-1)[places] += voice.gains(amounts)
 
     def candidate_gains(self, experts: Experts, rows: np.ndarray, items: np.ndarray) -> np.ndarray:
@@ -82,10 +84,11 @@ class Mixture:
 
 def _amounts(rules: ItemRules, rows: np.ndarray, items: np.ndarray) -> np.ndarray:
     """What rules call for of a few items, (B, N) float32."""
-    places, amounts = rules.called(rows)
+    last = max(len(rules), int(items.max(initial=0)) + 1)
+    places, amounts = rules.called(rows, last)
     if not len(places):
         return np.zeros(items.shape, np.float32)
-    wanted = np.arange(len(items))[:, None] * len(rules) + items
+    wanted = np.arange(len(items))[:, None] * last + items
     at = np.minimum(np.searchsorted(places, wanted), len(places) - 1)
     called = (places[at] == wanted) & (items >= 0)
     return np.where(called, amounts[at], np.float32(0))

@@ -108,3 +108,11 @@ def test_rules_are_the_same_after_they_were_compressed(rules):
 def test_a_follower_beyond_the_view_of_a_grown_table_is_left_out():
     view = ItemRules(RULES.follower[:2], RULES.count[:2], RULES.total[:2], RULES.used[:2])
     assert view.scores(np.array([[0]])).tolist() == [[0, 0.5]]
+
+
+def test_items_behind_those_that_rules_know_call_for_nothing_and_are_called_for_by_none():
+    scores, rows = np.zeros((2, 5), np.float32), np.array([[4, 0], [0, 4]])
+    Mixture(weight=1.0, floor=0.5).add(scores, Experts(RULES), rows)
+    gains = RULES.scores(np.array([[-1, 0], [0, -1]]))
+    assert scores[:, :3] == pytest.approx(np.log1p(gains / 0.5))
+    assert not scores[:, 3:].any()
