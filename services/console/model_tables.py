@@ -32,7 +32,7 @@ def cause_word(promotion: Promotion) -> str:
 
 
 def as_table(models: Sequence[Model]) -> RenderableType:
-    """A row for each model, and below it what was decided last and why."""
+    """A row for each model; why each was decided about so is `reasons`."""
     table = Table(title="Models, * the champion")
     for name in ("model", "registered", "trained to", "NDCG@10", "compared with", "decided"):
         table.add_column(name, overflow="fold")
@@ -52,13 +52,19 @@ def _cells(model: Model) -> list[str | Text]:
     ]
 
 
+def reasons(models: Sequence[Model]) -> list[str]:
+    """A line for each model: what was decided last, and why. They are sentences with numbers, too long for a column."""
+    return [f"{model.model_version}: {_last_decision(model)}: {_last_reason(model)}" for model in models]
+
+
 def _last_decision(model: Model) -> str:
     if model.rolled_back:
         return "rolled back"
-    if model.promotions:
-        newest = model.promotions[0]
-        return f"{cause_word(newest)}: {newest.reason}"
-    return f"not promoted: {model.decision.reason}"
+    return cause_word(model.promotions[0]) if model.promotions else "not promoted"
+
+
+def _last_reason(model: Model) -> str:
+    return model.promotions[0].reason if model.promotions else model.decision.reason
 
 
 def as_card(answer: GetModelResponse) -> RenderableType:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from freshet.trainer.v1 import trainer_pb2 as api
 from services.console.model_board import board_of, lines_of
-from services.console.model_tables import as_table, decisions
+from services.console.model_tables import as_table, decisions, reasons
 from services.console.standings import as_tables
 from tests.unit.console.conftest import document, freshet
 
@@ -84,20 +84,25 @@ def test_models_are_listed_with_what_made_them_champion(trainer):
 def test_people_get_a_row_with_the_champion_marked_and_the_last_decision():
     text = text_of(as_table([model()]))
     assert f"{VERSION} *" in text.replace("\n", "")
-    for words in ("2025-01-02", "640", "0.2500", "automatic", "worse"):
+    for words in ("2025-01-02", "640", "0.2500", "automatic"):
         assert words in text
+
+
+def test_why_a_model_is_champion_stands_whole_below_the_table(trainer):
+    assert f"{VERSION}: automatic rollback: worse\n" in freshet("models").stdout
 
 
 @pytest.mark.parametrize(
     "fields, words",
     [
-        ({"rolled_back": True}, "rolled back"),
+        ({"rolled_back": True}, "rolled back: worse"),
         ({"promotions": [], "decision": api.GateDecision(reason="too late")}, "not promoted: too late"),
     ],
 )
 def test_a_model_that_is_not_champion_says_why(fields, words):
-    text = " ".join(text_of(as_table([model(champion=False, **fields)])).replace("│", " ").split())
-    assert words in text and "abcdef *" not in text
+    shown = model(champion=False, **fields)
+    assert "abcdef *" not in text_of(as_table([shown]))
+    assert reasons([shown]) == [f"{VERSION}: {words}"]
 
 
 def test_without_models_the_list_says_how_to_train_one(trainer):
