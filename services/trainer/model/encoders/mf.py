@@ -13,6 +13,9 @@ q_0 is the newcomer's vector, r_j the rating that the event's type stands for, w
 fading with distance and time. The system is solved by a few steps of conjugate gradients, written out, through
 which training learns all of it and which the exported graph holds (the implicit library solves it the same way:
 Takács, Pilászy & Tikk 2011).
+
+Decision: what is served is solved in float64. Steps that have nearly arrived divide small numbers by small ones, and in
+float32 two runtimes that round differently ended up 1e-3 apart; training, which is noisy anyway, stays in float32.
 """
 
 from __future__ import annotations
@@ -86,17 +89,18 @@ class FoldIn(UserEncoder):
         return self._folded(history_vectors, event_type, mask, pairs)[:, 0]  # (B, D)
 
     def _folded(self, history_vectors: Tensor, event_type: Tensor, mask: Tensor, pairs: Pairs) -> Tensor:
-        items = torch.where(mask.unsqueeze(-1), history_vectors, 0.0)  # (B, T, D)
+        precision = torch.float32 if self.training else torch.float64
+        items = torch.where(mask.unsqueeze(-1), history_vectors, 0.0).to(precision)  # (B, T, D)
         types = event_type.clamp(0, EVENT_TYPE_CODES - 1)  # (B, T)
-        confidence = self._confidence(types, pairs)  # (B, Q, T)
-        unexplained = self.rating(types).squeeze(-1) - items @ self.newcomer  # (B, T)
+        confidence = self._confidence(types, pairs).to(precision)  # (B, Q, T)
+        unexplained = self.rating(types).squeeze(-1) - items @ self.newcomer.to(precision)  # (B, T)
         wanted = (confidence * unexplained.unsqueeze(1)) @ items  # (B, Q, D)
 
         def system(direction: Tensor) -> Tensor:
             explained = confidence * (direction @ items.transpose(1, 2))  # (B, Q, T)
-            return self.log_ridge.exp() * direction + explained @ items  # (B, Q, D)
+            return self.log_ridge.to(precision).exp() * direction + explained @ items  # (B, Q, D)
 
-        deviation = conjugate_gradients(system, wanted, self.steps)  # (B, Q, D)
+        deviation = conjugate_gradients(system, wanted, self.steps).float()  # (B, Q, D)
         return torch.where(pairs.visible.any(-1, keepdim=True), self.newcomer + deviation, self.newcomer)
 
     def _confidence(self, types: Tensor, pairs: Pairs) -> Tensor:
@@ -109,8 +113,8 @@ def conjugate_gradients(system: Callable[[Tensor], Tensor], wanted: Tensor, step
     """x after ``steps`` steps towards ``system(x) = wanted``, from 0 (Hestenes & Stiefel 1952).
 
     Args:
-        system: symmetric positive definite, linear, ``(..., D) float32`` to the same.
-        wanted: ``(..., D) float32``.
+        system: symmetric positive definite, linear, ``(..., D)`` to the same.
+        wanted: ``(..., D)``, of the same dtype.
         steps: >= 1.
     """
     solution, rest, direction = torch.zeros_like(wanted), wanted, wanted
