@@ -34,7 +34,8 @@ def cause_word(promotion: Promotion) -> str:
 def as_table(models: Sequence[Model]) -> RenderableType:
     """A row for each model; why each was decided about so is `reasons`."""
     table = Table(title="Models, * the champion")
-    for name in ("model", "registered", "trained to", "NDCG@10", "compared with", "decided"):
+    table.add_column("model", no_wrap=True)
+    for name in ("registered", "trained to", "NDCG@10", "compared with", "decided"):
         table.add_column(name, overflow="fold")
     for model in models:
         table.add_row(*_cells(model), style="bold" if model.champion else "")
