@@ -51,11 +51,11 @@ def hold_out(
 ) -> HoldOut:
     """What to learn first, what judges, and the questions; the share is doubled while these are of too few
     users."""
-    share, of_answers = rule.share, prompted(columns, served)
+    share = rule.share
     while True:
         start = _first_held_row(columns.position, share, rule)
         before, later = columns.take(slice(0, start)), columns.take(slice(start, None))
-        of_their_own = _questions(before, later, of_answers[start:], options)
+        of_their_own = _unprompted(before, later, options, served)
         enough = len(of_their_own.cases) >= rule.min_users
         if enough or share >= LARGEST_SHARE:
             asked = of_their_own if enough else _all_asked(before, later, of_their_own, options)
@@ -68,13 +68,12 @@ def questions(
 ) -> Questions:
     """Each user's next item in ``later`` that no recommendation had prompted; where that is known of fewer than
     ``min_users`` users, the next item whatever had prompted it."""
-    asked = _questions(before, later, prompted(later, served), options)
+    asked = _unprompted(before, later, options, served)
     return asked if len(asked.cases) >= min_users else _all_asked(before, later, asked, options)
 
 
-def _questions(
-    before: EventColumns, later: EventColumns, of_answers: np.ndarray, options: CaseOptions
-) -> Questions:
+def _unprompted(before: EventColumns, later: EventColumns, options: CaseOptions, served: Served) -> Questions:
+    of_answers = prompted(later, served)
     cases = make_cases(before, later.take(~of_answers), options)
     return Questions(cases, int((of_answers & has_type(later.event_type, options.roles.target)).sum()))
 

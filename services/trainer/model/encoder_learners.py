@@ -27,7 +27,6 @@ RULES_EVERY = 1_024
 """New events after which sequence rules are counted again."""
 EASE_EVERY_ITEMS = 2
 """EASE is solved again after so many new events for each item."""
-ALWAYS = 1 << 60
 
 
 class EncoderLearner:
@@ -97,17 +96,19 @@ class MixedLearner(EncoderLearner):
 
     def _take(self, model: TrainedModel, lesson: EventColumns) -> None:
         super()._take(model, lesson)
-        self._unsolved = ALWAYS
-        self._count(lesson)
+        self._solve(model, lesson)
 
     def _count(self, columns: EventColumns) -> None:
         assert self._model is not None, "rules are over the items of a model"
-        items, roles = self._model.item_keys, self._plan.roles
+        items = self._model.item_keys
         if self._unsolved >= EASE_EVERY_ITEMS * len(items):
-            self._experts, self._unsolved = learn_experts(columns, items, roles), 0
-        else:
-            self._experts = replace(self._experts, sequence=learn_rules(columns, items, roles))
+            return self._solve(self._model, columns)
+        self._experts = replace(self._experts, sequence=learn_rules(columns, items, self._plan.roles))
         self._uncounted = 0
+
+    def _solve(self, model: TrainedModel, columns: EventColumns) -> None:
+        self._experts = learn_experts(columns, model.item_keys, self._plan.roles)
+        self._uncounted = self._unsolved = 0
 
 
 def validated(

@@ -36,7 +36,7 @@ class Fit:
         table: being trained.
         curve: reports so far.
         passes: passes over the events behind the weights that it ended with.
-        pass_seconds: time that a pass took; 0 for a run of planned length.
+        pass_seconds: time that a pass took; 0 for a run whose rate falls to zero.
     """
 
     def __init__(
