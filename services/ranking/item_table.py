@@ -54,6 +54,12 @@ class ItemTable:
         self._order = np.argsort(added)
         self._added = added[self._order]
 
+    def __getstate__(self) -> tuple[_Room, int, int]:
+        return self._room, self._of_bundle, len(self)
+
+    def __setstate__(self, state: tuple[_Room, int, int]) -> None:
+        self._set(*state)
+
     def __len__(self) -> int:
         return len(self.keys)
 

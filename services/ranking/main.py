@@ -15,6 +15,7 @@ from services.ranking.delta_watch import DeltaWatch
 from services.ranking.erased_users import ErasedUsers
 from services.ranking.exposures import ExposureLog
 from services.ranking.feature_instances import FeatureInstances
+from services.ranking.loading import load
 from services.ranking.model_slot import ModelSlot
 from services.ranking.model_watch import ModelWatch
 from services.ranking.recommender import Limits, Recommender
@@ -22,7 +23,6 @@ from services.ranking.servicer import RankingServicer
 from services.ranking.settings import RankingSettings
 from services.ranking.trending import Trending
 from services.ranking.user_states import UserStates
-from shared.adapters.bundle_store import bundle_store
 from shared.adapters.catalogue import Catalogue, caught_up
 from shared.adapters.connection import nats_connection
 from shared.adapters.database import database_engine
@@ -99,10 +99,7 @@ class Workers:
 
 
 def _model_watch(tools: Tools, slot: ModelSlot) -> ModelWatch:
-    store = bundle_store(tools.settings.bundle_store, tools.nats, tools.names)
-    settings = tools.settings
-    threads, precision = settings.scorer_threads, settings.ranking_precision
-    return ModelWatch(slot, Registry(tools.engine), store, threads, precision)
+    return ModelWatch(slot, Registry(tools.engine), partial(load, settings=tools.settings))
 
 
 def _service(tools: Tools, workers: Workers) -> Service:

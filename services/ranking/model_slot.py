@@ -36,7 +36,7 @@ class ServingModel:
     @property
     def version(self) -> str:
         """The model version."""
-        return self.scorer.bundle.version
+        return self.scorer.version
 
     @property
     def recommendable(self) -> int:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import nats.errors
 import structlog
 from google.protobuf.message import DecodeError
 from nats.aio.client import Client
-from nats.js.errors import Error as JetStreamError
 
 from freshet.log.v1.log_pb2 import ModelEvent
+from services.ranking.loading import ModelRefusedError, ModelUnavailableError
 from services.ranking.model_slot import ModelSlot
-from services.ranking.precision import FLOAT32
 from services.ranking.scorer import Scorer
-from shared.adapters.bundle import CorruptBundleError, unpack
-from shared.adapters.bundle_store import BundleNotFoundError, BundleStore
 from shared.adapters.database import UNAVAILABLE
 from shared.adapters.log_reader import LogMessage, LogReader, LogSource
 from shared.adapters.registry import Registry
@@ -39,13 +35,11 @@ class _Champion:
 
 @dataclass
 class ModelWatch:
-    """Loads, checks, warms and swaps."""
+    """Has it loaded, checked and warmed, and swaps. load: by digest, as `services.ranking.loading`."""
 
     slot: ModelSlot
     registry: Registry
-    store: BundleStore
-    scorer_threads: int = 1
-    precision: str = FLOAT32
+    load: Callable[[str], Awaitable[Scorer]]
     _announced: _Champion | None = None
 
     async def run(self, connection: Client, names: Names) -> None:
@@ -83,14 +77,13 @@ class ModelWatch:
             return True
         version = model_version(champion.digest)
         try:
-            packed = await self.store.get(champion.digest)
-            scorer = await asyncio.to_thread(self._load, packed, champion.digest)
-        except (BundleNotFoundError, CorruptBundleError) as error:
-            self.slot.refuse(version, f"{type(error).__name__}: {error}")
+            scorer = await self.load(champion.digest)
+        except ModelRefusedError as error:
+            self.slot.refuse(version, str(error))
             _log.error("model refused", model_version=version, reason=str(error))
             return True
-        except (nats.errors.Error, JetStreamError, OSError, TimeoutError) as error:
-            _log.warning("bundle cannot be fetched now", model_version=version, reason=repr(error))
+        except ModelUnavailableError as error:
+            _log.warning("model cannot be loaded now", model_version=version, reason=str(error))
             return False
         await self.slot.swap(scorer, champion.create_time)
         served = scorer.precision._asdict()
@@ -111,10 +104,4 @@ class ModelWatch:
 
     def _serves(self, digest: str) -> bool:
         current = self.slot.current
-        return current is not None and current.scorer.bundle.digest == digest
-
-    def _load(self, packed: bytes, digest: str) -> Scorer:
-        bundle = unpack(packed)
-        if bundle.digest != digest:
-            raise CorruptBundleError(f"its digest is {bundle.digest[:16]}, not {digest[:16]}")
-        return Scorer(bundle, self.scorer_threads, self.precision)
+        return current is not None and current.scorer.digest == digest

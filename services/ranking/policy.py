@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,9 +15,6 @@ from services.ranking.user_state import UserState
 from shared.adapters.catalogue import Catalogue
 
 MODEL, TRENDING, CATALOGUE = "model", "trending", "catalogue"
-
-
-IdOf = Callable[[int], str | None]
 
 
 class Wish(NamedTuple):
@@ -69,9 +66,11 @@ def rank(
     answers: list[Answer | None] = [None] * len(wishes)
     if known.any():
         places = np.flatnonzero(known).tolist()
-        scores = _scores([states[place] for place in places], rows[known], model)
-        for place, row in zip(places, scores, strict=True):
-            answers[place] = _by_model(wishes[place], states[place], row, model, fallback.catalogue.id_of)
+        asked, of = [wishes[place] for place in places], [states[place] for place in places]
+        scores = _scores(of, rows[known], model)
+        _hide(scores, [(state.consumed, wish.excluded) for state, wish in zip(of, asked, strict=True)], model)
+        for place, answer in zip(places, _by_model(asked, scores, model, fallback.catalogue), strict=True):
+            answers[place] = answer
     return [
         answer if answer is not None else _trending(wish, state, fallback)
         for answer, wish, state in zip(answers, wishes, states, strict=True)
@@ -87,15 +86,25 @@ def _scores(states: Sequence[UserState], rows: np.ndarray, model: ServingModel) 
     return scores
 
 
-def _by_model(wish: Wish, state: UserState, scores: np.ndarray, model: ServingModel, id_of: IdOf) -> Answer:
-    for keys in (state.consumed, wish.excluded):
-        if len(keys):
-            rows = model.scorer.rows(keys)
-            scores[rows[rows >= 0]] = -np.inf
-    best = top_rows(scores, wish.page_size)
-    keys = model.scorer.item_keys[best].tolist()
-    chosen = zip(keys, scores[best].tolist(), strict=True)
-    return Answer([Ranked(id_of(key) or "", key, score, MODEL) for key, score in chosen], by_model=True)
+def _hide(scores: np.ndarray, hidden: Sequence[tuple[np.ndarray, ...]], model: ServingModel) -> None:
+    """Set to -inf what nobody must be shown: keys (n,) uint64 of each user."""
+    user = np.repeat(np.arange(len(hidden)), [sum(map(len, keys)) for keys in hidden])
+    rows = model.scorer.rows(np.concatenate([key for keys in hidden for key in keys]))
+    known = rows >= 0
+    scores[user[known], rows[known]] = -np.inf
+
+
+def _by_model(
+    wishes: Sequence[Wish], scores: np.ndarray, model: ServingModel, catalogue: Catalogue
+) -> Iterator[Answer]:
+    """Answers by scores (B, V)."""
+    best = top_rows(scores, [wish.page_size for wish in wishes])
+    for own, rows in zip(scores, best, strict=True):
+        keys = model.scorer.item_keys[rows].tolist()
+        chosen = zip(catalogue.ids_of(keys), keys, own[rows].tolist(), strict=True)
+        yield Answer(
+            [Ranked(item_id or "", key, score, MODEL) for item_id, key, score in chosen], by_model=True
+        )
 
 
 def _trending(wish: Wish, state: UserState, fallback: Fallback) -> Answer:

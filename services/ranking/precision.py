@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from services.ranking.sessions import Session
 from shared.adapters.bundle import INT8_OUTPUT, INT8_TOLERANCE, Bundle, CorruptBundleError
 from shared.domain.manifest import ENCODER_INPUTS, ENCODER_OUTPUT
 
@@ -14,8 +15,8 @@ FLOAT32, INT8, AUTO = "float32", "int8", "auto"
 GOLDEN_TOLERANCE = 1e-4
 """Largest difference allowed between the golden output and what a float32 graph gives here."""
 _NONE = "the bundle carries no int8 encoder: its kind is not quicker so, or it was not judged good enough"
-OpenSession = Callable[[bytes], Any]
-"""A session of onnxruntime for a graph. Raises CorruptBundleError."""
+OpenSession = Callable[[bytes], Session]
+"""Raises CorruptBundleError."""
 
 
 class Precision(NamedTuple):
@@ -28,7 +29,7 @@ class Precision(NamedTuple):
 class Opened(NamedTuple):
     """A session whose golden output is right, and what it is."""
 
-    session: Any
+    session: Session
     precision: Precision
 
 
@@ -48,13 +49,13 @@ def open_encoder(bundle: Bundle, wanted: str, open_session: OpenSession) -> Open
     return Opened(_float32(bundle, open_session), Precision(FLOAT32, reason))
 
 
-def _float32(bundle: Bundle, open_session: OpenSession) -> Any:
+def _float32(bundle: Bundle, open_session: OpenSession) -> Session:
     session = open_session(bundle.encoder)
     check_golden(session, bundle, ENCODER_OUTPUT, GOLDEN_TOLERANCE)
     return session
 
 
-def _int8(bundle: Bundle, open_session: OpenSession) -> Any:
+def _int8(bundle: Bundle, open_session: OpenSession) -> Session:
     session = open_session(bundle.int8_encoder)
     tolerance = bundle.golden.get(INT8_TOLERANCE)
     if tolerance is None or tolerance.shape != (1,):
@@ -63,11 +64,11 @@ def _int8(bundle: Bundle, open_session: OpenSession) -> Any:
     return session
 
 
-def check_golden(session: Any, bundle: Bundle, name: str, tolerance: float) -> None:
+def check_golden(session: Session, bundle: Bundle, name: str, tolerance: float) -> None:
     """Raises CorruptBundleError unless the encoder gives the golden output of that name, to within `tolerance`."""
     golden, dimension = bundle.golden, bundle.manifest.dimension
     try:
-        actual = session.run([ENCODER_OUTPUT], {name: golden[name] for name in ENCODER_INPUTS})[0]
+        actual = session.run(ENCODER_OUTPUT, {name: golden[name] for name in ENCODER_INPUTS})
     except Exception as error:  # onnxruntime raises classes of its own
         raise CorruptBundleError(f"the encoder fails on the golden inputs: {error!r}") from error
     expected = golden.get(name, np.empty(0, np.float32))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from services.ranking.precision import GOLDEN_TOLERANCE
-from services.ranking.sessions import open_session
+from services.ranking.sessions import Session
 from shared.adapters.bundle import Bundle, CorruptBundleError
 from shared.domain.behaviours import RANKER_INPUTS, RANKER_OUTPUT
 
@@ -37,13 +37,12 @@ class Ranker:
         if behaviours is None:
             raise CorruptBundleError("the ranker's behaviours are not in the manifest")
         self.objectives, self.given = behaviours.objectives, behaviours.given
-        self._session = open_session(bundle.ranker, "ranker", RANKER_INPUTS, threads)
+        self._session = Session(bundle.ranker, "ranker", RANKER_INPUTS, threads)
         self._check_golden(bundle)
 
     def probabilities(self, inputs: ItemInputs) -> np.ndarray:
         """Probabilities (B, N, O) float32 in [0, 1]."""
-        found: np.ndarray = self._session.run([RANKER_OUTPUT], inputs._asdict())[0]
-        return found
+        return self._session.run(RANKER_OUTPUT, inputs._asdict())
 
     def _check_golden(self, bundle: Bundle) -> None:
         golden = bundle.ranker_golden

@@ -13,27 +13,28 @@ import numpy as np
 from services.ranking.item_table import UNKNOWN, ItemTable
 from services.ranking.precision import FLOAT32, GOLDEN_TOLERANCE, open_encoder
 from services.ranking.ranker import ItemInputs, Ranker
-from services.ranking.sessions import open_session
+from services.ranking.sessions import Session
 from shared.adapters.bundle import Bundle
 from shared.domain.delta import Delta, DeltaRefusedError
 from shared.domain.live_rules import LiveRules
-from shared.domain.manifest import ENCODER_INPUTS, ENCODER_OUTPUT
+from shared.domain.manifest import ENCODER_INPUTS, ENCODER_OUTPUT, model_version
 from shared.domain.mixture import Experts, Mixture
 
 __all__ = ["GOLDEN_TOLERANCE", "UNKNOWN", "Scorer", "aligned"]
 
 
 class Scorer:
-    """Scores the whole item table for a batch of histories. Raises CorruptBundleError when a check fails.
+    """Scores the whole item table for a batch of histories. Raises CorruptBundleError when a check fails. It travels to
+    another process whole, arrays as buffers of their own.
 
-    precision: which of the bundle's encoders serves, and why it is not the one that was wanted.
+    manifest, digest: of the bundle. precision: which of its encoders serves, and why it is not the one that was wanted.
     """
 
     def __init__(self, bundle: Bundle, threads: int = 1, precision: str = FLOAT32) -> None:
-        self.bundle = bundle
+        self.manifest, self.digest = bundle.manifest, bundle.digest
         self.dimension = bundle.manifest.dimension
         opened = open_encoder(
-            bundle, precision, partial(open_session, what="encoder", inputs=ENCODER_INPUTS, threads=threads)
+            bundle, precision, partial(Session, what="encoder", inputs=ENCODER_INPUTS, threads=threads)
         )
         self._session, self.precision = opened.session, opened.precision
         self._table = ItemTable(bundle.item_keys, bundle.item_vectors, bundle.item_biases)
@@ -42,6 +43,11 @@ class Scorer:
         self._live = LiveRules(sequence) if sequence is not None else None
         self._experts = Experts(self._live.view if self._live is not None else None, bundle.experts.ease)
         self.ranker = Ranker(bundle, threads) if bundle.ranker else None
+
+    @property
+    def version(self) -> str:
+        """The model version."""
+        return model_version(self.digest)
 
     @property
     def item_keys(self) -> np.ndarray:
@@ -65,7 +71,7 @@ class Scorer:
             "age_seconds": np.where(known, age_seconds, 0).astype(np.float32),
             "mask": known,
         }
-        return self._session.run([ENCODER_OUTPUT], inputs)[0]
+        return self._session.run(ENCODER_OUTPUT, inputs)
 
     def scores(self, user_vectors: np.ndarray) -> np.ndarray:
         """Scores (B, V) float32 of every item of the table, the caller's to change."""
@@ -87,6 +93,11 @@ class Scorer:
         fired = self._mixture.firing(rows, event_type)
         rules = self._mixture.candidate_gains(self._experts, fired, items)
         return ItemInputs(user_vectors, self._table.vectors(items), biases, rules)
+
+    def warm_up(self) -> None:
+        """What a first request would wait for."""
+        nobody = np.full((1, 1), UNKNOWN, np.int64)
+        self.scores(self.user_vectors(nobody, np.zeros_like(nobody), np.zeros(nobody.shape, np.float32)))
 
     def learned(self, delta: Delta) -> Scorer:
         """The scorer after a checked delta, which it takes in place; another one when there are more items, and this
@@ -117,6 +128,8 @@ def aligned(rows: np.ndarray, *columns: np.ndarray) -> tuple[np.ndarray, ...]:
     """Histories (B, T) with the events on known items at the right, in order, and no wider than the longest of them
     needs; the columns in the same order."""
     known = rows >= 0
+    if known.all():
+        return (rows, *columns)
     order = np.argsort(known, axis=1, kind="stable")
     width = max(1, int(known.sum(axis=1).max(initial=0)))
     order = order[:, -width:]

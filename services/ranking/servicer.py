@@ -113,7 +113,7 @@ class RankingServicer(ranking_pb2_grpc.RankingServiceServicer):
             response.serving.model_version = current.version
             response.serving.create_time.CopyFrom(_timestamp(current.create_time))
             response.serving.serving_time.CopyFrom(_timestamp(current.serving_time))
-            response.serving.trained_to_position = current.scorer.bundle.manifest.log_to
+            response.serving.trained_to_position = current.scorer.manifest.log_to
             response.serving.item_count = len(current.scorer.item_keys)
             deltas = self._slot.deltas
             response.serving.delta_sequence = deltas.sequence

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
+import numpy as np
 import onnxruntime
 
 from shared.adapters.bundle import CorruptBundleError
 
 
-def open_session(
-    graph: bytes, what: str, inputs: Collection[str], threads: int
-) -> onnxruntime.InferenceSession:
-    """A session whose memory goes back when it is dropped: without the arena, which keeps what it once had.
+class Session:
+    """A graph that can be run. To another process it travels as the graph, and is opened anew there."""
 
-    what: names the graph in messages. inputs: the names it must take. Raises CorruptBundleError.
-    """
+    def __init__(self, graph: bytes, what: str, inputs: Collection[str], threads: int) -> None:
+        """what: names the graph in messages. inputs: the names it must take. Raises CorruptBundleError."""
+        self._opening = graph, what, tuple(inputs), threads
+        self._session = _opened(graph, what, threads)
+        names = {tensor.name for tensor in self._session.get_inputs()}
+        if names != set(inputs):
+            raise CorruptBundleError(f"the {what} takes {sorted(names)}, not {sorted(inputs)}")
+
+    def __reduce__(self) -> tuple[type[Session], tuple[bytes, str, tuple[str, ...], int]]:
+        return Session, self._opening
+
+    def run(self, output: str, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """One output of the graph, by name. Raises what onnxruntime raises."""
+        found: np.ndarray = self._session.run([output], inputs)[0]
+        return found
+
+
+def _opened(graph: bytes, what: str, threads: int) -> onnxruntime.InferenceSession:
+    """A session whose memory goes back when it is dropped: without the arena, which keeps what it once had."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -23,10 +39,6 @@ def open_session(
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises classes of its own for each kind of bad graph
         raise CorruptBundleError(f"onnxruntime refuses the {what}: {error}") from error
-    names = {tensor.name for tensor in session.get_inputs()}
-    if names != set(inputs):
-        raise CorruptBundleError(f"the {what} takes {sorted(names)}, not {sorted(inputs)}")
-    return session

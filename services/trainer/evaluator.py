@@ -10,10 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
-import sys
-import threading
-from typing import BinaryIO
 
 import structlog
 
@@ -33,24 +29,22 @@ from services.trainer.model.plan import TrainingError
 from services.trainer.pair_judging import judge_pair
 from services.trainer.patience import StillAwayError, first_line
 from shared.adapters.bundle import CorruptBundleError
+from shared.runtime.leash import Leash
 from shared.runtime.logs import configure_logs
 
 _log = structlog.get_logger("evaluator")
-_LEASH_ENDED = 3
 
 
 def main() -> None:
     """Do the one job, or say why not."""
-    channel = socket.socket(fileno=int(sys.argv[1]))
-    incoming = channel.makefile("rb")
-    job = decode(incoming.readline())
-    threading.Thread(target=_end_with_who_asked, args=(incoming,), daemon=True).start()
+    leash = Leash()
+    job = decode(leash.job)
     os.nice(job.niceness)
     configure_logs("trainer", "warning" if isinstance(job, DataJob) else job.log_level)
     logging.captureWarnings(True)
 
     def tell(report: EvaluationReport) -> None:
-        channel.sendall(encode(report))
+        leash.tell(encode(report))
 
     tell(_outcome(job, tell))
 
@@ -70,11 +64,6 @@ def _outcome(job: EvaluationJob, tell: Tell) -> EvaluationReport:
     except Exception as error:
         _log.error("judging failed", exc_info=error)
         return Failed(f"a defect in judging, see the log: {type(error).__name__}: {first_line(error)}")
-
-
-def _end_with_who_asked(incoming: BinaryIO) -> None:
-    incoming.read()
-    os._exit(_LEASH_ENDED)
 
 
 if __name__ == "__main__":

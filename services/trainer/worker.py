@@ -13,10 +13,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
-import sys
-import threading
-from typing import BinaryIO
 
 import structlog
 
@@ -27,25 +23,23 @@ from services.trainer.model.export import ExportError
 from services.trainer.model.plan import TrainingError
 from services.trainer.patience import StillAwayError, first_line
 from services.trainer.reports import Failed, Job, Report, decode_job, encode_report
+from shared.runtime.leash import Leash
 from shared.runtime.logs import configure_logs
 
 _log = structlog.get_logger("worker")
-_LEASH_ENDED = 3
 
 
 def main() -> None:
     """Do the one job, or say why not."""
-    channel = socket.socket(fileno=int(sys.argv[1]))
-    incoming = channel.makefile("rb")
-    job = decode_job(incoming.readline())
-    threading.Thread(target=_end_with_the_trainer, args=(incoming,), daemon=True).start()
+    leash = Leash()
+    job = decode_job(leash.job)
     os.nice(job.niceness)
     configure_logs("trainer", job.log_level)
     logging.captureWarnings(True)
     logging.getLogger("torch").setLevel(logging.ERROR)
 
     def tell(report: Report) -> None:
-        channel.sendall(encode_report(report))
+        leash.tell(encode_report(report))
 
     tell(_outcome(job, tell))
 
@@ -60,11 +54,6 @@ def _outcome(job: Job, tell: Tell) -> Report:
     except Exception as error:
         _log.error("learning failed", exc_info=error)
         return Failed(f"a defect in learning, see the log: {type(error).__name__}: {first_line(error)}")
-
-
-def _end_with_the_trainer(incoming: BinaryIO) -> None:
-    incoming.read()
-    os._exit(_LEASH_ENDED)
 
 
 if __name__ == "__main__":

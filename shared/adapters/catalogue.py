@@ -55,6 +55,11 @@ class Catalogue:
         row = self._rows.get(key)
         return None if row is None else self._ids[row]
 
+    def ids_of(self, keys: Iterable[int]) -> list[str | None]:
+        """The same for many."""
+        ids, rows = self._ids, map(self._rows.get, keys)
+        return [None if row is None else ids[row] for row in rows]
+
     def may_be_recommended(self, key: int) -> bool:
         """Whether the item is known and not deleted."""
         row = self._rows.get(key)

@@ -13,6 +13,7 @@ Pure: arrays in, arrays out.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,8 +26,9 @@ GEOMETRIC = (0.9 ** np.arange(HISTORY_EVENTS)).astype(np.float32)
 _LEAST_TOTAL = 1e-9
 MOST_ENTRIES = 10_000_000
 """Of one table: V times K."""
-_DENSE = 32
-"""Summing in an array of all items is quicker than sorting while it is at most so many times the entries."""
+_CROWDED, _DENSE = 4, 32
+"""While all items are at most so many times the entries, it is quicker to reckon with all of them; and while they are
+at most so many times, to sum in an array of all of them than to sort."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,41 @@ class RulePlan:
 def most_followers(items: int, wanted: int) -> int:
     """How many of `wanted` followers an item may have, so that a table of so many items stays bounded."""
     return max(1, min(wanted, MOST_ENTRIES // max(items, 1)))
+
+
+class Fired(NamedTuple):
+    """What events call for, item by item and not yet summed. place: (n,) int64 in a flattened table of `shape` (B, V);
+    amount: (n,) float32, 0 or more."""
+
+    place: np.ndarray
+    amount: np.ndarray
+    shape: tuple[int, int]
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so much is called for that the whole table is the quicker answer."""
+        return self._size <= _CROWDED * len(self.place)
+
+    def table(self) -> np.ndarray:
+        """Amounts (B, V) float32, 0 where nothing is called for."""
+        return self._summed().astype(np.float32).reshape(self.shape)
+
+    def called(self) -> tuple[np.ndarray, np.ndarray]:
+        """Places (n,) int64, ascending, and amounts (n,) float32 of what is called for."""
+        if self._size <= _DENSE * len(self.place):
+            summed = self._summed()
+            places = np.flatnonzero(summed > 0)
+            return places, summed[places].astype(np.float32)
+        called = self.amount > 0
+        places, which = np.unique(self.place[called], return_inverse=True)
+        return places, np.bincount(which, self.amount[called], minlength=len(places)).astype(np.float32)
+
+    def _summed(self) -> np.ndarray:
+        return np.bincount(self.place, self.amount, minlength=self._size)
+
+    @property
+    def _size(self) -> int:
+        return self.shape[0] * self.shape[1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,33 +136,13 @@ class ItemRules:
     def __len__(self) -> int:
         return len(self.total)
 
-    def called(self, rows: np.ndarray, items: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """What the newest events call for: places (n,) int64 in a flattened (B, V), ascending, and scores (n,) float32
-        above 0.
+    def fire(self, rows: np.ndarray, items: int = 0) -> Fired:
+        """What the newest events call for.
 
         rows: (B, T) int64, items of histories, the newest at T - 1; negative where no rule fires. items: V, where there
         are items behind those that the rules know, which call for nothing; 0 for none.
         """
-        items = max(items, len(self))
-        place, amount = self._fired(rows[:, -HISTORY_EVENTS:], items)
-        if len(rows) * items <= _DENSE * len(place):
-            summed = np.bincount(place, amount)
-            places = np.flatnonzero(summed)
-            return places, summed[places].astype(np.float32)
-        called = amount > 0
-        places, which = np.unique(place[called], return_inverse=True)
-        return places, np.bincount(which, amount[called], minlength=len(places)).astype(np.float32)
-
-    def scores(self, rows: np.ndarray) -> np.ndarray:
-        """The same for every item, (B, V) float32, 0 where nothing calls for it."""
-        scores = np.zeros(len(rows) * len(self), np.float32)
-        places, amounts = self.called(rows)
-        scores[places] = amounts
-        return scores.reshape(len(rows), len(self))
-
-    def _fired(self, rows: np.ndarray, items: int) -> tuple[np.ndarray, np.ndarray]:
-        """Place in a flattened (B, V) and amount of each entry that the events of `rows` (B, L) fire; empty ones fire
-        amounts of 0."""
+        rows, items = rows[:, -HISTORY_EVENTS:], max(items, len(self))
         user, at = np.nonzero((rows >= 0) & (rows < len(self)))
         item = rows[user, at]
         width = int(self.used[item].max(initial=0))
@@ -136,4 +153,8 @@ class ItemRules:
             outside = follower >= len(self)
             follower, amount = np.where(outside, 0, follower), np.where(outside, np.float32(0), amount)
         place = (user * items)[:, None] + follower
-        return place.ravel(), amount.ravel()
+        return Fired(place.ravel(), amount.ravel(), (len(rows), items))
+
+    def scores(self, rows: np.ndarray) -> np.ndarray:
+        """The same for every item, (B, V) float32, 0 where nothing calls for it. rows: as `fire`."""
+        return self.fire(rows).table()

@@ -18,6 +18,9 @@ import numpy as np
 
 from shared.domain.item_rules import ItemRules
 
+_CODES = 256
+"""Codes of event types fit into a byte."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Experts:
@@ -39,7 +42,10 @@ class Voice(NamedTuple):
 
     def gains(self, amounts: np.ndarray) -> np.ndarray:
         """What amounts (...) float32 that rules call for add to scores."""
-        return np.float32(self.weight) * np.log1p(amounts / np.float32(self.floor))
+        gains = amounts / np.float32(self.floor)
+        np.log1p(gains, out=gains)
+        gains *= np.float32(self.weight)
+        return gains
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +71,14 @@ class Mixture:
             yield Voice(experts.ease, self.ease_weight, self.ease_floor)
 
     def add(self, scores: np.ndarray, experts: Experts, rows: np.ndarray) -> None:
-        """Add what rules call for to a model's `scores` (B, V) float32, in place. rows: as `ItemRules.called`."""
+        """Add what rules call for to a model's `scores` (B, V) float32, in place. rows: as `ItemRules.fire`."""
         for voice in self.voices(experts):
-            places, amounts = voice.rules.called(rows, scores.shape[1])
-            scores.reshape(-1)[places] += voice.gains(amounts)
+            fired = voice.rules.fire(rows, scores.shape[1])
+            if fired.crowded:
+                scores += voice.gains(fired.table())
+            else:
+                places, amounts = fired.called()
+                scores.reshape(-1)[places] += voice.gains(amounts)
 
     def candidate_gains(self, experts: Experts, rows: np.ndarray, items: np.ndarray) -> np.ndarray:
         """What `add` gives a few items, (B, N) float32. items: (B, N) int64, rows of the table; negative ones get 0."""
@@ -79,13 +89,15 @@ class Mixture:
 
     def firing(self, rows: np.ndarray, event_type: np.ndarray) -> np.ndarray:
         """Rows (B, T) int64 with -1 for events that fire no rule. event_type: (B, T) int64."""
-        return np.where(np.isin(event_type, self.event_types), rows, -1)
+        fires = np.zeros(_CODES, bool)
+        fires[list(self.event_types)] = True
+        return np.where(fires[event_type], rows, -1)
 
 
 def _amounts(rules: ItemRules, rows: np.ndarray, items: np.ndarray) -> np.ndarray:
     """What rules call for of a few items, (B, N) float32."""
     last = max(len(rules), int(items.max(initial=0)) + 1)
-    places, amounts = rules.called(rows, last)
+    places, amounts = rules.fire(rows, last).called()
     if not len(places):
         return np.zeros(items.shape, np.float32)
     wanted = np.arange(len(items))[:, None] * last + items

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from deploy.local.settings import REPOSITORY
-from tests.bench import recovery
+from tests.bench import recovery, swaps
 from tests.bench.deltas import measure_deltas
 from tests.bench.freshness import measure_freshness
 from tests.bench.ingesting import measure_ingestion
@@ -18,7 +18,6 @@ from tests.bench.memory import measure_memory
 from tests.bench.report import show, write
 from tests.bench.result import Result, say
 from tests.bench.streaming import measure_streaming
-from tests.bench.swaps import measure_swaps
 from tests.bench.throughput import measure_latency, measure_throughput
 from tests.bench.world import World, running_world
 
@@ -56,7 +55,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, default=REPOSITORY / ".freshet" / "bench.json")
     parser.add_argument("--only", choices=ROWS, action="append", help="a row to measure; may be repeated")
     parser.add_argument("--seconds", type=int, default=3, help="length of one measurement (default 3)")
-    parser.add_argument("--full", action="store_true", help="as many events as the budget says")
+    parser.add_argument("--full", action="store_true", help="as many events and swaps as the budget says")
     return parser.parse_args()
 
 
@@ -77,6 +76,7 @@ async def _measure_all(options: argparse.Namespace, directory: Path) -> list[Res
 
 def _measures(world: World, options: argparse.Namespace) -> dict[str, Measure]:
     events = recovery.FULL_EVENTS if options.full else recovery.EVENTS
+    counted = swaps.FULL_SWAPS if options.full else swaps.SWAPS_COUNTED
     seconds = options.seconds
     return {
         "throughput": lambda: measure_throughput(world, seconds),
@@ -85,7 +85,7 @@ def _measures(world: World, options: argparse.Namespace) -> dict[str, Measure]:
         "ingestion": lambda: measure_ingestion(world, seconds),
         "streaming": lambda: measure_streaming(world, seconds),
         "deltas": lambda: measure_deltas(world),
-        "swaps": lambda: measure_swaps(world, seconds),
+        "swaps": lambda: swaps.measure_swaps(world, seconds, counted),
         "recovery": lambda: recovery.measure_recovery(world, events),
     }
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
+import psutil
 import pytest
 import pytest_asyncio
 
@@ -150,6 +152,20 @@ async def test_an_announcement_that_cannot_be_read_harms_nobody(running):
     subject = running.space.names.subject("models.v1.promoted")
     await running.space.nats.jetstream().publish(subject, b"\xff\xff")
     await serves(running, await promote(running, model(31)))
+
+
+def loader(running: Running) -> psutil.Process | None:
+    """The process that loads a model for ranking now."""
+    with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+        children = psutil.Process(running.suite.service("ranking").pid).children()
+        return next((each for each in children if "services.ranking.loader" in each.cmdline()), None)
+    return None
+
+
+async def test_a_load_that_was_killed_is_begun_again(running):
+    version = await promote(running, model(41))
+    (await eventually(lambda: loader(running))).kill()
+    await serves(running, version)
 
 
 async def keep_asking(running: Running, seen: set[tuple[str, float]]) -> None:

@@ -1,0 +1,70 @@
+"""The process that loads a model: `python -m services.ranking.loader CHANNEL`, started by ranking for each of them.
+
+Decision: a process, not a thread. Unpacking and checking 100,000 items copies a hundred megabytes under the
+interpreter's lock, and every request that comes meanwhile would wait for it. Here it takes a processor's spare time,
+and gives its memory back. What comes out is a scorer that has passed every check, handed over without a copy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import nats.errors
+import structlog
+from nats.js.errors import Error as JetStreamError
+
+from services.ranking import handover
+from services.ranking.load_messages import Loaded, LoadJob, Outcome, Refused, Unavailable, decode, encode
+from services.ranking.scorer import Scorer
+from shared.adapters.bundle import CorruptBundleError, unpack
+from shared.adapters.bundle_store import BundleNotFoundError, bundle_store
+from shared.adapters.connection import nats_connection
+from shared.adapters.streams import Names
+from shared.runtime.leash import Leash
+from shared.runtime.logs import configure_logs
+
+_NICENESS = 19
+"""Requests go first."""
+_log = structlog.get_logger("loader")
+
+
+def main() -> None:
+    """Do the one job, or say why not."""
+    leash = Leash()
+    job: LoadJob = decode(leash.job)
+    os.nice(_NICENESS)
+    configure_logs("ranking", job.log_level)
+    leash.tell(encode(asyncio.run(_outcome(job))))
+
+
+async def _outcome(job: LoadJob) -> Outcome:
+    """Nothing large may be what `asyncio.run` runs to: CPython 3.11 has it written out by `repr`, for nobody."""
+    try:
+        scorer = _scorer(await _packed(job), job)
+        with os.fdopen(job.descriptor, "r+b") as file:
+            return Loaded(handover.write(file, scorer))
+    except (BundleNotFoundError, CorruptBundleError) as error:
+        return Refused(f"{type(error).__name__}: {error}")
+    except (nats.errors.Error, JetStreamError, OSError, TimeoutError) as error:
+        return Unavailable(repr(error))
+    except Exception as error:
+        _log.error("loading failed", exc_info=error)
+        return Refused(f"a defect in loading, see the log: {error!r}")
+
+
+async def _packed(job: LoadJob) -> bytes:
+    async with nats_connection(job.nats_url, "ranking-loader") as connection:
+        store = bundle_store(job.bundle_store, connection, Names(job.namespace))
+        return await store.get(job.digest)
+
+
+def _scorer(packed: bytes, job: LoadJob) -> Scorer:
+    bundle = unpack(packed)
+    if bundle.digest != job.digest:
+        raise CorruptBundleError(f"its digest is {bundle.digest[:16]}, not {job.digest[:16]}")
+    return Scorer(bundle, job.threads, job.precision)
+
+
+if __name__ == "__main__":
+    main()
