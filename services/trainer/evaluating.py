@@ -151,8 +151,8 @@ class _DataJudge:
         """Of the time allowed, every continuation gets its share, for what is judged and for the rest."""
         job = self._job
         plan = TrainingPlan(encoder=encoder_config(name, job.preset), roles=self._roles, seed=job.seed)
-        minutes = job.minutes / (1.0 + 2.0 * continuations * plan.continuation)
-        return replace(plan, max_minutes=minutes, window=job.history_length, threads=job.threads)
+        plan = replace(plan, window=job.history_length, threads=job.threads)
+        return plan.within(job.minutes, continuations)
 
     def _telling(self, name: str) -> OnProgress:
         tell = _seldom(self._tell)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +92,7 @@ def _candidate(
 
 
 def plan_of(job: Job) -> TrainingPlan:
-    """What a job asks for. Of the time allowed, the second pass over the newest events gets its share."""
+    """What a job asks for, in the time it allows."""
     plan = TrainingPlan(
         encoder=config_of(job.encoder, job.preset),
         roles=roles_of(load_preset(job.domain)),
@@ -105,7 +104,7 @@ def plan_of(job: Job) -> TrainingPlan:
         device=job.device,
         batch_tokens=job.batch_tokens,
     )
-    return replace(plan, max_minutes=job.max_minutes / (1.0 + plan.continuation))
+    return plan.within(job.max_minutes)
 
 
 def checkpoints_of(job: Job) -> Checkpoints | None:

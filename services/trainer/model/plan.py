@@ -100,6 +100,12 @@ class TrainingPlan:
         if not 0.0 <= self.trim_share < 1.0:
             raise ValueError(f"trim_share must lie in [0, 1), got {self.trim_share}")
 
+    def within(self, minutes: float, continuations: int = 0) -> TrainingPlan:
+        """The plan whose lessons together take so many minutes at most: a first one that is judged on the way and a
+        second over everything, and as often both again as there are continuations."""
+        lessons = 1.0 + (1.0 + 2.0 * continuations) * self.continuation
+        return replace(self, max_minutes=minutes / lessons)
+
     def continued(self, learned_to: int = 0) -> TrainingPlan:
         """The plan of a continuation, which gets its share of the time; `learned_to` as the attribute."""
         return replace(self, max_minutes=self.max_minutes * self.continuation, learned_to=learned_to)

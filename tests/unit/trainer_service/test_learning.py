@@ -5,6 +5,7 @@ import pytest
 from services.trainer.learning import plan_of
 from services.trainer.model.encoders.names import KINDS, PRESET_NAMES
 from services.trainer.model.encoders.registry import config_of
+from services.trainer.model.plan import TrainingPlan
 from tests.unit.trainer_service.builders import JOB
 
 
@@ -23,3 +24,10 @@ def test_the_loss_is_the_one_that_was_asked_for():
 def test_both_passes_stay_within_the_time_allowed():
     plan = plan_of(JOB)
     assert plan.max_minutes * (1 + plan.continuation) == pytest.approx(JOB.max_minutes)
+
+
+def test_every_lesson_stays_within_the_time_allowed():
+    plan = TrainingPlan(continuation=0.2).within(6.0, continuations=5)
+    first = plan.max_minutes + plan.continued().max_minutes
+    later = 5 * 2 * plan.continued().max_minutes
+    assert first + later == pytest.approx(6.0)
