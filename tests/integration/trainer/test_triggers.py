@@ -6,6 +6,8 @@ from freshet.trainer.v1 import trainer_pb2 as api
 from services.trainer.runs import GAVE_WAY
 from tests.integration.trainer.world import Trainer, eventually, walks
 
+LONG_RUN_USERS = 500
+"""Whose events take much longer to learn than a call that comes behind."""
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
@@ -39,8 +41,8 @@ async def test_the_schedule_starts_a_run(new_world):
 
 async def test_a_run_that_nobody_asked_for_gives_way_to_one_that_somebody_does(new_world):
     world = await new_world()
+    await world.happen(walks(range(LONG_RUN_USERS)))
     async with world.trainer(train_every_events="100", train_check_seconds="0.1") as trainer:
-        await world.happen(walks(range(8)))
         triggered = await first_run(trainer)
         asked_for = await trainer.start()
         given_way = await trainer.get(triggered.run_id)
