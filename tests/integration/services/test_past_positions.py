@@ -51,10 +51,10 @@ async def test_the_profile_as_of_a_past_position_is_the_version_of_that_time(fea
 
 
 async def test_another_users_events_in_between_change_nothing(features):
-    await written(features, [message(user_id="still")])
-    then = await features.client.get_user_features("still")
-    await written(features, [message(user_id=f"other-{each}") for each in range(20)])
-    now = await features.client.get_user_features("still")
+    token = await written(features, [message(user_id="still")])
+    then = await features.client.get_user_features("still", token)
+    token = await written(features, [message(user_id=f"other-{each}") for each in range(20)])
+    now = await features.client.get_user_features("still", token)
     past = await features.client.get_user_features("still", as_of_position=now.position)
     assert (past.features, past.history) == (then.features, then.history)
 
