@@ -50,7 +50,8 @@ class NatsBundleStore:
         return await self._content(info.nuid or "", info.size or 0)
 
     async def _content(self, object_id: str, size: int) -> bytes:
-        """Decision: chunks are read as the log is. By itself nats-py goes to a thread for each of them, twice the work. Its digest is not looked at: a bundle has its own. Raises TimeoutError when nothing comes any more."""
+        """Decision: chunks are read as the log is. By itself nats-py goes to a thread for each of them, twice the work.
+        Its digest is not looked at: a bundle has its own. Raises TimeoutError when nothing comes any more."""
         chunks, received = f"$O.{self._bucket}.C.{object_id}", list[bytes]()
         source = LogSource(f"OBJ_{self._bucket}", [chunks], max_pending=CHUNKS_AHEAD)
         async with contextlib.aclosing(LogReader(self._connection, source).batches()) as batches:
