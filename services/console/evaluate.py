@@ -10,6 +10,7 @@ import click
 import orjson
 
 from services.console.dataset import Dataset
+from services.console.facts import LEAST_HISTORY, MOST_HISTORY, usual_history
 from services.console.failures import CommandFailed, run
 from services.console.offline import check_installed, ended_in_good_order, judge, write_columns
 from services.console.output import Output, json_option
@@ -62,6 +63,13 @@ _NOT_LIVE = {
     default=DEFAULT_MINUTES,
     show_default=True,
     help="The most time for learning, for each encoder.",
+)
+@click.option(
+    "--history-length",
+    type=click.IntRange(1, 1000),
+    envvar="FRESHET_HISTORY_LENGTH",
+    help="Events of a history that are learned from and answered by, as FRESHET_HISTORY_LENGTH of the services; by "
+    f"default that, or else what nine users of ten have, from {LEAST_HISTORY} to {MOST_HISTORY}.",
 )
 @click.option(
     "--warm-up",
@@ -122,6 +130,7 @@ def evaluate(directory: Path, file: Path | None, as_json: bool, **chosen: Any) -
     dataset = load(directory, False, output)
     if not dataset.interactions:
         raise CommandFailed(f"{directory} has no interactions")
+    chosen["history_length"] = chosen["history_length"] or usual_history(dataset.interactions)
     if chosen["live"] or chosen["against_running"]:
         _live(dataset, file, output, chosen)
     else:
@@ -149,9 +158,9 @@ def _live(dataset: Dataset, file: Path | None, output: Output, chosen: dict[str,
     from deploy.local.errors import LauncherError
     from services.console import live
 
-    conditions = {name: chosen[name] for name in ("minutes", "domain", "against_running")}
+    suite = None if chosen["against_running"] else live.OwnSuite(chosen["domain"], chosen["history_length"])
     try:
-        evaluation = run(live.judge_live(dataset, output, **conditions))
+        evaluation = run(live.judge_live(dataset, output, chosen["minutes"], suite))
     except LauncherError as error:
         raise CommandFailed(str(error)) from error
     _write(evaluation.document(), file)
@@ -188,6 +197,7 @@ def _job(columns: Path, chosen: dict[str, Any]) -> dict[str, Any]:
         "encoders": list(chosen["encoder"]) or ["transformer+rules"],
         "preset": chosen["preset"] or "small",
         "minutes": chosen["minutes"],
+        "history_length": chosen["history_length"],
         "threads": chosen["threads"] or os.cpu_count() or 1,
         **{name: value for name, value in given.items() if value is not None},
     }

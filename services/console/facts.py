@@ -13,6 +13,7 @@ from freshet.event.v1.event_pb2 import EventItem, UserEvent
 from services.console.dataset import RATE, Dataset, DatasetItem, Interaction
 from shared.client import user_event
 
+LEAST_HISTORY, MOST_HISTORY = 50, 200
 EVENT_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -46,6 +47,13 @@ def catalogue_of(dataset: Dataset) -> list[DatasetItem]:
     known = {item.item for item in dataset.items}
     strangers = dict.fromkeys(row.item for row in dataset.interactions if row.item not in known)
     return [*dataset.items, *(DatasetItem(item, "", ()) for item in strangers)]
+
+
+def usual_history(interactions: Sequence[Interaction]) -> int:
+    """Events of a history that serve nine users of ten in full, within [LEAST_HISTORY, MOST_HISTORY]."""
+    lengths = sorted(Counter(row.user for row in interactions).values())
+    ninth_of_ten = lengths[-(-9 * len(lengths) // 10) - 1] if lengths else 0
+    return min(max(ninth_of_ten, LEAST_HISTORY), MOST_HISTORY)
 
 
 def leave_one_out(

@@ -3,6 +3,7 @@
 import tempfile
 import uuid
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -16,27 +17,34 @@ from shared.client import SERVICES, Addresses, FreshetClient
 WAIT_SECONDS = 60.0
 
 
-async def judge_live(
-    dataset: Dataset, output: Output, minutes: float, domain: str, against_running: bool
-) -> Evaluation:
-    """Judges what `Recommend` answers. Raises CommandFailed, LauncherError, FreshetError."""
-    if not against_running:
-        return await _on_own_suite(dataset, output, minutes, domain)
+class OwnSuite(NamedTuple):
+    """What a suite that is started to be judged is told."""
+
+    domain: str
+    history_length: int
+
+
+async def judge_live(dataset: Dataset, output: Output, minutes: float, suite: OwnSuite | None) -> Evaluation:
+    """Judges what `Recommend` answers, of a suite that is started for it or, for None, of the one that runs. Raises
+    CommandFailed, LauncherError, FreshetError."""
+    if suite is not None:
+        return await _on_own_suite(dataset, output, minutes, suite)
     async with FreshetClient() as client:
         return await evaluate_live(client, dataset, minutes, WAIT_SECONDS, output)
 
 
-async def _on_own_suite(dataset: Dataset, output: Output, minutes: float, domain: str) -> Evaluation:
+async def _on_own_suite(dataset: Dataset, output: Output, minutes: float, told: OwnSuite) -> Evaluation:
     with tempfile.TemporaryDirectory(prefix="freshet-evaluate-", ignore_cleanup_errors=True) as directory:
-        output.note("starting a suite of its own")
-        async with local_suite(_suite_settings(Path(directory), domain)) as suite:
+        output.note(f"starting a suite of its own, with histories of {told.history_length} events")
+        async with local_suite(_suite_settings(Path(directory), told)) as suite:
             addresses = Addresses(**{service: suite.address(service) for service in SERVICES})
             async with FreshetClient(addresses) as client:
                 return await evaluate_live(client, dataset, minutes, WAIT_SECONDS, output)
 
 
-def _suite_settings(directory: Path, domain: str) -> SuiteSettings:
+def _suite_settings(directory: Path, told: OwnSuite) -> SuiteSettings:
     """Fresh brokers and services that train only when they are told to."""
+    history = {"FRESHET_HISTORY_LENGTH": str(told.history_length)}
     only_when_told = {
         "FRESHET_TRAIN_EVERY_EVENTS": "0",
         "FRESHET_TRAIN_INTERVAL_SECONDS": "0",
@@ -45,8 +53,8 @@ def _suite_settings(directory: Path, domain: str) -> SuiteSettings:
     return SuiteSettings.on_free_ports(
         directory=directory,
         namespace=f"evaluate_{uuid.uuid4().hex[:8]}",
-        domain=domain,
-        environment={"trainer": only_when_told},
+        domain=told.domain,
+        environment={"feature": history, "trainer": {**only_when_told, **history}},
     )
 
 

@@ -237,4 +237,4 @@ def _optimizer(encoder: UserEncoder, table: ItemTable, plan: TrainingPlan) -> to
         {"params": [table.vectors, *matrices], "weight_decay": plan.weight_decay},
         {"params": [table.biases, *others], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=plan.peak_rate, betas=(0.9, 0.98))
+    return torch.optim.AdamW(groups, lr=plan.peak_rate, betas=(0.9, 0.98), fused=True)

@@ -101,8 +101,8 @@ def sampled_softmax_losses(users: Tensor, target: Tensor, table: ItemTable, samp
         ``(N,) float32``, >= 0, in nats.
     """
     positive = _scores(users, target, table)  # (N,)
-    logits = _sample_scores(users, target, table, sample) - sample.log_expected  # (N, S)
-    return torch.logsumexp(torch.cat([positive[:, None], logits], dim=1), dim=1) - positive
+    logits = _sample_scores(users, target, table, sample, sample.log_expected)  # (N, S)
+    return torch.logaddexp(torch.logsumexp(logits, dim=1), positive) - positive
 
 
 def gbce_losses(users: Tensor, target: Tensor, table: ItemTable, sample: Sample, power: float) -> Tensor:
@@ -228,7 +228,10 @@ def _scores(users: Tensor, item: Tensor, table: ItemTable) -> Tensor:
     return (users * table(item)).sum(-1) + table.biases[item]
 
 
-def _sample_scores(users: Tensor, target: Tensor, table: ItemTable, sample: Sample) -> Tensor:
-    """``(N, S) float32``: scores of the sample; -inf where it is the row's own target."""
-    logits = (users @ table(sample.item).T).float() + table.biases[sample.item]  # (N, S)
-    return logits.masked_fill(target[:, None] == sample.item, -torch.inf)
+def _sample_scores(
+    users: Tensor, target: Tensor, table: ItemTable, sample: Sample, lowered_by: Tensor | float = 0.0
+) -> Tensor:
+    """``(N, S) float32``: scores of the sample, lowered by so much; -inf where it is the row's own target."""
+    biases = table.biases[sample.item] - lowered_by  # (S,)
+    logits = F.linear(users, table(sample.item), biases).float()  # (N, S)
+    return logits.masked_fill_(target[:, None] == sample.item, -torch.inf)

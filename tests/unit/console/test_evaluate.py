@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from services.console.dataset import Interaction
+from services.console.facts import usual_history
 from services.console.failures import INTERRUPTED
 from services.console.offline import write_columns
 from services.console.standings import as_lines, as_tables
@@ -47,6 +48,34 @@ def test_the_document_tells_what_was_judged_and_how(judged):
     assert (board["dataset"][:4], board["protocol"], board["learned_events"]) == ("ring", "prequential", 20)
     assert (board["settings"]["seed"], board["settings"]["encoders"]) == (3, ["none"])
     assert board["questions"] == 28
+
+
+def test_the_document_tells_how_long_histories_were(judged):
+    board, _ = judged
+    assert board["settings"]["history_length"] == 50
+
+
+def test_the_length_of_histories_is_taken_as_the_services_take_it(ring):
+    wanted = ("--protocol", "prequential", "--encoder", "none", "--warm-up", 20, "--json")
+    assert (
+        document(freshet("evaluate", "--data", ring, *wanted, "--history-length", 3))["settings"][
+            "history_length"
+        ]
+        == 3
+    )
+
+
+@pytest.mark.parametrize(
+    "longest, length",
+    [(10, 50), (60, 54), (100, 90), (1_000, 200)],
+)
+def test_histories_are_as_long_as_nine_users_of_ten_need_within_bounds(longest, length):
+    rows = [
+        Interaction(f"u{user}", f"i{event}", event, 4.0)
+        for user in range(1, 11)
+        for event in range(user * longest // 10)
+    ]
+    assert usual_history(rows) == length
 
 
 def test_every_figure_has_its_interval(judged):

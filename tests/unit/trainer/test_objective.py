@@ -52,6 +52,13 @@ def test_a_rows_own_target_is_no_negative():
     assert gbce_losses(users, target, table(3), own, power=0.0) == 0.0
 
 
+def test_a_row_whose_sample_is_nothing_but_its_target_changes_nothing():
+    users = torch.zeros(1, 4, requires_grad=True)
+    own = Sample(torch.tensor([0, 0]), torch.zeros(2))
+    sampled_softmax_losses(users, torch.tensor([0]), table(3), own).sum().backward()
+    assert torch.equal(users.grad, torch.zeros(1, 4))
+
+
 def test_small_catalogues_are_learned_exactly():
     some = examples(5)
     expected = full_softmax_losses(some.users, some.target, table(5)).mean()

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from services.trainer.model.encoders.dropout import Dropout
 from services.trainer.model.encoders.gaps import PreviousGap
 from services.trainer.model.encoders.signature import Body, SequenceConfig
 
@@ -68,7 +69,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.near = CausalConvolution(config.d_model, config.kernel, dilation)
         self.far = CausalConvolution(config.d_model, config.kernel, 2 * dilation)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """``(B, T, D) float32`` to the same; ``mask (B, T) bool``."""

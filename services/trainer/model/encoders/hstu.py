@@ -20,6 +20,7 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from services.trainer.model.encoders.dropout import Dropout
 from services.trainer.model.encoders.gaps import PairBias, Pairs
 from services.trainer.model.encoders.signature import Body, SequenceConfig
 from services.trainer.model.encoders.stack import Layer, Stack
@@ -73,7 +74,7 @@ class Unit(Layer):
         self.asked = nn.Linear(config.d_model, 2 * inner)
         self.mixed_norm = nn.LayerNorm(inner)
         self.output = nn.Linear(inner, config.d_model)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor, pairs: Pairs) -> Tensor:
         """See `Layer.forward`."""

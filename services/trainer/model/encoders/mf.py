@@ -27,6 +27,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from services.trainer.model.encoders.dropout import Dropout
 from services.trainer.model.encoders.gaps import PairBias, Pairs, all_pairs, last_pairs
 from services.trainer.model.encoders.signature import EVENT_TYPE_CODES, EncoderConfig, UserEncoder
 
@@ -74,7 +75,7 @@ class FoldIn(UserEncoder):
         self.log_confidence = nn.Embedding.from_pretrained(_full(0.0), freeze=False)
         self.fading = PairBias(1, config.max_distance, config.gap_knots)
         self.log_ridge = nn.Parameter(torch.zeros(()))
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.fading.by_distance.data = -_FIRST_FADING * torch.arange(config.max_distance + 1.0).unsqueeze(-1)
 
     def forward(

@@ -14,6 +14,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from services.trainer.model.encoders.dropout import Dropout
+
 EVENT_TYPE_CODES = 32
 """Rows of the event-type embedding; higher codes are read as the last one, 0 is padding."""
 
@@ -113,7 +115,7 @@ class SequenceEncoder(UserEncoder):
         self.event_type = nn.Embedding(EVENT_TYPE_CODES, config.d_model)
         nn.init.zeros_(self.event_type.weight)
         self.input_norm = nn.LayerNorm(config.d_model)
-        self.input_dropout = nn.Dropout(config.dropout)
+        self.input_dropout = Dropout(config.dropout)
         self.body = config.body()
         self.output_norm = nn.LayerNorm(config.d_model)
         self.project = nn.Linear(config.d_model, config.d_model)

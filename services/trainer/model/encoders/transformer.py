@@ -16,6 +16,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from services.trainer.model.encoders.dropout import Dropout
 from services.trainer.model.encoders.gaps import PairBias, Pairs
 from services.trainer.model.encoders.signature import Body, SequenceConfig
 from services.trainer.model.encoders.stack import Layer, Stack
@@ -55,7 +56,7 @@ class TransformerConfig(SequenceConfig):
 
 
 PRESETS = {
-    "small": TransformerConfig(),
+    "small": TransformerConfig(learning_rate=2e-3),
     "base": TransformerConfig(blocks=2, heads=4, feed_forward=512, d_model=128),
     "large": TransformerConfig(
         blocks=4, heads=8, feed_forward=1024, d_model=256, max_distance=256, learning_rate=5e-4
@@ -80,10 +81,10 @@ class Block(Layer):
             nn.LayerNorm(width),
             nn.Linear(width, config.feed_forward),
             nn.GELU(approximate="tanh"),
-            nn.Dropout(config.dropout),
+            Dropout(config.dropout),
             nn.Linear(config.feed_forward, width),
         )
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor, pairs: Pairs) -> Tensor:
         """See `Layer.forward`."""
