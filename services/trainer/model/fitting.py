@@ -35,7 +35,7 @@ class Fit:
         encoder: being trained.
         table: being trained.
         curve: reports so far.
-        passes: passes over the events behind the weights that it ended with.
+        passes: passes over the events that help: of a judged run the last ones that answer no worse than the best.
         pass_seconds: time that a pass took; 0 for a run whose rate falls to zero.
     """
 
@@ -92,7 +92,8 @@ class Fit:
             if self._done:
                 break
         if self._plateau:
-            self.passes = self._plateau.take_best()
+            self._plateau.take_best()
+            self.passes = self._plateau.last_good_pass
             self.pass_seconds = self._seconds / max(self._plateau.passes, 1)
 
     def _judge_pass(self) -> None:

@@ -17,7 +17,7 @@ from services.trainer.model.sequences import EventRoles
 from services.trainer.model.training import TrainedModel
 from shared.domain.event_columns import EventColumns
 from shared.domain.mixture import Experts, Mixture
-from shared.domain.ranking_metrics import ndcg, ndcg_gains
+from shared.domain.ranking_metrics import ndcg_gains
 
 WEIGHTS = (0.0, 0.1, 0.25, 0.4, 0.65, 1.0, 1.5, 2.5)
 EASE_WEIGHTS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.5)
@@ -36,10 +36,11 @@ class Validation:
     learn: EventColumns
     cases: Cases
 
-    def judge(self, model: TrainedModel) -> float:
-        """NDCG over the whole catalogue: less a matter of chance than that of a short list, as every user counts."""
+    def judge(self, model: TrainedModel) -> np.ndarray:
+        """NDCG over the whole catalogue, of each question: less a matter of chance than that of a short list, as every
+        user counts."""
         answers = answer(self.cases, ModelScorer(model), k=1)
-        return ndcg(answers.ranks, len(self.cases.catalogue))
+        return ndcg_gains(answers.ranks, len(self.cases.catalogue))
 
 
 def validation_of(columns: EventColumns, options: CaseOptions, later_than: int = 0) -> Validation:

@@ -44,7 +44,8 @@ class TrainedModel:
         encoder: in evaluation mode.
         curve: the reports of the run, oldest first.
         capped: whether ``max_minutes`` shortened the schedule; such a run need not repeat bit by bit.
-        passes: passes over the events it has learned from; 0 when that is not known.
+        passes: passes over the events that help to learn them; 0 when that is not known. A judged run ends with the
+            weights that answered best, which may be those of fewer.
         pass_seconds: time that one of them took; 0 when that is not known.
     """
 
@@ -58,8 +59,8 @@ class TrainedModel:
     pass_seconds: float = 0.0
 
 
-Judge = Callable[[TrainedModel], float]
-"""How well a model answers; higher is better."""
+Judge = Callable[[TrainedModel], np.ndarray]
+"""How well a model answers each question, ``(Q,) float64``; higher is better."""
 
 
 def train(

@@ -222,8 +222,8 @@ def test_a_lesson_goes_on_after_the_death_of_its_process(tmp_path):
 
 
 def test_a_judged_lesson_that_was_cut_off_ends_with_the_same_best_weights(tmp_path):
-    def judge(model: TrainedModel) -> float:
-        return -abs(float(np.abs(model.item_vectors).sum()) - 12.0)
+    def judge(model: TrainedModel) -> np.ndarray:
+        return np.full(1, -abs(float(np.abs(model.item_vectors).sum()) - 12.0))
 
     with pytest.raises(Killed):
         train(EVENTS, LONG, at(40), checkpoints(tmp_path), judge)

@@ -98,7 +98,7 @@ def test_an_exhausted_time_cap_still_ends_the_run():
 
 def test_a_judged_run_ends_once_answers_no_longer_improve():
     found = iter([1.0, 3.0, *[2.0] * 50])
-    model = train(walks(), replace(PLAN, epochs=50), judge=lambda _: next(found))
+    model = train(walks(), replace(PLAN, epochs=50), judge=lambda _: np.full(1, next(found)))
     assert model.passes == 2
     assert len(list(found)) == 50 - PATIENCE
 
@@ -108,7 +108,7 @@ def test_a_judged_run_gives_the_model_that_answered_best():
 
     def judge(model):
         models.append(model)
-        return -abs(len(models) - 3.0)
+        return np.full(1, -abs(len(models) - 3.0))
 
     model = train(walks(), replace(PLAN, epochs=50), judge=judge)
     assert np.array_equal(model.item_vectors, models[2].item_vectors)
@@ -116,7 +116,7 @@ def test_a_judged_run_gives_the_model_that_answered_best():
 
 def test_a_judged_run_out_of_time_gives_the_best_so_far():
     plan = replace(PLAN, epochs=1000, max_minutes=0.5 / 60)
-    model = train(walks(), plan, judge=lambda model: len(model.curve))
+    model = train(walks(), plan, judge=lambda model: np.full(1, len(model.curve)))
     assert model.capped
     assert 0 < model.passes < 1000
 
