@@ -30,7 +30,7 @@ class Dropout(nn.Module):
         """``x`` of any shape, to the same shape."""
         if not self.training or not self._dropped:
             return x
-        if x.is_cuda:
+        if x.device.type != "cpu":
             return functional.dropout(x, self.share)
         kept = _bytes(x.numel()).view(x.shape) >= self._dropped
         return x * kept.to(x.dtype).mul_(_LEVELS / (_LEVELS - self._dropped))
