@@ -63,6 +63,8 @@ class Evaluation:
     degraded_answers: dict[str, int]
     model_versions: dict[str, int]
     gate: str
+    history_length: int | None = None
+    """Events of a history; None: as the running suite has been told."""
 
     def document(self) -> dict[str, Any]:
         """The evaluation as JSON shows it."""

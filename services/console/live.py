@@ -2,6 +2,7 @@
 
 import tempfile
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,7 +40,8 @@ async def _on_own_suite(dataset: Dataset, output: Output, minutes: float, told: 
         async with local_suite(_suite_settings(Path(directory), told)) as suite:
             addresses = Addresses(**{service: suite.address(service) for service in SERVICES})
             async with FreshetClient(addresses) as client:
-                return await evaluate_live(client, dataset, minutes, WAIT_SECONDS, output)
+                evaluation = await evaluate_live(client, dataset, minutes, WAIT_SECONDS, output)
+                return replace(evaluation, history_length=told.history_length)
 
 
 def _suite_settings(directory: Path, told: OwnSuite) -> SuiteSettings:

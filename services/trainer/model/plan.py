@@ -43,7 +43,7 @@ class TrainingPlan:
         learning_rate: peak of the cosine schedule; 0 takes the encoder's own.
         weight_decay: decoupled decay of vectors and weights (Loshchilov & Hutter 2019).
         exact_up_to: largest catalogue that is trained with the exact softmax. 2,000: above, a sample is quicker to the
-            same quality (on 2 cores with 3,400 items a pass takes two fifths of the time, with 12,000 a sixth).
+            same quality (on 2 cores with 3,400 items a step takes two fifths of the time, with 9,800 a sixth).
         n_negatives: sample size of the softmax above that, and of gBCE.
         loss: "softmax" or "gbce" (see `objective`).
         gbce_calibration: t of gBCE, in [0, 1].

@@ -57,12 +57,8 @@ def test_the_document_tells_how_long_histories_were(judged):
 
 def test_the_length_of_histories_is_taken_as_the_services_take_it(ring):
     wanted = ("--protocol", "prequential", "--encoder", "none", "--warm-up", 20, "--json")
-    assert (
-        document(freshet("evaluate", "--data", ring, *wanted, "--history-length", 3))["settings"][
-            "history_length"
-        ]
-        == 3
-    )
+    board = document(freshet("evaluate", "--data", ring, *wanted, "--history-length", 3))
+    assert board["settings"]["history_length"] == 3
 
 
 @pytest.mark.parametrize(
