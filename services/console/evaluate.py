@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 import orjson
+from click.core import ParameterSource
 
 from services.console.dataset import Dataset
 from services.console.facts import LEAST_HISTORY, MOST_HISTORY, usual_history
@@ -146,11 +147,18 @@ def _check(chosen: dict[str, Any]) -> None:
         raise click.UsageError("--cut and --held-out-share are two ways to cut: give one of them")
     if not (chosen["live"] or chosen["against_running"]):
         return
+    if chosen["against_running"] and _typed("history_length"):
+        raise click.UsageError("--history-length does not go with --against-running: that suite has its own")
     if chosen["protocol"] != LEAVE_ONE_OUT:
         raise click.UsageError(f"--live goes with --protocol {LEAVE_ONE_OUT}, not {chosen['protocol']}")
     for name, option in _NOT_LIVE.items():
         if chosen[name]:
             raise click.UsageError(f"{option} does not go with --live: the suite trains what it serves")
+
+
+def _typed(parameter: str) -> bool:
+    """Whether a parameter stands on the command line, not in the environment."""
+    return click.get_current_context().get_parameter_source(parameter) is ParameterSource.COMMANDLINE
 
 
 def _live(dataset: Dataset, file: Path | None, output: Output, chosen: dict[str, Any]) -> None:

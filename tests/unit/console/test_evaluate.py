@@ -127,6 +127,7 @@ def test_an_unknown_encoder_names_the_option_and_what_there_is(ring):
         (("--protocol", "temporal", "--cut", "2020-01-01", "--held-out-share", 0.2), "give one of them"),
         (("--live", "--protocol", "temporal"), "--live goes with --protocol leave-one-out"),
         (("--live", "--encoder", "transformer"), "--encoder does not go with --live"),
+        (("--against-running", "--history-length", 3), "--history-length does not go with --against-running"),
         (("--protocol", "guess"), "'leave-one-out', 'temporal', 'prequential'"),
     ],
 )
