@@ -23,6 +23,7 @@ from shared.adapters.connection import nats_connection
 from shared.adapters.streams import Names
 from shared.runtime.leash import Leash
 from shared.runtime.logs import configure_logs
+from shared.runtime.priority import step_back
 
 _NICENESS = 19
 """Requests go first."""
@@ -33,7 +34,7 @@ def main() -> None:
     """Do the one job, or say why not."""
     leash = Leash()
     job: LoadJob = decode(leash.job)
-    os.nice(_NICENESS)
+    step_back(_NICENESS)
     configure_logs("ranking", job.log_level)
     leash.tell(encode(asyncio.run(_outcome(job))))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 
 import structlog
 
@@ -31,6 +30,7 @@ from services.trainer.patience import StillAwayError, first_line
 from shared.adapters.bundle import CorruptBundleError
 from shared.runtime.leash import Leash
 from shared.runtime.logs import configure_logs
+from shared.runtime.priority import step_back
 
 _log = structlog.get_logger("evaluator")
 
@@ -39,7 +39,7 @@ def main() -> None:
     """Do the one job, or say why not."""
     leash = Leash()
     job = decode(leash.job)
-    os.nice(job.niceness)
+    step_back(job.niceness)
     configure_logs("trainer", "warning" if isinstance(job, DataJob) else job.log_level)
     logging.captureWarnings(True)
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 
 import structlog
 
@@ -25,6 +24,7 @@ from services.trainer.patience import StillAwayError, first_line
 from services.trainer.reports import Failed, Job, Report, decode_job, encode_report
 from shared.runtime.leash import Leash
 from shared.runtime.logs import configure_logs
+from shared.runtime.priority import step_back
 
 _log = structlog.get_logger("worker")
 
@@ -33,7 +33,7 @@ def main() -> None:
     """Do the one job, or say why not."""
     leash = Leash()
     job = decode_job(leash.job)
-    os.nice(job.niceness)
+    step_back(job.niceness)
     configure_logs("trainer", job.log_level)
     logging.captureWarnings(True)
     logging.getLogger("torch").setLevel(logging.ERROR)

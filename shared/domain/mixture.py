@@ -82,9 +82,17 @@ class Mixture:
 
     def candidate_gains(self, experts: Experts, rows: np.ndarray, items: np.ndarray) -> np.ndarray:
         """What `add` gives a few items, (B, N) float32. items: (B, N) int64, rows of the table; negative ones get 0."""
+        user = np.repeat(np.arange(len(items)), items.shape[1])
+        return self.pair_gains(experts, rows, user, items.ravel()).reshape(items.shape)
+
+    def pair_gains(
+        self, experts: Experts, rows: np.ndarray, user: np.ndarray, items: np.ndarray
+    ) -> np.ndarray:
+        """The same of pairs of a history and an item, (n,) float32. user: (n,) int64, which of the B histories; items:
+        (n,) int64. Each history fires once, however many items are asked of it."""
         gains = np.zeros(items.shape, np.float32)
         for voice in self.voices(experts):
-            gains += voice.gains(_amounts(voice.rules, rows, items))
+            gains += voice.gains(_amounts(voice.rules, rows, user, items))
         return gains
 
     def firing(self, rows: np.ndarray, event_type: np.ndarray) -> np.ndarray:
@@ -94,13 +102,13 @@ class Mixture:
         return np.where(fires[event_type], rows, -1)
 
 
-def _amounts(rules: ItemRules, rows: np.ndarray, items: np.ndarray) -> np.ndarray:
-    """What rules call for of a few items, (B, N) float32."""
+def _amounts(rules: ItemRules, rows: np.ndarray, user: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """What rules call for of pairs, (n,) float32."""
     last = max(len(rules), int(items.max(initial=0)) + 1)
     places, amounts = rules.fire(rows, last).called()
     if not len(places):
         return np.zeros(items.shape, np.float32)
-    wanted = np.arange(len(items))[:, None] * last + items
+    wanted = user * last + items
     at = np.minimum(np.searchsorted(places, wanted), len(places) - 1)
     called = (places[at] == wanted) & (items >= 0)
     return np.where(called, amounts[at], np.float32(0))

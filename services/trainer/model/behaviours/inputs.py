@@ -109,11 +109,15 @@ def _user_vectors(mixed: MixedModel, histories: Histories) -> np.ndarray:
 def _rule_scores(
     mixed: MixedModel, histories: Histories, history: np.ndarray, item: np.ndarray
 ) -> np.ndarray:
-    """``(N,) float32``."""
+    """``(N,) float32``; pairs of one history are asked together."""
     scores = np.zeros(len(item), np.float32)
     types = frozenset(mixed.mixture.event_types)
     fired = firing_rows(histories, mixed.model.item_keys, types)
-    for part in _parts(len(item)):
-        rows = fired[history[part]]
-        scores[part] = mixed.mixture.candidate_gains(mixed.experts, rows, item[part][:, None])[:, 0]
+    order = np.argsort(history, kind="stable")
+    owner = history[order]
+    for part in _parts(len(fired)):
+        first, last = np.searchsorted(owner, [part.start, part.stop])
+        rows = order[first:last]
+        own = owner[first:last] - part.start
+        scores[rows] = mixed.mixture.pair_gains(mixed.experts, fired[part], own, item[rows])
     return scores
