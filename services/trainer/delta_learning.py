@@ -90,10 +90,6 @@ class DeltaLearner:
         """Nothing more is learned from what an erased user did before."""
         self._following.forget(user_key)
 
-    def describe(self, item_key: int, tags: Sequence[str]) -> None:
-        """The catalogue says this of an item."""
-        self.items.describe(item_key, tags)
-
     def passed(self, position: int) -> None:
         """All of the log up to `position` is folded."""
         self.position = max(self.position, position)

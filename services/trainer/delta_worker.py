@@ -15,14 +15,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
-from google.protobuf.message import DecodeError
 from nats.aio.client import Client
 from prometheus_client import Counter, Gauge
 
-from freshet.catalog.v1.item_pb2 import Item
 from services.trainer.delta_learning import DeltaLearner
+from services.trainer.describing import Describer
 from services.trainer.patience import first_line, patiently
 from services.trainer.publishing import LOG_AWAY
+from services.trainer.text_embedding import TextEmbedding
 from shared.adapters.archive import Archive
 from shared.adapters.bundle import Bundle, CorruptBundleError, unpack
 from shared.adapters.bundle_store import BundleNotFoundError, BundleStore
@@ -37,14 +37,13 @@ from shared.adapters.deltas import (
 )
 from shared.adapters.erasures import ErasureStep, decode_step
 from shared.adapters.event_codec import decode_batch
-from shared.adapters.keys import item_key
 from shared.adapters.log_range import read_stream
 from shared.adapters.log_reader import LogMessage, LogReader, LogSource
 from shared.adapters.registry import RegisteredModel, Registry
 from shared.adapters.streams import Names, StreamError
-from shared.domain.content_tags import content_tags
 from shared.domain.delta import Chain, DeltaRefusedError
 from shared.domain.following import Roles
+from shared.domain.new_items import NewItems
 
 _log = structlog.get_logger("deltas")
 _READ_MESSAGES = 1000
@@ -56,7 +55,8 @@ DELTA_POSITION = Gauge("freshet_delta_published_position", "Up to where the log 
 
 @dataclass(frozen=True)
 class DeltaTools:
-    """What deltas are made with. roles: which events teach; users: most whose newest events are kept at hand."""
+    """What deltas are made with. roles: which events teach; users: most whose newest events are kept at hand;
+    embedding: what makes vectors of items' texts, if they are to have some."""
 
     connection: Client
     names: Names
@@ -65,6 +65,7 @@ class DeltaTools:
     store: BundleStore
     roles: Roles
     users: int
+    embedding: TextEmbedding | None = None
 
 
 @dataclass
@@ -81,6 +82,7 @@ class DeltaWorker:
 
     def __init__(self, tools: DeltaTools) -> None:
         self._tools = tools
+        self._describer = Describer(tools.embedding)
 
     async def run(self, delta_seconds: float) -> None:
         """Publish until cancelled. The tables must be there."""
@@ -124,7 +126,7 @@ class DeltaWorker:
         bundle = await asyncio.to_thread(unpack, packed)
         chain, given, behind = await self._stored(bundle, model.model_version)
         learner = DeltaLearner(bundle, self._tools.roles, self._tools.users, chain)
-        await self._describe(learner)
+        await self._describe(learner.items)
         learner.items.note_given(given)
         return _Champion(learner, behind)
 
@@ -146,13 +148,13 @@ class DeltaWorker:
                 behind = message.position
         return chain, given, behind
 
-    async def _describe(self, learner: DeltaLearner) -> None:
+    async def _describe(self, items: NewItems) -> None:
         """Tell the learner what the catalogue holds now."""
         tools = self._tools
         subject = tools.names.subject("items.v1.*")
         async for batch in read_stream(tools.connection, tools.names.events, subject, newest=True):
-            for message in batch:
-                _describe(learner, message)
+            await self._describer.describe(items, batch)
+        await self._describer.learn(items)
 
     async def _is_champion(self, model: RegisteredModel) -> bool:
         """False when another one is; while PostgreSQL is away it stays."""
@@ -178,8 +180,8 @@ class DeltaWorker:
 
     async def _take(self, learner: DeltaLearner, kind: str, stretch: Sequence[LogMessage]) -> None:
         if kind == "items":
-            for message in stretch:
-                _describe(learner, message)
+            await self._describer.describe(learner.items, stretch)
+            await self._describer.learn(learner.items)
         elif kind == "erasures":
             for step in map(decode_step, stretch):
                 _forget(learner, step)
@@ -217,17 +219,6 @@ def _stretches(batch: Sequence[LogMessage], names: Names) -> list[tuple[str, lis
             stretches.append((kind, []))
         stretches[-1][1].append(message)
     return stretches
-
-
-def _describe(learner: DeltaLearner, message: LogMessage) -> None:
-    try:
-        item = Item.FromString(message.payload)
-    except DecodeError as error:
-        _log.error("item cannot be read", position=message.position, reason=str(error))
-        return
-    if not item.HasField("delete_time"):
-        tags = content_tags(item.categories, item.brand, item.title)
-        learner.describe(item_key(item.item_id), tags)
 
 
 def _forget(learner: DeltaLearner, step: ErasureStep | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from contextlib import AsyncExitStack
 from functools import partial
@@ -23,6 +24,7 @@ from services.trainer.runs import Runs
 from services.trainer.schedule import Policy
 from services.trainer.servicer import TrainerServicer
 from services.trainer.settings import TrainerSettings
+from services.trainer.text_embedding import text_embedding
 from services.trainer.training_run import Conductor, Tools
 from services.trainer.triggers import Triggers
 from shared.adapters.archive import Archive
@@ -99,9 +101,15 @@ class Workers:
         """Tell what the champion learns on, until cancelled."""
         tools, settings = self.tools, self.settings
         await ensure_tables(self._engine, settings.namespace)
-        roles, users = teaching(settings.domain), settings.delta_users
         deltas = DeltaTools(
-            tools.connection, tools.names, tools.archive, tools.registry, tools.store, roles, users
+            tools.connection,
+            tools.names,
+            tools.archive,
+            tools.registry,
+            tools.store,
+            roles=teaching(settings.domain),
+            users=settings.delta_users,
+            embedding=await asyncio.to_thread(text_embedding, settings.text_embeddings),
         )
         await DeltaWorker(deltas).run(settings.delta_seconds)
 

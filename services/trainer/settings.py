@@ -13,6 +13,7 @@ from services.trainer.model.encoders.names import (
     LOSSES,
     PRESET_NAMES,
 )
+from services.trainer.text_embedding import NO_EMBEDDING, TEXT_EMBEDDINGS, check_installed
 from shared.adapters.presets import load_preset
 from shared.domain.preset import PresetError
 from shared.runtime.settings import ServiceSettings
@@ -70,6 +71,12 @@ class TrainerSettings(ServiceSettings):
     delta_users: int = Field(
         100_000, ge=1, description="users whose newest events the deltas' fold keeps at hand"
     )
+    text_embeddings: str = Field(
+        NO_EMBEDDING,
+        pattern=f"^({'|'.join(TEXT_EMBEDDINGS)})$",
+        description="what makes vectors of items' texts, for rows of items that nobody has touched: none, or wordllama "
+        "(the extra text)",
+    )
     train_seed: int = Field(0, ge=0, description="seed of initialisation, order and dropout")
     train_threads: int = Field(2, ge=1, le=256, description="threads that learn")
     train_device: str = Field(
@@ -108,6 +115,12 @@ class TrainerSettings(ServiceSettings):
         "nats", min_length=1, description='where bundles are put: "nats", or a directory'
     )
     code_revision: str = Field("", description="revision of the code, for manifests; found out when empty")
+
+    @field_validator("text_embeddings")
+    @classmethod
+    def _installed(cls, value: str) -> str:
+        check_installed(value)
+        return value
 
     @field_validator("domain")
     @classmethod

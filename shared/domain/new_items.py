@@ -1,22 +1,23 @@
 """Rows for items that a model's table lacks: by the company they keep and by their content.
 
 A new item's vector is the mean of the vectors of the items beside it in histories; before there are enough of those,
-what its categories, its brand and the words of its title usually look like counts as some of them. Tags whose items
-are alike say more than those whose items differ. Its bias is low, as of an item that few know. Pure.
+what its categories, its brand and the words of its title usually look like counts as some of them (`TagMeans`), and,
+where texts have vectors, what items whose texts mean about the same look like (`TextContent`). Its bias is low, as of
+an item that few know. Pure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from shared.domain.tag_means import TagMeans
+from shared.domain.text_content import Description, TextContent, TextLessons, learn_texts
+
 CONTENT_COUNTS = 5.0
 """Content weighs as much as so many events beside known items."""
-PRIOR_ITEMS = 2.0
-"""A tag's items count as alike as all items are, beside so many of that kind: one item alone is alike to nothing."""
 BIAS_QUANTILE = 0.25
 LEAST_VARIANCE = 1e-9
 """Of a table's vectors: below, they are all the same, and all tags say the same."""
@@ -30,32 +31,6 @@ class NewRows(NamedTuple):
     biases: np.ndarray
 
 
-@dataclass(slots=True)
-class _Tagged:
-    """The table's items that have a tag: how many, the sum of their vectors (D,) float64, and of their squared
-    lengths."""
-
-    total: np.ndarray
-    count: int = 0
-    squares: float = 0.0
-
-    def add(self, vector: np.ndarray) -> None:
-        self.total += vector
-        self.count += 1
-        self.squares += float(vector @ vector)
-
-    @property
-    def mean(self) -> np.ndarray:
-        return self.total / self.count
-
-    def precision(self, variance: float) -> float:
-        """How closely one more such item is expected to the mean, as one over the squared distance, of which `variance`
-        is the unit: the mean one of all items from theirs, above 0."""
-        spread = max(self.squares - self.count * float(self.mean @ self.mean), 0.0)
-        within = (spread + PRIOR_ITEMS * variance) / (self.count + PRIOR_ITEMS - 1.0)
-        return variance / (within * (1.0 + 1.0 / self.count))
-
-
 class NewItems:
     """What is known of items that are not in the table of `item_keys` (V,) uint64, with `vectors` (V, D) float32 and
     `biases` (V,) float32."""
@@ -64,10 +39,11 @@ class NewItems:
         self._rows = {key: row for row, key in enumerate(item_keys.tolist())}
         self._vectors = vectors
         self._bias = np.float32(np.quantile(biases, BIAS_QUANTILE))
-        self._variance = max(_variance(vectors), LEAST_VARIANCE)
-        self._tags: dict[int, Sequence[str]] = {}
+        self._tag_means = TagMeans(max(_variance(vectors), LEAST_VARIANCE))
+        self._descriptions: dict[int, Description] = {}
         self._lent: set[int] = set()
-        self._tagged: dict[str, _Tagged] = {}
+        self._lessons = TextLessons()
+        self._texts: TextContent | None = None
         self._company: dict[int, tuple[np.ndarray, int]] = {}
         self._changed: dict[int, None] = {}
         self._given: set[int] = set()
@@ -80,18 +56,51 @@ class NewItems:
         """These items have been given a row before."""
         self._given.update(item_keys)
 
-    def describe(self, item_key: int, tags: Sequence[str]) -> None:
-        """An item has these tags, see `content_tags`; an item of the table lends them its vector, once."""
-        row = self._rows.get(item_key)
-        if row is None:
-            if self._tags.get(item_key) != tags:
-                self._tags[item_key] = tags
-                self._changed[item_key] = None
-        elif item_key not in self._lent:
+    def describe(self, item_key: int, tags: Sequence[str], text: np.ndarray | None = None) -> None:
+        """An item has these tags, see `content_tags`, and a text with this vector (E,); None for none, or for not asked
+        for. An item of the table lends them its vector, once."""
+        description = Description(tags, None if text is None else text.astype(np.float16))
+        if item_key in self._rows:
+            self._lend(item_key, description)
+            return
+        before = self._descriptions.get(item_key)
+        if before is None or not before.says(description):
+            self._descriptions[item_key] = description
+            self._changed[item_key] = None
+
+    def _lend(self, item_key: int, description: Description) -> None:
+        if item_key not in self._lent:
             self._lent.add(item_key)
-            vector = self._vectors[row].astype(np.float64)
-            for tag in tags:
-                self._tagged.setdefault(tag, _Tagged(np.zeros_like(vector))).add(vector)
+            self._tag_means.lend(description.tags, self._row(item_key))
+            self._lessons.add(item_key, description)
+
+    def _row(self, item_key: int) -> np.ndarray:
+        return self._vectors[self._rows[item_key]].astype(np.float64)
+
+    def wants_text(self, item_key: int) -> bool:
+        """Whether it makes a difference to `describe` the item with a text."""
+        if item_key not in self._rows:
+            return True
+        return item_key not in self._lent and self._lessons.wants(item_key)
+
+    @property
+    def texts_due(self) -> bool:
+        """Whether enough items have been described with a text for `learn_texts`, since it was last used."""
+        return self._lessons.due
+
+    def learn_texts(self) -> TextContent:
+        """What the table's items teach of texts, for `use_texts`. Changes nothing: as long as no item is described, it
+        may run in a thread, beside all else. Raises ValueError for fewer than 2 items with a text."""
+        lessons = self._lessons.sample()
+        vectors = np.array([self._row(item_key) for item_key, _ in lessons])
+        return learn_texts([description for _, description in lessons], vectors, self._tag_means)
+
+    def use_texts(self, texts: TextContent) -> None:
+        """From now on texts count so; rows of new items that have one have changed."""
+        self._texts = texts
+        self._lessons.learned()
+        told = (item_key for item_key, each in self._descriptions.items() if each.text is not None)
+        self._changed.update(dict.fromkeys(told))
 
     def meet(self, item_key: int, company: Collection[int]) -> None:
         """An event about the item stood behind events about `company`: those of them that are new met it, too."""
@@ -124,23 +133,19 @@ class NewItems:
 
     def _vector(self, item_key: int) -> np.ndarray | None:
         total, count = self._company.get(item_key, (np.zeros(self._vectors.shape[1]), 0))
-        content = self._content(self._tags.get(item_key, ()))
+        content = self._content(item_key)
         if content is not None:
             return (total + CONTENT_COUNTS * content) / (count + CONTENT_COUNTS)
         return total / count if count else None
 
-    def _content(self, tags: Sequence[str]) -> np.ndarray | None:
-        """Mean over tags of the mean vector of the table's items that have it, weighted by the squared precision.
-
-        Decision: squared, since tags of one item mostly tell the same twice; beside a category whose items are alike,
-        words that few items share then hardly count. By neighbours of items that were left out this did better than
-        precision itself and than inverse document frequency.
-        """
-        known = [self._tagged[tag] for tag in tags if tag in self._tagged]
-        if not known:
+    def _content(self, item_key: int) -> np.ndarray | None:
+        description = self._descriptions.get(item_key)
+        if description is None:
             return None
-        weights = np.array([tagged.precision(self._variance) for tagged in known]) ** 2
-        return np.average(np.stack([tagged.mean for tagged in known]), axis=0, weights=weights)
+        by_tags = self._tag_means.content(description.tags)
+        if self._texts is None or description.text is None:
+            return by_tags
+        return self._texts.content(description.text, by_tags)
 
 
 def _variance(vectors: np.ndarray) -> float:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from deploy.local.shop.catalogue import CATEGORY_NAMES, STYLE_NAMES
 from deploy.local.shop.simulation import Simulation, simulate
-from shared.domain.content_tags import MOST_TOKENS, TITLE_TAGS, content_tags, title_tokens
+from shared.domain.content_tags import MOST_TOKENS, TITLE_TAGS, content_tags, content_text, title_tokens
 from shared.domain.new_items import NewItems
 
 NEIGHBOURS = 10
@@ -25,6 +25,11 @@ def test_words_are_the_same_whatever_their_case_form_and_marks_between_them():
 
 def test_scripts_without_spaces_give_pairs_of_characters():
     assert title_tokens("木製テーブル desk") == ["木製", "製テ", "テー", "ーブ", "ブル", "desk"]
+
+
+def test_the_text_of_an_item_holds_all_its_tags_are_made_of_whatever_the_case():
+    assert content_text(["Lamps", "Sale"], "ACME", "Cafe\u0301 Lamp") == "café lamp acme lamps sale"
+    assert content_text([], "", " ") == ""
 
 
 @given(st.text(max_size=300), st.text(max_size=5), st.lists(st.text(max_size=5), max_size=3))

@@ -27,6 +27,7 @@ def test_the_trainer_listens_on_loopback_by_default():
         {"bundle_store": ""},
         {"delta_seconds": -1},
         {"delta_users": 0},
+        {"text_embeddings": "oracle"},
     ],
     ids=lambda wrong: next(iter(wrong)),
 )
