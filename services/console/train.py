@@ -27,7 +27,7 @@ class Wish(TypedDict, total=False):
     "--max-minutes",
     type=click.FloatRange(min=0),
     default=0.0,
-    help="The most time for learning; 0: the deployment's setting.",
+    help="The most time for the run; 0: the deployment's setting.",
 )
 @click.option(
     "--encoder", metavar="KIND", default="", help="What to train: transformer, hstu, gru, lstm, cnn or mf."

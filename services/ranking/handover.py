@@ -1,7 +1,7 @@
 """From one process to another without a copy: a value with its arrays in memory that both see.
 
 The arrays lie in a file without a name, in RAM where the system offers that (Linux), and the one that takes over maps
-them: they are pages of its own as soon as it looks at them, whatever their size. Pickled (protocol 5, whose buffers
+them: they are pages of its own as soon as it looks at them, which it does at once. Pickled (protocol 5, whose buffers
 travel beside the rest) between processes of one service: never read what others wrote.
 """
 
@@ -14,6 +14,8 @@ import tempfile
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any, BinaryIO
+
+import numpy as np
 
 _ALIGNMENT = 64
 
@@ -42,6 +44,9 @@ def read(file: BinaryIO, sizes: Sequence[int]) -> Any:
     """What `write` put there. Its arrays are the file's memory, writable, and keep it for as long as they live."""
     starts = _starts(sizes)
     memory = memoryview(mmap.mmap(file.fileno(), starts[-1]))
+    np.frombuffer(memory, np.uint8)[:: mmap.PAGESIZE].max(
+        initial=0
+    )  # else the first requests fetch page by page
     parts = [memory[start : start + size] for start, size in zip(starts, sizes, strict=False)]
     return pickle.loads(parts[0], buffers=parts[1:])
 

@@ -15,6 +15,8 @@ from services.ranking.scorer import Scorer
 from shared.adapters.catalogue import Catalogue, KnownItems
 
 REFUSED_KEPT = 20
+RETIRE_SECONDS = 1.0
+"""Longer than almost every request that has begun with the old model."""
 MODEL_SWAPS = Counter("freshet_model_swaps_total", "Models that came into service.")
 MODELS_REFUSED = Counter("freshet_models_refused_total", "Bundles that did not pass a check.")
 MODEL_SINCE = Gauge("freshet_model_serving_since_seconds", "When the model in service came into service.")
@@ -73,18 +75,27 @@ class ModelSlot:
         self.refused: deque[Refusal] = deque(maxlen=REFUSED_KEPT)
         self.swap_count = 0
         self._catalogue = catalogue
+        self._retiring: set[asyncio.Task[None]] = set()
 
     async def swap(self, scorer: Scorer, create_time: datetime) -> None:
         """Put a checked and warm scorer into service. What takes time is done before, and beside the event loop."""
         view = await asyncio.to_thread(
             view_of, scorer, self._catalogue.known(), create_time, datetime.now(UTC)
         )
+        self._retire(self.current)
         self.current = view
         self.deltas = DeltaProgress()
         self.swap_count += 1
         self.swapped.set()
         MODEL_SWAPS.inc()
         MODEL_SINCE.set(time.time())
+
+    def _retire(self, model: ServingModel | None) -> None:
+        """Keep a model until no request is expected to hold it. Decision: to give back its hundred megabytes takes a
+        twentieth of a second, and whoever drops it last waits for that: a thread does, not the event loop."""
+        task = asyncio.create_task(_dropped([model]))
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
 
     def renew(self, scorer: Scorer, deltas: DeltaProgress) -> None:
         """The model in service has taken deltas; it is the same one, and its new items are looked up."""
@@ -107,6 +118,12 @@ class ModelSlot:
         view = await asyncio.to_thread(view_of, current.scorer, known, *times)
         if self.current is current:  # else it was swapped or renewed meanwhile, and knows as much
             self.current = view
+
+
+async def _dropped(last: list[ServingModel | None]) -> None:
+    """last: the only other reference to a model, which goes with it."""
+    await asyncio.sleep(RETIRE_SECONDS)
+    await asyncio.to_thread(last.clear)
 
 
 def view_of(scorer: Scorer, known: KnownItems, create_time: datetime, serving_time: datetime) -> ServingModel:

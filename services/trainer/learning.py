@@ -18,6 +18,7 @@ from services.trainer.card_writing import CardWriter, lessons_of
 from services.trainer.exposure_reading import kept_exposures
 from services.trainer.full_runs import CONTINUED
 from services.trainer.hold_out import HoldOutRule, hold_out
+from services.trainer.job_clock import JobClock
 from services.trainer.judging import judge_candidate
 from services.trainer.model.behaviours.lesson import Traffic, learn_behaviours
 from services.trainer.model.checkpoint import Checkpoints
@@ -44,13 +45,14 @@ def learn(columns: EventColumns, job: Job, tell: Tell) -> Finished:
 
     Raises TrainingError when nothing can be learned, ExportError when the model cannot be served, DeviceMissing.
     """
-    plan = plan_of(job)
+    plan, clock = plan_of(job), JobClock(job.max_minutes)
     tell(Read(len(np.unique(columns.position))))
     served = kept_exposures(Path(job.directory))
     held = hold_out(columns, _rule(job), _options(plan, job), served)
     tell(Entered(TRAINING_STATE_TRAINING))
     start, checkpoints = champion_start(job, plan), checkpoints_of(job)
-    mixed = _candidate(start, held.train, plan, _telling(tell), checkpoints)
+    with clock.timed():
+        mixed = _candidate(start, held.train, plan, _telling(tell), checkpoints)
     tell(Entered(TRAINING_STATE_JUDGING))
     verdict = judge_candidate(mixed, held, plan.roles, job)
     card = CardWriter(job, columns, standings(held, verdict.judged, plan.roles), verdict.evidence)
@@ -59,7 +61,7 @@ def learn(columns: EventColumns, job: Job, tell: Tell) -> Finished:
     tell(Entered(TRAINING_STATE_TRAINING))
     first = mixed.model
     steps = first.curve[-1].step if first.curve else 0
-    plan = plan.continued(int(held.train.position[-1])) if start else plan
+    plan = plan.continued(int(held.train.position[-1])) if start else clock.second_lesson(plan, first)
     mixed = next_lesson(mixed, columns, plan, _telling(tell, steps), checkpoints)
     tell(Entered(TRAINING_STATE_PUBLISHING))
     metrics = {
@@ -117,11 +119,13 @@ def checkpoints_of(job: Job) -> Checkpoints | None:
 
 def accompany(columns: EventColumns, job: Job) -> None:
     """What the other ranks do while the first does `learn`: every lesson, nothing else. Raises as `learn`."""
-    plan = plan_of(job)
+    plan, clock = plan_of(job), JobClock(job.max_minutes)
     served = kept_exposures(Path(job.directory))
     held = hold_out(columns, _rule(job), _options(plan, job), served)
     checkpoints = checkpoints_of(job)
-    mixed = first_lesson(held.train, plan, ignore_progress, checkpoints)
+    with clock.timed():
+        mixed = first_lesson(held.train, plan, ignore_progress, checkpoints)
+    plan = clock.second_lesson(plan, mixed.model)
     next_lesson(mixed, columns, plan, ignore_progress, checkpoints)
 
 

@@ -159,7 +159,7 @@ def whole_lesson(
     plan: `model` was trained by it. Raises TrainingError.
     """
     judged = model.pass_seconds > 0 and not model.capped
-    again = plan.refitted(model.passes, model.pass_seconds) if judged else None
+    again = plan.refitted(model.passes, model.pass_seconds, model.seconds) if judged else None
     if again is None:
         return continue_training(model, columns, plan.continued(), on_progress, checkpoints)
     return train(columns, again, on_progress, checkpoints)

@@ -37,6 +37,7 @@ class Fit:
         curve: reports so far.
         passes: passes over the events that help: of a judged run the last ones that answer no worse than the best.
         pass_seconds: time that a pass took; 0 for a run whose rate falls to zero.
+        seconds: time that the run has taken so far, in all its parts.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Fit:
         self._plateau = Plateau(AveragedWeights(self._parameters), judge) if steady else None
         self.pass_seconds = 0.0
         self._step, self._examples, self._losses = 0, 0, list[float]()
-        self._seconds, self._started = 0.0, 0.0
+        self.seconds, self._started = 0.0, 0.0
 
     @property
     def capped(self) -> bool:
@@ -94,7 +95,7 @@ class Fit:
         if self._plateau:
             self._plateau.take_best()
             self.passes = self._plateau.last_good_pass
-            self.pass_seconds = self._seconds / max(self._plateau.passes, 1)
+            self.pass_seconds = self.seconds / max(self._plateau.passes, 1)
 
     def _judge_pass(self) -> None:
         """Behind the last step of a pass, or of all, the run is over when the newest passes were of no help."""
@@ -112,8 +113,8 @@ class Fit:
 
     def _note_time(self) -> None:
         """The first rank's clock counts for all: the schedule must be the same everywhere."""
-        self._seconds = self._ranks.number_of_first(time.monotonic() - self._started)
-        self._schedule.observe(self._step, self._seconds)
+        self.seconds = self._ranks.number_of_first(time.monotonic() - self._started)
+        self._schedule.observe(self._step, self.seconds)
 
     def _take_step(self, whole: TokenBatch) -> None:
         n_examples = np.count_nonzero(whole.target >= 0) + np.count_nonzero(whole.first_item >= 0)
@@ -161,8 +162,8 @@ class Fit:
             self._plateau.stepped()
 
     def _report(self, on_progress: OnProgress) -> None:
-        left = max(self._schedule.total - self._step, 0) * self._seconds / self._step
-        speed = self._examples / max(self._seconds, 1e-9)
+        left = max(self._schedule.total - self._step, 0) * self.seconds / self._step
+        speed = self._examples / max(self.seconds, 1e-9)
         mean_loss = sum(self._losses) / max(len(self._losses), 1)
         report = Progress(self._step, self._schedule.total, mean_loss, speed, left)
         self._losses.clear()
@@ -172,19 +173,19 @@ class Fit:
     def _meet_others(self) -> None:
         if self._ranks.alone:
             return
-        self._ranks.agree_on(self._given())
+        self._ranks.agree_on(self._given(self._plan))
         self._ranks.start_like_first(chain(self.encoder.parameters(), self.table.parameters()))
 
-    def _given(self) -> str:
+    def _given(self, plan: TrainingPlan) -> str:
         """Digest of the plan and of the events."""
         rows = self._rows
         arrays = rows.offsets, rows.item, rows.event_type, rows.time_ms, rows.label_weight
-        return key_of([repr(self._plan), str(len(self.table.biases))], arrays)
+        return key_of([repr(plan), str(len(self.table.biases))], arrays)
 
     def _key(self) -> str:
-        """Digest of all that the lesson is a function of."""
+        """Digest of all that the lesson is a function of; how much time is left changes with each attempt."""
         start = chain(self.encoder.state_dict().values(), self.table.state_dict().values())
-        how = [self._given(), torch.__version__, str(self._device), str(self._ranks.count)]
+        how = [self._given(self._plan.untimed), torch.__version__, str(self._device), str(self._ranks.count)]
         return key_of(how, (tensor.cpu().numpy() for tensor in start))
 
     def _take_up(self, saved: State | None) -> None:
@@ -193,7 +194,7 @@ class Fit:
         if saved is not None:
             self._restore(saved)
         self._ranks.draw_apart(self._plan.seed, self._step)
-        self._started = time.monotonic() - self._seconds
+        self._started = time.monotonic() - self.seconds
 
     def _state(self) -> State:
         """What the rest of the lesson is a function of, beside the key."""
@@ -203,7 +204,7 @@ class Fit:
             "optimizer": self._optimizer.state_dict(),
             "dropout": self._device.random_state(),
             "negatives": json.dumps(self._objective.random_state()),
-            "at": [self._step, self._examples, self._seconds],
+            "at": [self._step, self._examples, self.seconds],
             "losses": list(self._losses),
             "curve": [asdict(report) for report in self.curve],
             "plateau": self._plateau.state() if self._plateau else None,
@@ -215,10 +216,10 @@ class Fit:
         self._optimizer.load_state_dict(state["optimizer"])
         self._device.set_random_state(state["dropout"])
         self._objective.set_random_state(json.loads(state["negatives"]))
-        self._step, self._examples, self._seconds = state["at"]
+        self._step, self._examples, self.seconds = state["at"]
         self._losses = list(state["losses"])
         self.curve = [Progress(**report) for report in state["curve"]]
-        self._schedule.observe(self._step, self._seconds)
+        self._schedule.observe(self._step, self.seconds)
         if self._plateau:
             self._plateau.restore(state["plateau"])
             self._end_at_plateau(self._plateau)

@@ -12,6 +12,8 @@ from services.trainer.model.encoders.signature import EncoderConfig
 from services.trainer.model.sequences import EventRoles, Passing
 
 _MOST_EPOCHS = 100
+BESIDE_LESSONS = 0.1
+"""Share of the time allowed for what is no lesson: counting rules, being judged, packing."""
 PATIENCE = 4
 """Passes without a better answer after which a run ends."""
 
@@ -38,6 +40,7 @@ class TrainingPlan:
         epochs: passes over the events. 0: where answers can be judged on the way, as many as help, 100 at most; else
             25 for 100,000 events, fewer for more, in [6, 60].
         max_minutes: wall-clock cap; a slower run gets a shorter schedule that still ends at learning rate 0.
+        second_minutes: the same for the lesson over everything that follows a judged one; 0: what that has left.
         window: longest history learned from, in events; about the length served.
         batch_tokens: events per step; 0 derives them: a hundredth of the data, in [128, 1024].
         learning_rate: peak of the cosine schedule; 0 takes the encoder's own.
@@ -71,6 +74,7 @@ class TrainingPlan:
     roles: EventRoles = field(default_factory=EventRoles)
     epochs: int = 0
     max_minutes: float = 10.0
+    second_minutes: float = 0.0
     window: int = 50
     batch_tokens: int = 0
     learning_rate: float = 0.0
@@ -101,26 +105,31 @@ class TrainingPlan:
             raise ValueError(f"trim_share must lie in [0, 1), got {self.trim_share}")
 
     def within(self, minutes: float, continuations: int = 0) -> TrainingPlan:
-        """The plan whose lessons together take so many minutes at most: a first one that is judged on the way and a
-        second over everything, and as often both again as there are continuations."""
+        """The plan whose lessons together take so many minutes at most, with what belongs to them: a first one that is
+        judged on the way and a second over everything, and as often both again as there are continuations."""
         lessons = 1.0 + (1.0 + 2.0 * continuations) * self.continuation
-        return replace(self, max_minutes=minutes / lessons)
+        return replace(self, max_minutes=minutes * (1.0 - BESIDE_LESSONS) / lessons)
 
     def continued(self, learned_to: int = 0) -> TrainingPlan:
         """The plan of a continuation, which gets its share of the time; `learned_to` as the attribute."""
-        return replace(self, max_minutes=self.max_minutes * self.continuation, learned_to=learned_to)
+        minutes = self.second_minutes or self.max_minutes * self.continuation
+        return replace(self, max_minutes=minutes, second_minutes=0.0, learned_to=learned_to)
 
-    def refitted(self, passes: int, pass_seconds: float) -> TrainingPlan | None:
-        """The plan of a run that repeats, with more events, one by this plan that `passes` passes of ``pass_seconds``
-        have helped, and makes some more if there is time; None when its time and that of a continuation do not reach
-        for as many."""
-        spent = (passes + PATIENCE) * pass_seconds / 60.0
-        left = self.max_minutes * (1.0 + self.continuation) - spent
+    def refitted(self, passes: int, pass_seconds: float, spent_seconds: float) -> TrainingPlan | None:
+        """The plan of a run that repeats, with more events, one by this plan that took ``spent_seconds`` and that
+        `passes` passes of ``pass_seconds`` have helped, and makes some more if there is time; None when what is left of
+        its time and that of a continuation does not reach for as many."""
+        left = self.second_minutes or self.max_minutes * (1.0 + self.continuation) - spent_seconds / 60.0
         affordable = int(60.0 * left / max(pass_seconds, 1e-9))
         if affordable < max(passes, 1):
             return None
         epochs = max(1, min(round(passes * self.refit), affordable))
-        return replace(self, epochs=epochs, max_minutes=left, steady=True)
+        return replace(self, epochs=epochs, max_minutes=left, second_minutes=0.0, steady=True)
+
+    @property
+    def untimed(self) -> TrainingPlan:
+        """What decides a run that no cap shortens."""
+        return replace(self, max_minutes=math.inf, second_minutes=0.0)
 
     @property
     def peak_rate(self) -> float:

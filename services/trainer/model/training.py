@@ -47,6 +47,7 @@ class TrainedModel:
         passes: passes over the events that help to learn them; 0 when that is not known. A judged run ends with the
             weights that answered best, which may be those of fewer.
         pass_seconds: time that one of them took; 0 when that is not known.
+        seconds: time that the last lesson took; 0 when that is not known.
     """
 
     item_keys: np.ndarray
@@ -57,6 +58,7 @@ class TrainedModel:
     capped: bool
     passes: int = 0
     pass_seconds: float = 0.0
+    seconds: float = 0.0
 
 
 Judge = Callable[[TrainedModel], np.ndarray]
@@ -151,7 +153,7 @@ def _trained(vocabulary: np.ndarray, fit: Fit) -> TrainedModel:
     vectors = fit.table.vectors.detach().cpu().numpy().copy()
     biases = fit.table.biases.detach().cpu().numpy().copy()
     encoder = copy.deepcopy(fit.encoder).cpu().eval()
-    about = (tuple(fit.curve), fit.capped, fit.passes, fit.pass_seconds)
+    about = (tuple(fit.curve), fit.capped, fit.passes, fit.pass_seconds, fit.seconds)
     return TrainedModel(vocabulary, vectors, biases, encoder, *about)
 
 

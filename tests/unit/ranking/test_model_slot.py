@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+import weakref
 from datetime import UTC, datetime
 
+from services.ranking import model_slot
 from services.ranking.model_slot import REFUSED_KEPT, ModelSlot
 from services.ranking.scorer import Scorer
 from tests.builders import catalogue_item
@@ -22,6 +26,20 @@ async def test_a_swap_leaves_the_reference_that_a_request_holds():
     held = slot.current
     await slot.swap(Scorer(sum_bundle(("a", "b"))), WHEN)
     assert (held.recommendable, slot.current.recommendable, slot.swap_count) == (4, 2, 2)
+
+
+async def test_an_old_model_is_given_back_by_a_thread_and_not_by_the_event_loop(monkeypatch):
+    monkeypatch.setattr(model_slot, "RETIRE_SECONDS", 0.0)
+    slot, given_back = ModelSlot(catalogue()), asyncio.get_running_loop().create_future()
+    scorer = Scorer(sum_bundle())
+    weakref.finalize(scorer, lambda: given_back.set_result(threading.current_thread()))
+    await slot.swap(scorer, WHEN)
+    del scorer
+    await slot.swap(Scorer(sum_bundle(("a", "b"))), WHEN)
+    async with asyncio.timeout(10):
+        while not given_back.done():
+            await asyncio.sleep(0)
+    assert given_back.result() is not threading.main_thread()
 
 
 async def test_an_item_becomes_recommendable_when_the_catalogue_learns_of_it():

@@ -42,7 +42,6 @@ def test_equal_answers_are_within_an_error_and_a_single_worse_one_is_not():
 
 
 def test_a_repeated_run_makes_some_more_passes_if_there_is_time_and_none_if_there_is_not_enough():
-    # 720 s in all, of which 20 + PATIENCE passes are spent
-    plan = TrainingPlan(max_minutes=10.0, refit=1.5, continuation=0.2)
-    repeated = [plan.refitted(20, seconds) for seconds in (1.0, 15.5, 20.0)]
+    plan = TrainingPlan(max_minutes=10.0, refit=1.5, continuation=0.2)  # 720 s in all
+    repeated = [plan.refitted(20, seconds, 24 * seconds) for seconds in (1.0, 15.5, 20.0)]
     assert [each and each.epochs for each in repeated] == [30, 22, None]

@@ -5,7 +5,7 @@ import pytest
 from services.trainer.learning import plan_of
 from services.trainer.model.encoders.names import KINDS, PRESET_NAMES
 from services.trainer.model.encoders.registry import config_of
-from services.trainer.model.plan import TrainingPlan
+from services.trainer.model.plan import BESIDE_LESSONS, TrainingPlan
 from tests.unit.trainer_service.builders import JOB
 
 
@@ -21,13 +21,14 @@ def test_the_loss_is_the_one_that_was_asked_for():
     assert (plan.loss, plan.trim_share) == ("gbce", 0.1)
 
 
-def test_both_passes_stay_within_the_time_allowed():
+def test_both_lessons_and_what_is_beside_them_stay_within_the_time_allowed():
     plan = plan_of(JOB)
-    assert plan.max_minutes * (1 + plan.continuation) == pytest.approx(JOB.max_minutes)
+    lessons = plan.max_minutes * (1 + plan.continuation)
+    assert lessons == pytest.approx(JOB.max_minutes * (1 - BESIDE_LESSONS))
 
 
 def test_every_lesson_stays_within_the_time_allowed():
     plan = TrainingPlan(continuation=0.2).within(6.0, continuations=5)
     first = plan.max_minutes + plan.continued().max_minutes
     later = 5 * 2 * plan.continued().max_minutes
-    assert first + later == pytest.approx(6.0)
+    assert first + later == pytest.approx(6.0 * (1 - BESIDE_LESSONS))

@@ -1,0 +1,43 @@
+"""The second lesson gets what a job's time has left."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from services.trainer.job_clock import LEAST_SHARE, JobClock
+from services.trainer.model.encoders.registry import encoder_of
+from services.trainer.model.plan import TrainingPlan
+from services.trainer.model.training import TrainedModel
+
+PLAN = TrainingPlan(max_minutes=10.0, continuation=0.2)
+
+
+def lesson_of(seconds: float) -> TrainedModel:
+    nothing = np.empty(0, np.float32)
+    return TrainedModel(nothing, nothing, nothing, encoder_of(d_model=8), (), False, seconds=seconds)
+
+
+def left_after(seconds: float, minutes: float = 10.0) -> TrainingPlan:
+    return JobClock(minutes).second_lesson(PLAN, lesson_of(seconds))
+
+
+def test_what_the_first_lesson_took_is_gone_although_another_process_has_made_it():
+    assert left_after(360.0).second_minutes == pytest.approx(4.0, abs=0.01)
+
+
+def test_a_second_lesson_has_a_little_time_however_late_it_is():
+    assert left_after(3_600.0).second_minutes == pytest.approx(LEAST_SHARE * 10.0)
+
+
+def test_a_continuation_takes_what_is_left():
+    assert left_after(360.0).continued().max_minutes == pytest.approx(4.0, abs=0.01)
+
+
+def test_as_many_passes_are_repeated_as_what_is_left_reaches_for():
+    repeated = [left_after(seconds).refitted(20, 10.0, seconds) for seconds in (300.0, 385.0, 500.0)]
+    assert [each and each.epochs for each in repeated] == [25, 21, None]
+
+
+def test_the_time_that_is_left_does_not_decide_what_an_unfinished_lesson_is():
+    assert left_after(360.0).untimed == left_after(100.0).untimed == PLAN.untimed
