@@ -48,7 +48,9 @@ class TrainerSettings(ServiceSettings):
     train_publish_wait_seconds: float = Field(
         600.0, gt=0, description="how long a finished model waits for NATS or PostgreSQL to be back"
     )
-    train_max_minutes: float = Field(5.0, gt=0, le=1440, description="most time for a run, judging and all, in minutes")
+    train_max_minutes: float = Field(
+        5.0, gt=0, le=1440, description="most time for a run, judging and all, in minutes"
+    )
     train_encoder: str = Field(
         DEFAULT_KIND, pattern=f"^({'|'.join(KINDS)})$", description=f"what is trained: {', '.join(KINDS)}"
     )
