@@ -40,12 +40,14 @@ _REPORT_SECONDS = 0.25
 Tell = Callable[[Report], None]
 
 
-def learn(columns: EventColumns, job: Job, tell: Tell) -> Finished:
+def learn(columns: EventColumns, job: Job, tell: Tell, clock: JobClock | None = None) -> Finished:
     """A bundle of all that is in `columns`, judged before it learned the newest of them.
+
+    clock: runs since before they were read; None: since now.
 
     Raises TrainingError when nothing can be learned, ExportError when the model cannot be served, DeviceMissing.
     """
-    plan, clock = plan_of(job), JobClock(job.max_minutes)
+    plan, clock = plan_of(job), clock or JobClock(job.max_minutes)
     tell(Read(len(np.unique(columns.position))))
     served = kept_exposures(Path(job.directory))
     held = hold_out(columns, _rule(job), _options(plan, job), served)

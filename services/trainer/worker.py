@@ -16,6 +16,7 @@ import logging
 import structlog
 
 from services.trainer.archive_reading import read
+from services.trainer.job_clock import JobClock
 from services.trainer.learning import Tell, learn
 from services.trainer.model.device import DeviceMissing
 from services.trainer.model.export import ExportError
@@ -45,8 +46,9 @@ def main() -> None:
 
 
 def _outcome(job: Job, tell: Tell) -> Report:
+    clock = JobClock(job.max_minutes)
     try:
-        return learn(asyncio.run(read(job, "trainer-worker")), job, tell)
+        return learn(asyncio.run(read(job, "trainer-worker")), job, tell, clock)
     except (TrainingError, ExportError, DeviceMissing) as error:
         return Failed(str(error))
     except StillAwayError as error:
