@@ -97,7 +97,11 @@ class TrainerSettings(ServiceSettings):
         "directory for temporary files",
     )
     train_niceness: int = Field(
-        10, ge=0, le=19, description="priority of learning; 19 gives way to all others"
+        5,
+        ge=0,
+        le=19,
+        description="priority of learning; 19 gives way to all others, 5 leaves it about a quarter of a processor that "
+        "others want, too",
     )
     train_hold_out_share: float = Field(0.05, gt=0, lt=1, description="newest share of the log that judges")
     train_hold_out_rows: int = Field(200_000, ge=1, description="most rows that judge")

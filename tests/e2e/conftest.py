@@ -18,10 +18,11 @@ from tests.e2e.loop import Loop
 
 HISTORY_EVENTS = 8_000
 TRAINING_MINUTES = 0.2
-NO_TRIGGERS = {
+ONLY_WHEN_TOLD = {
     "FRESHET_TRAIN_INTERVAL_SECONDS": "0",
     "FRESHET_TRAIN_EVERY_EVENTS": "0",
     "FRESHET_TRAIN_DRIFT_PSI": "0",
+    "FRESHET_TRAIN_NICENESS": "0",
 }
 
 
@@ -32,7 +33,7 @@ async def empty_loop(tmp_path_factory) -> AsyncIterator[Loop]:
         directory=tmp_path_factory.mktemp("e2e"),
         namespace="e2e",
         domain="video",
-        environment={"trainer": NO_TRIGGERS},
+        environment={"trainer": ONLY_WHEN_TOLD},
     )
     async with local_suite(settings) as suite:
         addresses = Addresses(**{name: suite.address(name) for name in settings.services})
