@@ -44,9 +44,8 @@ def read(file: BinaryIO, sizes: Sequence[int]) -> Any:
     """What `write` put there. Its arrays are the file's memory, writable, and keep it for as long as they live."""
     starts = _starts(sizes)
     memory = memoryview(mmap.mmap(file.fileno(), starts[-1]))
-    np.frombuffer(memory, np.uint8)[:: mmap.PAGESIZE].max(
-        initial=0
-    )  # else the first requests fetch page by page
+    # Every page is looked at now, or the first requests would fetch them one by one.
+    np.frombuffer(memory, np.uint8)[:: mmap.PAGESIZE].max(initial=0)
     parts = [memory[start : start + size] for start, size in zip(starts, sizes, strict=False)]
     return pickle.loads(parts[0], buffers=parts[1:])
 

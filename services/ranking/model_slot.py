@@ -82,7 +82,8 @@ class ModelSlot:
         view = await asyncio.to_thread(
             view_of, scorer, self._catalogue.known(), create_time, datetime.now(UTC)
         )
-        self._retire(self.current)
+        if self.current is not None:
+            self._retire(self.current)
         self.current = view
         self.deltas = DeltaProgress()
         self.swap_count += 1
@@ -90,7 +91,7 @@ class ModelSlot:
         MODEL_SWAPS.inc()
         MODEL_SINCE.set(time.time())
 
-    def _retire(self, model: ServingModel | None) -> None:
+    def _retire(self, model: ServingModel) -> None:
         """Keep a model until no request is expected to hold it. Decision: to give back its hundred megabytes takes a
         twentieth of a second, and whoever drops it last waits for that: a thread does, not the event loop."""
         task = asyncio.create_task(_dropped([model]))
@@ -120,7 +121,7 @@ class ModelSlot:
             self.current = view
 
 
-async def _dropped(last: list[ServingModel | None]) -> None:
+async def _dropped(last: list[ServingModel]) -> None:
     """last: the only other reference to a model, which goes with it."""
     await asyncio.sleep(RETIRE_SECONDS)
     await asyncio.to_thread(last.clear)

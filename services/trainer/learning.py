@@ -121,13 +121,12 @@ def checkpoints_of(job: Job) -> Checkpoints | None:
 
 def accompany(columns: EventColumns, job: Job) -> None:
     """What the other ranks do while the first does `learn`: every lesson, nothing else. Raises as `learn`."""
-    plan, clock = plan_of(job), JobClock(job.max_minutes)
+    plan = plan_of(job)
     served = kept_exposures(Path(job.directory))
     held = hold_out(columns, _rule(job), _options(plan, job), served)
     checkpoints = checkpoints_of(job)
-    with clock.timed():
-        mixed = first_lesson(held.train, plan, ignore_progress, checkpoints)
-    plan = clock.second_lesson(plan, mixed.model)
+    mixed = first_lesson(held.train, plan, ignore_progress, checkpoints)
+    plan = JobClock(job.max_minutes).second_lesson(plan, mixed.model)
     next_lesson(mixed, columns, plan, ignore_progress, checkpoints)
 
 

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 from services.console.dataset import Dataset, read_dataset
+from services.trainer.model.initialisation import positive_pmi, truncated_svd
 from services.trainer.text_embedding import TextEmbedding
 from shared.adapters.bundle import unpack
 from shared.adapters.keys import item_key
@@ -84,10 +86,9 @@ def _by_users(data: Dataset) -> dict[str, np.ndarray]:
     touched = np.zeros((len(users), len(items)))
     for row in data.interactions:
         touched[users[row.user], items[row.item]] = 1.0
-    together = touched.T @ touched * (1.0 - np.eye(len(items))) + 1e-9
-    expected = together.sum(0) * together.sum(1)[:, None] / together.sum()
-    values, axes = np.linalg.eigh(np.maximum(np.log(together / expected), 0.0))
-    vectors = axes[:, -DIMENSION:] * np.sqrt(np.maximum(values[-DIMENSION:], 0.0))
+    together = sparse.csr_matrix(touched.T @ touched * (1.0 - np.eye(len(items))))
+    company = positive_pmi(together, smoothing=1.0)
+    vectors = truncated_svd(company, DIMENSION, np.random.default_rng(0))
     return dict(zip(items, vectors.astype(np.float32), strict=True))
 
 

@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from services.trainer.delta_worker import DeltaTools, DeltaWorker
 from services.trainer.main import teaching
+from services.trainer.text_embedding import NO_EMBEDDING, text_embedding
 from shared.adapters.archive import Archive
 from shared.adapters.bundle import Bundle
 from shared.adapters.bundle_store import NatsBundleStore
@@ -47,8 +48,8 @@ async def running(brokers, tmp_path_factory):
 
 
 @asynccontextmanager
-async def trainer(running: Running) -> AsyncIterator[None]:
-    """The trainer's worker, killed at the end."""
+async def trainer(running: Running, embedding: str = NO_EMBEDDING) -> AsyncIterator[None]:
+    """The trainer's worker with this embedding of texts, killed at the end."""
     space = running.space
     tools = DeltaTools(
         space.nats,
@@ -58,6 +59,7 @@ async def trainer(running: Running) -> AsyncIterator[None]:
         NatsBundleStore(space.nats, space.names),
         teaching("video"),
         users=100,
+        embedding=text_embedding(embedding),
     )
     task = asyncio.create_task(DeltaWorker(tools).run(EVERY_SECONDS))
     try:

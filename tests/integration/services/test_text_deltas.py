@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import pytest_asyncio
 
-from services.trainer.delta_worker import DeltaTools, DeltaWorker
-from services.trainer.main import teaching
-from services.trainer.text_embedding import text_embedding
-from shared.adapters.archive import Archive
-from shared.adapters.bundle_store import NatsBundleStore
 from shared.adapters.keys import item_key
-from shared.adapters.registry import Registry
 from tests.builders import bundle, catalogue_item
 from tests.conditions import eventually
 from tests.integration.services.conftest import Running, services
-from tests.integration.services.test_deltas import stored
+from tests.integration.services.test_deltas import stored, trainer
 from tests.integration.services.test_swaps import promote
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -53,22 +44,6 @@ async def champion(running: Running) -> str:
     vectors = np.eye(3, 4, dtype=np.float32)[[kinds[key] for key in made.item_keys.tolist()]]
     manifest = replace(made.manifest, log_to=await running.log_length())
     return await promote(running, replace(made, item_vectors=vectors, manifest=manifest))
-
-
-@asynccontextmanager
-async def trainer(running: Running, embedding: str) -> AsyncIterator[None]:
-    """The trainer's worker with this setting, killed at the end."""
-    space = running.space
-    store, registry = NatsBundleStore(space.nats, space.names), Registry(space.engine)
-    archive, roles, texts = Archive(space.engine), teaching("video"), text_embedding(embedding)
-    tools = DeltaTools(space.nats, space.names, archive, registry, store, roles, 100, texts)
-    task = asyncio.create_task(DeltaWorker(tools).run(0.1))
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 async def told(running: Running, version: str) -> dict[int, np.ndarray]:
