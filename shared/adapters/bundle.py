@@ -191,7 +191,8 @@ def _rules(rows: Mapping[str, np.ndarray], items: int, recency: np.ndarray) -> I
 
 
 def _check_shares(rules: ItemRules) -> None:
-    if (rules.count.sum(axis=1) > rules.total * (1 + _ROUNDING)).any():
+    owners = np.flatnonzero(rules.used)
+    if (rules.count[rules.row[owners]].sum(axis=1) > rules.total[owners] * (1 + _ROUNDING)).any():
         raise CorruptBundleError("rules have shares above 1")
 
 

@@ -90,17 +90,19 @@ class Fired(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ItemRules:
-    """Followers of each of V items in K places each, so that one more event changes a few numbers and moves none.
-    A follower is an item that is called for.
+    """Followers of V items in K places each, so that one more event changes a few numbers and moves none. A follower is
+    an item that is called for. Items without any have no places of their own: of a large catalogue EASE knows a few
+    thousand items only.
 
     Decision: counts are kept, not shares: an event then changes one count and one total, not the whole row, and the
     division costs nothing where scores are weighted anyway.
 
-    follower: (V, K) int32, items. count: (V, K) float32, 0 from place `used` on. total: (V,) float32, all that ever
-    followed the item, with the shrinkage; `count / total` is the share that a rule fires. used: (V,) int32. recency:
-    HARMONIC or GEOMETRIC.
+    row: (V,) int32, of the arrays of R rows that follow; any where `used` is 0. follower: (R, K) int32, items. count:
+    (R, K) float32, 0 from place `used` on. total: (V,) float32, all that ever followed the item, with the shrinkage;
+    `count / total` is the share that a rule fires. used: (V,) int32. recency: HARMONIC or GEOMETRIC.
     """
 
+    row: np.ndarray
     follower: np.ndarray
     count: np.ndarray
     total: np.ndarray
@@ -118,23 +120,28 @@ class ItemRules:
     ) -> ItemRules:
         """From compressed rows: item i owns entries start[i] to start[i + 1] of follower and count (R,)."""
         used = np.diff(start)
-        shape = (len(used), max(1, int(used.max(initial=0))))
-        row = np.repeat(np.arange(len(used)), used)
-        place = np.arange(len(row)) - np.repeat(start[:-1], used)
-        places = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
-        made = cls(*places, total, used.astype(np.int32), recency)
-        made.follower[row, place], made.count[row, place] = follower, count
-        return made
+        owners = used > 0
+        row = np.maximum(np.cumsum(owners) - 1, 0).astype(np.int32)
+        filled = _filled(used[owners])
+        places = np.zeros(filled.shape, np.int32), np.zeros(filled.shape, np.float32)
+        places[0][filled], places[1][filled] = follower, count
+        return cls(row, *places, total, used.astype(np.int32), recency)
 
     def to_rows(self) -> dict[str, np.ndarray]:
         """What `of_rows` takes, by name; it is a fraction of the size where most items have few followers."""
-        filled = np.arange(self.follower.shape[1]) < self.used[:, None]
         start = np.append(0, np.cumsum(self.used, dtype=np.int64))
-        follower, count = self.follower[filled], self.count[filled]
+        owners = np.flatnonzero(self.used)
+        filled = _filled(self.used[owners], self.follower.shape[1])
+        follower, count = self.follower[self.row[owners]][filled], self.count[self.row[owners]][filled]
         return {"start": start, "follower": follower, "count": count, "total": self.total}
 
     def __len__(self) -> int:
         return len(self.total)
+
+    def followers_of(self, item: int) -> tuple[np.ndarray, np.ndarray]:
+        """Followers (n,) int32 of one item and their counts (n,) float32."""
+        own = slice(self.row[item], self.row[item] + 1), slice(self.used[item])
+        return self.follower[own].ravel(), self.count[own].ravel()
 
     def fire(self, rows: np.ndarray, items: int = 0) -> Fired:
         """What the newest events call for.
@@ -144,11 +151,13 @@ class ItemRules:
         """
         rows, items = rows[:, -HISTORY_EVENTS:], max(items, len(self))
         user, at = np.nonzero((rows >= 0) & (rows < len(self)))
+        calls = self.used[rows[user, at]] > 0
+        user, at = user[calls], at[calls]
         item = rows[user, at]
-        width = int(self.used[item].max(initial=0))
-        follower = self.follower[item, :width]
+        row, width = self.row[item], int(self.used[item].max(initial=0))
+        follower = self.follower[row, :width]
         weight = self.recency[rows.shape[1] - 1 - at] / np.maximum(self.total[item], _LEAST_TOTAL)
-        amount = self.count[item, :width] * weight[:, None].astype(np.float32)
+        amount = self.count[row, :width] * weight[:, None].astype(np.float32)
         if follower.size and follower.max() >= len(self):  # the table has grown behind this view of it
             outside = follower >= len(self)
             follower, amount = np.where(outside, 0, follower), np.where(outside, np.float32(0), amount)
@@ -158,3 +167,9 @@ class ItemRules:
     def scores(self, rows: np.ndarray) -> np.ndarray:
         """The same for every item, (B, V) float32, 0 where nothing calls for it. rows: as `fire`."""
         return self.fire(rows).table()
+
+
+def _filled(used: np.ndarray, places: int = 0) -> np.ndarray:
+    """Which places hold followers, (R, K) bool, of rows that use so many. places: K; 0 for what the longest uses."""
+    wide = max(1, places or int(used.max(initial=0)))
+    return np.arange(wide, dtype=used.dtype) < used[:, None]

@@ -71,21 +71,25 @@ class LiveRules:
 
 
 def _copied(rules: ItemRules, items: int, places: int) -> ItemRules:
-    """The same rules in the first rows and places of larger arrays."""
+    """The same rules with a row for each of more items, and in the first places of wider rows."""
     kept, width = len(rules), rules.follower.shape[1]
     made = ItemRules(
+        np.arange(items, dtype=np.int32),
         np.zeros((items, places), np.int32),
         np.zeros((items, places), np.float32),
         np.zeros(items, np.float32),
         np.zeros(items, np.int32),
         rules.recency,
     )
-    made.follower[:kept, :width], made.count[:kept, :width] = rules.follower, rules.count
+    owners = np.flatnonzero(rules.used)
+    made.follower[owners, :width] = rules.follower[rules.row[owners]]
+    made.count[owners, :width] = rules.count[rules.row[owners]]
     made.total[:kept], made.used[:kept] = rules.total, rules.used
     return made
 
 
 def _first(rules: ItemRules, items: int) -> ItemRules:
-    return ItemRules(
-        rules.follower[:items], rules.count[:items], rules.total[:items], rules.used[:items], rules.recency
+    row, follower, count, total, used = (
+        each[:items] for each in (rules.row, rules.follower, rules.count, rules.total, rules.used)
     )
+    return ItemRules(row, follower, count, total, used, rules.recency)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -64,7 +66,7 @@ def test_an_expert_that_is_missing_or_without_weight_adds_nothing():
 
 
 def test_rules_of_tastes_forget_more_slowly():
-    slow = ItemRules(RULES.follower, RULES.count, RULES.total, RULES.used, GEOMETRIC)
+    slow = replace(RULES, recency=GEOMETRIC)
     assert slow.scores(np.array([[0, 2, 2]]))[0] == pytest.approx([0, 0.5 * 0.81, 0.25 * 0.81])
 
 
@@ -92,9 +94,8 @@ def test_scores_are_what_one_event_after_the_other_gives(rules, histories):
     expected = np.zeros((len(rows), len(rules)))
     for user, place in zip(*np.nonzero(rows >= 0), strict=True):
         row = rows[user, place]
-        for at in range(rules.used[row]):
-            share = rules.count[row, at] / rules.total[row]
-            expected[user, rules.follower[row, at]] += share / (rows.shape[1] - place)
+        for follower, count in zip(*rules.followers_of(row), strict=True):
+            expected[user, follower] += count / rules.total[row] / (rows.shape[1] - place)
     assert rules.scores(rows) == pytest.approx(expected, abs=1e-6)
 
 
@@ -105,8 +106,13 @@ def test_rules_are_the_same_after_they_were_compressed(rules):
     assert (again.scores(rows) == rules.scores(rows)).all()
 
 
+def test_items_without_followers_have_no_places_of_their_own():
+    assert len(RULES) == 3
+    assert RULES.follower.shape == RULES.count.shape == (2, 2)
+
+
 def test_a_follower_beyond_the_view_of_a_grown_table_is_left_out():
-    view = ItemRules(RULES.follower[:2], RULES.count[:2], RULES.total[:2], RULES.used[:2])
+    view = replace(RULES, row=RULES.row[:2], total=RULES.total[:2], used=RULES.used[:2])
     assert view.scores(np.array([[0]])).tolist() == [[0, 0.5]]
 
 

@@ -26,9 +26,8 @@ def add(rules: LiveRules, *pairs: tuple[int, int, float]) -> None:
 
 
 def shares(rules: LiveRules, item: int) -> dict[int, float]:
-    view, used = rules.view, rules.view.used[item]
-    followers = view.follower[item, :used].tolist()
-    return dict(zip(followers, (view.count[item, :used] / view.total[item]).tolist(), strict=True))
+    followers, counts = rules.view.followers_of(item)
+    return dict(zip(followers.tolist(), (counts / rules.view.total[item]).tolist(), strict=True))
 
 
 def test_what_followed_more_often_has_a_larger_share():

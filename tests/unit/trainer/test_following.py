@@ -31,8 +31,9 @@ def following() -> Following:
 def counts(rules: ItemRules) -> np.ndarray:
     """(V, V) of who followed whom."""
     dense = np.zeros((len(rules), len(rules)))
-    for item, used in enumerate(rules.used.tolist()):
-        dense[item, rules.follower[item, :used]] = rules.count[item, :used]
+    for item in range(len(rules)):
+        follower, count = rules.followers_of(item)
+        dense[item, follower] = count
     return dense
 
 

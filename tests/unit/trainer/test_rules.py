@@ -20,9 +20,8 @@ EVERY, VIEWS = EventRoles(), frozenset({VIEW})
 
 
 def followers(rules, item: int) -> dict[int, float]:
-    used = rules.used[item]
-    shares = rules.count[item, :used] / rules.total[item]
-    return dict(zip(rules.follower[item, :used].tolist(), shares.tolist(), strict=True))
+    follower, count = rules.followers_of(item)
+    return dict(zip(follower.tolist(), (count / rules.total[item]).tolist(), strict=True))
 
 
 def learned(columns, plan: RulePlan = PLAN, roles: EventRoles = EVERY):
@@ -92,7 +91,7 @@ def test_of_ease_the_largest_weights_of_each_item_are_kept():
     whole, rules = learn_ease(log)._weights, ease_rules(log, np.unique(log.item_key), EVERY, followers=3)
     for item in range(20):
         largest = np.sort(np.argsort(-whole[item], kind="stable")[:3])
-        assert rules.follower[item, : rules.used[item]].tolist() == largest[whole[item, largest] > 0].tolist()
+        assert rules.followers_of(item)[0].tolist() == largest[whole[item, largest] > 0].tolist()
 
 
 def test_of_a_large_catalogue_the_most_popular_items_take_part_in_ease(monkeypatch):
@@ -100,7 +99,7 @@ def test_of_a_large_catalogue_the_most_popular_items_take_part_in_ease(monkeypat
     log = events((1, 10), (1, 20), (1, 30), (2, 10), (2, 30), (3, 10), (3, 30), (4, 40))
     rules = ease_rules(log, np.unique(log.item_key), EVERY)
     assert rules.used.tolist() == [1, 0, 1, 0]
-    assert (rules.follower[0, 0], rules.follower[2, 0]) == (2, 0)
+    assert (rules.followers_of(0)[0], rules.followers_of(2)[0]) == (2, 0)
 
 
 def test_of_many_items_ease_is_the_same_in_single_precision(monkeypatch):
