@@ -7,17 +7,27 @@ travel beside the rest) between processes of one service: never read what others
 
 from __future__ import annotations
 
+import asyncio
 import mmap
 import os
 import pickle
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import accumulate
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 _ALIGNMENT = 64
+_STEP_BYTES, _STEP_SECONDS = 1 << 20, 0.01
+
+
+class Handed(NamedTuple):
+    """What came over, and the memory that its arrays lie in."""
+
+    value: Any
+    memory: mmap.mmap
 
 
 def shared_file() -> BinaryIO:
@@ -40,14 +50,25 @@ def write(file: BinaryIO, value: Any) -> list[int]:
     return sizes
 
 
-def read(file: BinaryIO, sizes: Sequence[int]) -> Any:
+def read(file: BinaryIO, sizes: Sequence[int]) -> Handed:
     """What `write` put there. Its arrays are the file's memory, writable, and keep it for as long as they live."""
     starts = _starts(sizes)
-    memory = memoryview(mmap.mmap(file.fileno(), starts[-1]))
+    mapping = mmap.mmap(file.fileno(), starts[-1])
+    memory = memoryview(mapping)
     # Every page is looked at now, or the first requests would fetch them one by one.
     np.frombuffer(memory, np.uint8)[:: mmap.PAGESIZE].max(initial=0)
     parts = [memory[start : start + size] for start, size in zip(starts, sizes, strict=False)]
-    return pickle.loads(parts[0], buffers=parts[1:])
+    return Handed(pickle.loads(parts[0], buffers=parts[1:]), mapping)
+
+
+async def give_back(memory: mmap.mmap) -> None:
+    """Give memory that is no longer needed back to the system, bit by bit: all threads wait while their process gives
+    back a hundred megabytes at once. While somebody still has arrays that lie in it, it is left to the last of them."""
+    with suppress(BufferError, SystemError):  # the second where the system cannot make it smaller
+        for size in range(len(memory) - _STEP_BYTES, 0, -_STEP_BYTES):
+            memory.resize(size)
+            await asyncio.sleep(_STEP_SECONDS)
+        memory.close()
 
 
 def _starts(sizes: Sequence[int]) -> list[int]:

@@ -8,11 +8,9 @@ import orjson
 
 
 class LoadJob(NamedTuple):
-    """A bundle to be loaded. bundle_store, nats_url, namespace, threads, precision: as in the settings of ranking.
-    descriptor: of the file that takes the scorer."""
+    """A bundle to be loaded. bundle_store, nats_url, namespace, threads, precision: as in the settings of ranking."""
 
     digest: str
-    descriptor: int
     bundle_store: str
     nats_url: str
     namespace: str

@@ -1,14 +1,17 @@
-"""The process that loads a model: `python -m services.ranking.loader CHANNEL`, started by ranking for each of them.
+"""The process that loads a model: a fork of `python -m services.ranking.loader CHANNEL` for each of them.
 
 Decision: a process, not a thread. Unpacking and checking 100,000 items copies a hundred megabytes under the
 interpreter's lock, and every request that comes meanwhile would wait for it. Here it takes a processor's spare time,
 and gives its memory back. What comes out is a scorer that has passed every check, handed over without a copy.
+onnxruntime is imported behind the fork, since it starts a thread, which a fork would not have.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, BinaryIO
 
 import nats.errors
 import structlog
@@ -16,35 +19,37 @@ from nats.js.errors import Error as JetStreamError
 
 from services.ranking import handover
 from services.ranking.load_messages import Loaded, LoadJob, Outcome, Refused, Unavailable, decode, encode
-from services.ranking.scorer import Scorer
 from shared.adapters.bundle import CorruptBundleError, unpack
 from shared.adapters.bundle_store import BundleNotFoundError, bundle_store
 from shared.adapters.connection import nats_connection
 from shared.adapters.streams import Names
+from shared.runtime.fork_server import serve
 from shared.runtime.leash import Leash
 from shared.runtime.logs import configure_logs
 from shared.runtime.priority import step_back
+
+if TYPE_CHECKING:
+    from services.ranking.scorer import Scorer
 
 _NICENESS = 19
 """Requests go first."""
 _log = structlog.get_logger("loader")
 
 
-def main() -> None:
-    """Do the one job, or say why not."""
-    leash = Leash()
+def load(descriptors: Sequence[int]) -> None:
+    """Do the one job, or say why not. descriptors: of the leash's channel, and of the file that takes the scorer."""
+    leash = Leash(descriptors[0])
     job: LoadJob = decode(leash.job)
     step_back(_NICENESS)
     configure_logs("ranking", job.log_level)
-    leash.tell(encode(asyncio.run(_outcome(job))))
+    with os.fdopen(descriptors[1], "r+b") as file:
+        leash.tell(encode(asyncio.run(_outcome(job, file))))
 
 
-async def _outcome(job: LoadJob) -> Outcome:
+async def _outcome(job: LoadJob, file: BinaryIO) -> Outcome:
     """Nothing large may be what `asyncio.run` runs to: CPython 3.11 has it written out by `repr`, for nobody."""
     try:
-        scorer = _scorer(await _packed(job), job)
-        with os.fdopen(job.descriptor, "r+b") as file:
-            return Loaded(handover.write(file, scorer))
+        return Loaded(handover.write(file, _scorer(await _packed(job), job)))
     except (BundleNotFoundError, CorruptBundleError) as error:
         return Refused(f"{type(error).__name__}: {error}")
     except (nats.errors.Error, JetStreamError, OSError, TimeoutError) as error:
@@ -61,6 +66,8 @@ async def _packed(job: LoadJob) -> bytes:
 
 
 def _scorer(packed: bytes, job: LoadJob) -> Scorer:
+    from services.ranking.scorer import Scorer
+
     bundle = unpack(packed)
     if bundle.digest != job.digest:
         raise CorruptBundleError(f"its digest is {bundle.digest[:16]}, not {job.digest[:16]}")
@@ -68,4 +75,4 @@ def _scorer(packed: bytes, job: LoadJob) -> Scorer:
 
 
 if __name__ == "__main__":
-    main()
+    serve(load)

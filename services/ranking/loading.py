@@ -11,7 +11,7 @@ from services.ranking import handover
 from services.ranking.load_messages import Loaded, LoadJob, Outcome, Refused, Unavailable, decode, encode
 from services.ranking.scorer import Scorer
 from services.ranking.settings import RankingSettings
-from shared.runtime.child_process import Child, child_process
+from shared.runtime.fork_server import ForkServer
 
 
 class ModelRefusedError(Exception):
@@ -22,45 +22,54 @@ class ModelUnavailableError(Exception):
     """The bundle cannot be had now, another time perhaps; the message says why."""
 
 
-async def load(digest: str, settings: RankingSettings) -> Scorer:
-    """The scorer of a stored bundle, checked and warm. Raises ModelRefusedError, ModelUnavailableError."""
-    with handover.shared_file() as file:
-        job = _job(digest, file.fileno(), settings)
-        async with child_process(
-            "services.ranking.loader", encode(job), job.threads, [job.descriptor]
-        ) as child:
-            outcome = await _outcome(child)
-        match outcome:
-            case Loaded(sizes):
-                return await asyncio.to_thread(_taken_over, file, sizes)
-            case Refused(reason):
-                raise ModelRefusedError(reason)
-            case Unavailable(reason):
-                raise ModelUnavailableError(reason)
+class ModelLoader:
+    """Loads models as the settings say. Must be closed."""
+
+    def __init__(self, settings: RankingSettings) -> None:
+        self._settings = settings
+        self._server = ForkServer("services.ranking.loader", settings.scorer_threads)
+
+    async def load(self, digest: str) -> Scorer:
+        """The scorer of a stored bundle, checked and warm. Raises ModelRefusedError, ModelUnavailableError."""
+        with handover.shared_file() as file:
+            async with self._server.forked(encode(self._job(digest)), [file.fileno()]) as lines:
+                outcome = await _outcome(lines)
+            match outcome:
+                case Loaded(sizes):
+                    return await asyncio.to_thread(_taken_over, file, sizes)
+                case Refused(reason):
+                    raise ModelRefusedError(reason)
+                case Unavailable(reason):
+                    raise ModelUnavailableError(reason)
+
+    def close(self) -> None:
+        """End the process that loads are forked from."""
+        self._server.close()
+
+    def _job(self, digest: str) -> LoadJob:
+        settings = self._settings
+        return LoadJob(
+            digest,
+            settings.bundle_store,
+            settings.nats_url,
+            settings.namespace,
+            settings.scorer_threads,
+            settings.ranking_precision,
+            settings.log_level,
+        )
 
 
-def _job(digest: str, descriptor: int, settings: RankingSettings) -> LoadJob:
-    return LoadJob(
-        digest,
-        descriptor,
-        settings.bundle_store,
-        settings.nats_url,
-        settings.namespace,
-        settings.scorer_threads,
-        settings.ranking_precision,
-        settings.log_level,
-    )
-
-
-async def _outcome(child: Child) -> Outcome:
+async def _outcome(lines: asyncio.StreamReader) -> Outcome:
     with contextlib.suppress(ConnectionResetError):  # it died with the job unread
-        async for line in child.lines:
+        async for line in lines:
             outcome: Outcome = decode(line)
             return outcome
-    return Unavailable(f"the process that loads ended with code {await child.exit_code()}")
+    return Unavailable("the process that loads ended before it was done")
 
 
 def _taken_over(file: BinaryIO, sizes: Sequence[int]) -> Scorer:
-    scorer: Scorer = handover.read(file, sizes)
+    handed = handover.read(file, sizes)
+    scorer: Scorer = handed.value
+    scorer.memory = handed.memory
     scorer.warm_up()
     return scorer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,7 +15,7 @@ from services.ranking.delta_watch import DeltaWatch
 from services.ranking.erased_users import ErasedUsers
 from services.ranking.exposures import ExposureLog
 from services.ranking.feature_instances import FeatureInstances
-from services.ranking.loading import load
+from services.ranking.loading import ModelLoader
 from services.ranking.model_slot import ModelSlot
 from services.ranking.model_watch import ModelWatch
 from services.ranking.recommender import Limits, Recommender
@@ -50,6 +50,7 @@ class Tools:
     nats: Client
     engine: AsyncEngine
     instances: FeatureInstances
+    loader: ModelLoader
 
 
 async def main(settings: RankingSettings) -> None:
@@ -70,7 +71,8 @@ async def _open(settings: RankingSettings, stack: AsyncExitStack) -> Tools:
     await ensure_streams(
         nats, names, settings.duplicate_window_seconds, settings.replicas, settings.retention
     )
-    return Tools(settings, names, nats, engine, instances)
+    loader = stack.enter_context(closing(ModelLoader(settings)))
+    return Tools(settings, names, nats, engine, instances, loader)
 
 
 async def _feature_instances(settings: RankingSettings, stack: AsyncExitStack) -> FeatureInstances:
@@ -89,17 +91,13 @@ class Workers:
         settings = tools.settings
         self.log, self.catalogue, self.erased = LogWriter(tools.nats), Catalogue(), ErasedUsers()
         self.slot = ModelSlot(self.catalogue)
-        self.watch = _model_watch(tools, self.slot)
+        self.watch = ModelWatch(self.slot, Registry(tools.engine), tools.loader.load)
         self.trending = Trending(tools.instances, settings.trending_refresh_seconds)
         states = UserStates(tools.instances, settings.feature_timeout_seconds, self.erased)
         self.erased.on_erasure = states.forget
         limits = Limits(settings.batch_size, settings.max_waiting)
         self.recommender = Recommender(states, self.trending, self.slot, self.catalogue, limits)
         self.exposures = ExposureLog(self.log, tools.names, settings.partitions, self.erased)
-
-
-def _model_watch(tools: Tools, slot: ModelSlot) -> ModelWatch:
-    return ModelWatch(slot, Registry(tools.engine), partial(load, settings=tools.settings))
 
 
 def _service(tools: Tools, workers: Workers) -> Service:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import numpy as np
 from prometheus_client import Counter, Gauge
 
+from services.ranking.handover import give_back
 from services.ranking.scorer import Scorer
 from shared.adapters.catalogue import Catalogue, KnownItems
 
@@ -93,8 +94,8 @@ class ModelSlot:
 
     def _retire(self, model: ServingModel) -> None:
         """Keep a model until no request is expected to hold it. Decision: to give back its hundred megabytes takes a
-        twentieth of a second, and whoever drops it last waits for that: a thread does, not the event loop."""
-        task = asyncio.create_task(_dropped([model]))
+        twentieth of a second, and whoever drops it last would wait for that."""
+        task = asyncio.create_task(_given_back([model]))
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
 
@@ -121,10 +122,13 @@ class ModelSlot:
             self.current = view
 
 
-async def _dropped(last: list[ServingModel]) -> None:
+async def _given_back(last: list[ServingModel]) -> None:
     """last: the only other reference to a model, which goes with it."""
+    memory = last[0].scorer.memory
     await asyncio.sleep(RETIRE_SECONDS)
     await asyncio.to_thread(last.clear)
+    if memory is not None:
+        await give_back(memory)
 
 
 def view_of(scorer: Scorer, known: KnownItems, create_time: datetime, serving_time: datetime) -> ServingModel:

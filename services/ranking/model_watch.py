@@ -35,7 +35,7 @@ class _Champion:
 
 @dataclass
 class ModelWatch:
-    """Has it loaded, checked and warmed, and swaps. load: by digest, as `services.ranking.loading`."""
+    """Has it loaded, checked and warmed, and swaps. load: by digest, as `ModelLoader`."""
 
     slot: ModelSlot
     registry: Registry

@@ -7,6 +7,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from functools import partial
+from mmap import mmap
 
 import numpy as np
 
@@ -28,11 +29,13 @@ class Scorer:
     another process whole, arrays as buffers of their own.
 
     manifest, digest: of the bundle. precision: which of its encoders serves, and why it is not the one that was wanted.
+    memory: what its arrays lie in, when another process has made it.
     """
 
     def __init__(self, bundle: Bundle, threads: int = 1, precision: str = FLOAT32) -> None:
         self.manifest, self.digest = bundle.manifest, bundle.digest
         self.dimension = bundle.manifest.dimension
+        self.memory: mmap | None = None
         opened = open_encoder(
             bundle, precision, partial(Session, what="encoder", inputs=ENCODER_INPUTS, threads=threads)
         )

@@ -44,20 +44,29 @@ async def child_process(
     """
     ours, theirs = socket.socketpair()
     with theirs:
-        process = _start(module, threads, [theirs.fileno(), *descriptors])
+        process = start(module, threads, [theirs.fileno(), *descriptors])
     try:
-        lines, writer = await asyncio.open_connection(sock=ours, limit=_LONGEST_LINE)
-        try:
-            writer.write(job)
+        async with conversation(ours, job) as lines:
             yield Child(lines, process)
-        finally:
-            writer.close()
     finally:
         process.kill()
         await asyncio.to_thread(process.wait)
 
 
-def _start(module: str, threads: int, descriptors: Sequence[int]) -> subprocess.Popen[bytes]:
+@asynccontextmanager
+async def conversation(channel: socket.socket, job: bytes) -> AsyncIterator[asyncio.StreamReader]:
+    """What the process at the other end of a channel says after it was told its job. The channel ends with the context,
+    and so does whoever has a leash at its other end."""
+    lines, writer = await asyncio.open_connection(sock=channel, limit=_LONGEST_LINE)
+    try:
+        writer.write(job)
+        yield lines
+    finally:
+        writer.close()
+
+
+def start(module: str, threads: int, descriptors: Sequence[int]) -> subprocess.Popen[bytes]:
+    """`python -m module` with the first descriptor as its argument, and all of them by the same numbers."""
     return subprocess.Popen(
         [sys.executable, "-m", module, str(descriptors[0])],
         stdin=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""The other end of `child_process`: a process that does one job and outlives nobody who wants it."""
+"""The other end of `child_process` or a `ForkServer`: a process that does one job and outlives nobody who wants it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _LEASH_ENDED = 3
 
 
 class Leash:
-    """Made by the process itself, of the number of a socket's descriptor in its first argument. job: one line. When the
-    other end is gone, this process ends at once."""
+    """Made by the process itself, of a socket's descriptor: by default the number in its first argument. job: one line.
+    When the other end is gone, this process ends at once."""
 
-    def __init__(self) -> None:
-        self._channel = socket.socket(fileno=int(sys.argv[1]))
+    def __init__(self, descriptor: int | None = None) -> None:
+        self._channel = socket.socket(fileno=int(sys.argv[1]) if descriptor is None else descriptor)
         incoming = self._channel.makefile("rb")
         self.job = incoming.readline()
         threading.Thread(target=_end_with, args=(incoming,), daemon=True).start()

@@ -154,18 +154,30 @@ async def test_an_announcement_that_cannot_be_read_harms_nobody(running):
     await serves(running, await promote(running, model(31)))
 
 
-def loader(running: Running) -> psutil.Process | None:
+def forks(running: Running) -> psutil.Process:
+    """The process that ranking has its loads forked from."""
+    children = psutil.Process(running.suite.service("ranking").pid).children()
+    return next(each for each in children if "services.ranking.loader" in each.cmdline())
+
+
+def load_of(running: Running) -> psutil.Process | None:
     """The process that loads a model for ranking now."""
     with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
-        children = psutil.Process(running.suite.service("ranking").pid).children()
-        return next((each for each in children if "services.ranking.loader" in each.cmdline()), None)
+        return next(iter(forks(running).children()), None)
     return None
 
 
 async def test_a_load_that_was_killed_is_begun_again(running):
     version = await promote(running, model(41))
-    (await eventually(lambda: loader(running))).kill()
+    (await eventually(lambda: load_of(running))).kill()
     await serves(running, version)
+
+
+async def test_a_model_is_loaded_also_when_what_loads_are_forked_from_was_killed(running):
+    before = forks(running)
+    before.kill()
+    await serves(running, await promote(running, model(42)))
+    assert forks(running) != before
 
 
 async def keep_asking(running: Running, seen: set[tuple[str, float]]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +21,7 @@ ARRAYS = arrays_of.arrays(
 
 def handed_over(value):
     with handover.shared_file() as file:
-        return handover.read(file, handover.write(file, value))
+        return handover.read(file, handover.write(file, value)).value
 
 
 @settings(max_examples=50, deadline=None)
@@ -41,7 +43,7 @@ def test_arrays_arrive_in_memory_that_can_be_written_and_outlives_the_file():
 def test_of_two_that_write_into_one_file_both_see_what_the_other_wrote():
     with handover.shared_file() as file:
         sizes = handover.write(file, np.zeros(3, np.float32))
-        mine, yours = handover.read(file, sizes), handover.read(file, sizes)
+        mine, yours = (handover.read(file, sizes).value for _ in range(2))
     mine[2] = 5
     assert yours.tolist() == [0, 0, 5]
 
@@ -65,3 +67,18 @@ def test_a_table_that_was_handed_over_takes_rows_in_place():
     table = arrived._table.with_rows(arrived.item_keys[:1], vector, np.zeros(1, np.float32))
     assert table is arrived._table
     assert arrived.scores(vector)[0, 0] == 16.0
+
+
+async def test_memory_that_nobody_needs_goes_back_to_the_system():
+    with handover.shared_file() as file:
+        memory = handover.read(file, handover.write(file, np.zeros(2**20, np.float32))).memory
+        await handover.give_back(memory)
+        assert memory.closed
+        assert os.fstat(file.fileno()).st_blocks < 2**20 * 4 / 512
+
+
+async def test_memory_in_which_an_array_still_lies_is_left_as_it_is():
+    with handover.shared_file() as file:
+        kept, memory = handover.read(file, handover.write(file, np.ones(2**20, np.float32)))
+    await handover.give_back(memory)
+    assert kept.all()
