@@ -8,7 +8,6 @@ process with a code other than 0.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
 import signal
 from collections.abc import Awaitable, Callable, Sequence
@@ -20,12 +19,12 @@ import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from shared.runtime import memory
 from shared.runtime.logs import configure_logs
 from shared.runtime.metrics import metrics_endpoint
 from shared.runtime.settings import ServiceSettings
 
 _log = structlog.get_logger("life_cycle")
-_M_MMAP_THRESHOLD, _MMAP_FROM_BYTES = -3, 1024 * 1024
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 _SERVER_OPTIONS = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -82,21 +81,16 @@ class _Server:
         await self.service.drain()
 
 
-def keep_memory_tight() -> None:
-    """Give large freed blocks back to the system at once, where the C library is glibc.
-
-    By default it raises the size from which it does so with every large block that is freed, and growing arrays then
-    leave holes behind: 50 bytes a user at a million users.
-    """
-    library = ctypes.CDLL(None)
-    if hasattr(library, "mallopt"):
-        library.mallopt(_M_MMAP_THRESHOLD, _MMAP_FROM_BYTES)
-
-
-def run(name: str, settings: ServiceSettings, main: Callable[[], Awaitable[None]]) -> None:
-    """Configure logs and run `main`, which ends in `serve`."""
+def run(
+    name: str,
+    settings: ServiceSettings,
+    main: Callable[[], Awaitable[None]],
+    freed: Callable[[], None] = memory.give_back_at_once,
+) -> None:
+    """Configure logs and run `main`, which ends in `serve`. freed: of `shared.runtime.memory`, what becomes of large
+    blocks that are freed."""
     configure_logs(name, settings.log_level)
-    keep_memory_tight()
+    freed()
     uvloop.run(main())  # type: ignore[arg-type]
 
 
@@ -137,7 +131,7 @@ def _spare_garbage_collector() -> None:
     """What is there at the start stays to the end: do not look through it again, and look through the rest seldom."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(5_000, 100, 100)
 
 
 async def _worker(worker: Callable[[], Awaitable[None]]) -> None:

@@ -13,7 +13,7 @@ from shared.adapters.presets import load_preset
 from shared.domain.event import Event, EventType, ItemReference
 from shared.domain.state import FoldSettings, State, fold_events
 from shared.domain.user_state import UserStates
-from shared.runtime.life_cycle import keep_memory_tight
+from shared.runtime.memory import give_back_at_once
 from tests.bench.result import BenchError, Result, say
 from tests.bench.sizes import DOMAIN, HISTORY
 
@@ -37,7 +37,7 @@ async def measure_memory() -> list[Result]:
 
 def bytes_a_user(users: int) -> float:
     """RSS that `users` states with full histories add to this process, a user."""
-    keep_memory_tight()
+    give_back_at_once()
     record = _full_record()
     keys = np.random.default_rng(0).integers(1, 2**64, users, np.uint64)
     before = _resident()
