@@ -29,10 +29,11 @@ class ModelLoader:
         self._settings = settings
         self._server = ForkServer("services.ranking.loader", settings.scorer_threads)
 
-    async def load(self, digest: str) -> Scorer:
-        """The scorer of a stored bundle, checked and warm. Raises ModelRefusedError, ModelUnavailableError."""
+    async def load(self, digest: str, share: float) -> Scorer:
+        """The scorer of a stored bundle, checked and warm. share: of the time, in (0, 1], that it may take from calls.
+        Raises ModelRefusedError, ModelUnavailableError."""
         with handover.shared_file() as file:
-            async with self._server.forked(encode(self._job(digest)), [file.fileno()]) as lines:
+            async with self._server.forked(encode(self._job(digest)), [file.fileno()], share) as lines:
                 outcome = await _outcome(lines)
             match outcome:
                 case Loaded(sizes):

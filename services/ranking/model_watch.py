@@ -23,6 +23,8 @@ from shared.domain.manifest import model_version
 
 _log = structlog.get_logger("model_watch")
 RETRY_SECONDS = 2.0
+SHARE = 0.25
+"""Of the time, for a model that comes beside one that serves: calls go first. The first one is in a hurry."""
 CATALOGUE_REFRESH_SECONDS = 0.5
 DATABASE_TIMEOUT_SECONDS = 3.0
 
@@ -35,11 +37,11 @@ class _Champion:
 
 @dataclass
 class ModelWatch:
-    """Has it loaded, checked and warmed, and swaps. load: by digest, as `ModelLoader`."""
+    """Has it loaded, checked and warmed, and swaps. load: by digest and share of the time, as `ModelLoader`."""
 
     slot: ModelSlot
     registry: Registry
-    load: Callable[[str], Awaitable[Scorer]]
+    load: Callable[[str, float], Awaitable[Scorer]]
     _announced: _Champion | None = None
 
     async def run(self, connection: Client, names: Names) -> None:
@@ -77,7 +79,7 @@ class ModelWatch:
             return True
         version = model_version(champion.digest)
         try:
-            scorer = await self.load(champion.digest)
+            scorer = await self.load(champion.digest, SHARE if self.slot.current else 1.0)
         except ModelRefusedError as error:
             self.slot.refuse(version, str(error))
             _log.error("model refused", model_version=version, reason=str(error))

@@ -17,8 +17,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from shared.runtime.child_process import conversation, start
+from shared.runtime.pacing import pace
 
-_MOST_DESCRIPTORS = 16
+_MOST_DESCRIPTORS, _WHOLE = 16, 100
+"""Shares travel as a byte, in hundredths."""
 
 
 class ForkServer:
@@ -32,16 +34,17 @@ class ForkServer:
 
     @asynccontextmanager
     async def forked(
-        self, job: bytes, descriptors: Sequence[int] = ()
+        self, job: bytes, descriptors: Sequence[int] = (), share: float = 1.0
     ) -> AsyncIterator[asyncio.StreamReader]:
         """What a new process says, which has been told its job, one line. It ends with the context, for whatever
         reason that is left. Reading may end in ConnectionResetError, when it died with the job unread.
 
-        descriptors: of this process, which it has as well, by other numbers.
+        descriptors: of this process, which it has as well, by other numbers. share: of the time, in (0, 1], for which
+        it is let run at most.
         """
         ours, theirs = socket.socketpair()
         with theirs:
-            self._ask([theirs.fileno(), *descriptors])
+            self._ask(bytes([max(1, round(share * _WHOLE))]), [theirs.fileno(), *descriptors])
         async with conversation(ours, job) as lines:
             yield lines
 
@@ -54,12 +57,12 @@ class ForkServer:
             self._process.wait()
         self._channel = self._process = None
 
-    def _ask(self, descriptors: Sequence[int]) -> None:
+    def _ask(self, share: bytes, descriptors: Sequence[int]) -> None:
         try:
-            socket.send_fds(self._running(), [b"\0"], descriptors)
+            socket.send_fds(self._running(), [share], descriptors)
         except (BrokenPipeError, ConnectionResetError):  # it has died since
             self.close()
-            socket.send_fds(self._running(), [b"\0"], descriptors)
+            socket.send_fds(self._running(), [share], descriptors)
 
     def _running(self) -> socket.socket:
         if self._channel is None:
@@ -75,9 +78,13 @@ def serve(work: Callable[[Sequence[int]], None]) -> None:
     channel = socket.socket(fileno=int(sys.argv[1]))
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how they ended
     gc.freeze()  # memory that no collection writes to stays shared with all of them
-    while descriptors := socket.recv_fds(channel, 1, _MOST_DESCRIPTORS)[1]:
+    while True:
+        share, descriptors, _, _ = socket.recv_fds(channel, 1, _MOST_DESCRIPTORS)
+        if not share:
+            return
         if os.fork() == 0:
             channel.close()
+            pace(share[0] / _WHOLE, descriptors)
             os.setsid()
             return work(descriptors)
         for descriptor in descriptors:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -13,7 +15,7 @@ import pytest
 
 from shared.runtime.fork_server import ForkServer
 from tests.conditions import eventually
-from tests.unit.runtime.telling import STAY
+from tests.unit.runtime.telling import BUSY, STAY
 
 
 @pytest.fixture
@@ -59,3 +61,31 @@ async def test_a_closed_server_leaves_no_process(server):
     _, parent = await told(server)
     server.close()
     assert not psutil.pid_exists(parent)
+
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="held on Linux alone")
+
+
+@on_linux
+async def test_a_process_runs_for_no_more_than_its_share_of_the_time(server):
+    async with server.forked(BUSY, share=0.2) as lines:
+        process = psutil.Process(int((await lines.readline()).split()[0]))
+        start, before = time.monotonic(), sum(process.cpu_times()[:2])
+        await eventually(lambda: sum(process.cpu_times()[:2]) - before > 0.2)
+        assert time.monotonic() - start > 0.2 / 0.4
+
+
+@on_linux
+async def test_a_process_that_is_held_ends_with_what_holds_it(server):
+    async with server.forked(STAY, share=0.2) as lines:
+        process, holder = map(int, (await lines.readline()).split())
+        os.kill(holder, signal.SIGKILL)
+        assert await lines.read() == b""
+        assert not psutil.pid_exists(process) or psutil.Process(process).status() == psutil.STATUS_ZOMBIE
+
+
+@on_linux
+async def test_a_process_that_is_held_ends_when_nobody_wants_its_job_any_more(server):
+    async with server.forked(STAY, share=0.2) as lines:
+        process, holder = map(int, (await lines.readline()).split())
+    await eventually(lambda: not psutil.pid_exists(process) and not psutil.pid_exists(holder))
