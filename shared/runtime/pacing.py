@@ -3,7 +3,7 @@
 Decision: by stopping it, again and again. Niceness says who goes first where two want one processor; it does not keep
 a process that moves a hundred megabytes from the caches and the memory that others need beside it. While a model of
 100,000 items was loaded at the lowest niceness, the 99th percentile of calls was twice to three times as high; held to
-a quarter of the time it was 1.4 times as high.
+a quarter of the time it was 1.4 to 1.5 times as high.
 """
 
 from __future__ import annotations
