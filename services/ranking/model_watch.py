@@ -23,7 +23,7 @@ from shared.domain.manifest import model_version
 
 _log = structlog.get_logger("model_watch")
 RETRY_SECONDS = 2.0
-SHARE = 0.15
+SHARE = 0.25
 """Of the time, for a model that comes beside one that serves: calls go first. The first one is in a hurry."""
 CATALOGUE_REFRESH_SECONDS = 0.5
 DATABASE_TIMEOUT_SECONDS = 3.0

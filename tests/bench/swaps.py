@@ -20,7 +20,7 @@ from tests.bench.world import ITEMS, World, item_ids, request_of, users
 SWAPS = "model swap (100k items) under load"
 MODEL_ITEMS = 100_000
 WARM_SWAPS = 4
-SWAPS_COUNTED, FULL_SWAPS = 30, 1_000
+SWAPS_COUNTED, FULL_SWAPS = 20, 1_000
 P99_RATIO, MEMORY_RATIO = 1.5, 1.05
 LOAD_SHARE = 0.4
 """Of what ranking can answer with this model."""
@@ -57,8 +57,8 @@ async def _measured(world: World, rows: list[RegisteredModel], rate: float) -> l
 
 
 async def _in_turns(world: World, rows: list[RegisteredModel], rate: float) -> tuple[np.ndarray, np.ndarray]:
-    """Latencies in seconds while models are swapped, one behind the other, and while none is: a few swaps, then as long
-    without any, and so on, since the machine's own pace changes within minutes."""
+    """Latencies in seconds while models are swapped, one behind the other, and while none is: a few swaps, then half as
+    long without any, and so on, since the machine's own pace changes within minutes."""
     swapping, steady = list[np.ndarray](), list[np.ndarray]()
     for start in range(0, len(rows), _SWAPS_IN_TURN):
         under_way = asyncio.create_task(_swap(world, rows[start : start + _SWAPS_IN_TURN]))
@@ -69,12 +69,12 @@ async def _in_turns(world: World, rows: list[RegisteredModel], rate: float) -> t
         await under_way
         say(f"swaps: {min(start + _SWAPS_IN_TURN, len(rows))} of {len(rows)}")
         await asyncio.sleep(_REST_SECONDS)
-        for _ in range(parts):
+        for _ in range((parts + 1) // 2):
             steady.append((await load(_target(world), _PART_SECONDS, rate)).latencies)
     return np.concatenate(swapping), np.concatenate(steady)
 
 
-_SWAPS_IN_TURN, _PART_SECONDS = 10, 3
+_SWAPS_IN_TURN, _PART_SECONDS = 5, 3
 _REST_SECONDS = 2.0
 """Until the last model before is given back."""
 
