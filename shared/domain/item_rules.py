@@ -131,8 +131,8 @@ class ItemRules:
         """What `of_rows` takes, by name; it is a fraction of the size where most items have few followers."""
         start = np.append(0, np.cumsum(self.used, dtype=np.int64))
         owners = np.flatnonzero(self.used)
-        filled = _filled(self.used[owners], self.follower.shape[1])
-        follower, count = self.follower[self.row[owners]][filled], self.count[self.row[owners]][filled]
+        row, filled = self.row[owners], _filled(self.used[owners], self.follower.shape[1])
+        follower, count = self.follower[row][filled], self.count[row][filled]
         return {"start": start, "follower": follower, "count": count, "total": self.total}
 
     def __len__(self) -> int:
@@ -151,9 +151,9 @@ class ItemRules:
         """
         rows, items = rows[:, -HISTORY_EVENTS:], max(items, len(self))
         user, at = np.nonzero((rows >= 0) & (rows < len(self)))
-        calls = self.used[rows[user, at]] > 0
-        user, at = user[calls], at[calls]
         item = rows[user, at]
+        calls = self.used[item] > 0
+        user, at, item = user[calls], at[calls], item[calls]
         row, width = self.row[item], int(self.used[item].max(initial=0))
         follower = self.follower[row, :width]
         weight = self.recency[rows.shape[1] - 1 - at] / np.maximum(self.total[item], _LEAST_TOTAL)

@@ -19,7 +19,8 @@ from contextlib import asynccontextmanager
 from shared.runtime.child_process import conversation, start
 from shared.runtime.pacing import pace
 
-_MOST_DESCRIPTORS, _WHOLE = 16, 100
+_MOST_DESCRIPTORS = 16
+_WHOLE = 100
 """Shares travel as a byte, in hundredths."""
 
 

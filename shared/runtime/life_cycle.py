@@ -128,7 +128,9 @@ async def _until_ready(service: Service, stop: asyncio.Event) -> None:
 
 
 def _spare_garbage_collector() -> None:
-    """What is there at the start stays to the end: do not look through it again, and look through the rest seldom."""
+    """What is there at the start stays to the end: do not look through it again, and look through what has grown old
+    seldom. What is young goes in small portions: calls leave cycles behind, and to free those of 50,000 objects at once
+    held up everything for an eighth of a second."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(5_000, 100, 100)

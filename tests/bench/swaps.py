@@ -61,22 +61,30 @@ async def _in_turns(world: World, rows: list[RegisteredModel], rate: float) -> t
     long without any, and so on, since the machine's own pace changes within minutes."""
     swapping, steady = list[np.ndarray](), list[np.ndarray]()
     for start in range(0, len(rows), _SWAPS_IN_TURN):
-        under_way = asyncio.create_task(_swap(world, rows[start : start + _SWAPS_IN_TURN]))
-        parts = 0
-        while not under_way.done():
-            swapping.append((await load(_target(world), _PART_SECONDS, rate)).latencies)
-            parts += 1
-        await under_way
+        parts = await _swapped(world, rows[start : start + _SWAPS_IN_TURN], rate)
         say(f"swaps: {min(start + _SWAPS_IN_TURN, len(rows))} of {len(rows)}")
         await asyncio.sleep(_REST_SECONDS)
-        for _ in range((parts + 1) // 2):
-            steady.append((await load(_target(world), _PART_SECONDS, rate)).latencies)
+        swapping += parts
+        steady += [await _part(world, rate) for _ in range((len(parts) + 1) // 2)]
     return np.concatenate(swapping), np.concatenate(steady)
 
 
 _SWAPS_IN_TURN, _PART_SECONDS = 5, 3
 _REST_SECONDS = 2.0
 """Until the last model before is given back."""
+
+
+async def _swapped(world: World, rows: list[RegisteredModel], rate: float) -> list[np.ndarray]:
+    """Latencies of parts, until the last of these models serves."""
+    swapping, parts = asyncio.create_task(_swap(world, rows)), list[np.ndarray]()
+    while not swapping.done():
+        parts.append(await _part(world, rate))
+    await swapping
+    return parts
+
+
+async def _part(world: World, rate: float) -> np.ndarray:
+    return (await load(_target(world), _PART_SECONDS, rate)).latencies
 
 
 async def _swap(world: World, rows: list[RegisteredModel]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
+import signal
 from collections.abc import Sequence
 
 from shared.runtime.fork_server import serve
@@ -19,7 +19,7 @@ def tell(descriptors: Sequence[int]) -> None:
         os.write(file, leash.job)
     leash.tell(f"{os.getpid()} {os.getppid()}\n".encode())
     while leash.job == STAY:
-        time.sleep(60)
+        signal.pause()
     while leash.job == BUSY:
         pass
 
