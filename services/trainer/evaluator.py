@@ -30,6 +30,7 @@ from services.trainer.patience import StillAwayError, first_line
 from shared.adapters.bundle import CorruptBundleError
 from shared.runtime.leash import Leash
 from shared.runtime.logs import configure_logs
+from shared.runtime.memory import keep_for_the_next
 from shared.runtime.priority import step_back
 
 _log = structlog.get_logger("evaluator")
@@ -38,6 +39,7 @@ _log = structlog.get_logger("evaluator")
 def main() -> None:
     """Do the one job, or say why not."""
     leash = Leash()
+    keep_for_the_next()
     job = decode(leash.job)
     step_back(job.niceness)
     configure_logs("trainer", "warning" if isinstance(job, DataJob) else job.log_level)

@@ -43,6 +43,7 @@ from shared.adapters.archive import Archive
 from shared.adapters.database import database_engine
 from shared.domain.event_columns import EventColumns
 from shared.runtime.logs import configure_logs
+from shared.runtime.memory import keep_for_the_next
 from shared.runtime.settings import read_settings
 
 
@@ -50,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Train as the command line says; raises what learning raises."""
     asked, settings = _parser().parse_args(arguments), read_settings(TrainerSettings)
     configure_logs("trainer", settings.log_level)
+    keep_for_the_next()
     with process_group(60.0 * asked.timeout_minutes) as ranks:
         columns = asyncio.run(_columns(asked, settings, ranks))
         directories, run_id = RunDirectories(settings.train_directory), _run_id(asked.bundle, ranks)

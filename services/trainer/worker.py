@@ -25,6 +25,7 @@ from services.trainer.patience import StillAwayError, first_line
 from services.trainer.reports import Failed, Job, Report, decode_job, encode_report
 from shared.runtime.leash import Leash
 from shared.runtime.logs import configure_logs
+from shared.runtime.memory import keep_for_the_next
 from shared.runtime.priority import step_back
 
 _log = structlog.get_logger("worker")
@@ -33,6 +34,7 @@ _log = structlog.get_logger("worker")
 def main() -> None:
     """Do the one job, or say why not."""
     leash = Leash()
+    keep_for_the_next()
     job = decode_job(leash.job)
     step_back(job.niceness)
     configure_logs("trainer", job.log_level)

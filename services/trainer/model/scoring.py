@@ -124,6 +124,10 @@ class Scorer(Protocol):
         """Scores ``(B, V) float32``, higher is better, no NaN; seen items are scored like any other."""
 
 
+_EVENTS_AT_ONCE = 4_096
+"""Of histories: layers that look at all pairs of events are slower when these no longer lie in the cache."""
+
+
 class ModelScorer:
     """Scores by a trained model: user_vector . item_vectors' + item_biases."""
 
@@ -138,7 +142,16 @@ class ModelScorer:
     def __call__(self, histories: Histories) -> np.ndarray:
         """Scores ``(B, V) float32``; events on items the model does not know are left out of the history."""
         model = self._model
+        step = max(1, _EVENTS_AT_ONCE // max(histories.mask.shape[1], 1))
+        parts = [
+            histories.take(slice(start, start + step)) for start in range(0, max(len(histories), 1), step)
+        ]
+        users = np.concatenate([self._users(part) for part in parts])  # (B, D)
+        return users @ model.item_vectors.T + model.item_biases
+
+    def _users(self, histories: Histories) -> np.ndarray:
+        model = self._model
         inputs = encoder_inputs(histories, model.item_keys, model.item_vectors)
         with torch.no_grad():
-            users = model.encoder.eval().last(*map(torch.from_numpy, inputs.values())).numpy()  # (B, D)
-        return users @ model.item_vectors.T + model.item_biases
+            users = model.encoder.eval().last(*map(torch.from_numpy, inputs.values()))  # (B, D)
+        return np.asarray(users)

@@ -27,33 +27,45 @@ def log_gap(gap_seconds: Tensor) -> Tensor:
 class Pairs(NamedTuple):
     """Who asks (Q positions, T or the last one only) and who is asked (T positions).
 
-    distance: ``(Q, T) int64``, position of the asker minus that of the asked. gap_seconds: ``(B, Q, T) float32``,
-    age of the asked minus age of the asker. visible: ``(B, Q, T) bool``, whether the asker may see the asked.
+    distance: ``(Q, T) int64``, position of the asker minus that of the asked. raised: ``(K, B, Q, T) float32``, the log
+    of the time between both, or the knot where that lies higher, for each of K knots: a piecewise linear function of it
+    is a weighted sum of them. They depend on no weights, so all layers share them. visible: ``(B, Q, T) bool``, whether
+    the asker may see the asked.
     """
 
     distance: Tensor
-    gap_seconds: Tensor
+    raised: Tensor
     visible: Tensor
 
 
-def all_pairs(age_seconds: Tensor, mask: Tensor) -> Pairs:
-    """Every position asks. ``age_seconds (B, T) float32``, ``mask (B, T) bool``."""
+def all_pairs(age_seconds: Tensor, mask: Tensor, knots: int) -> Pairs:
+    """Every position asks. ``age_seconds (B, T) float32``, ``mask (B, T) bool``; knots: K."""
     order = torch.arange(mask.shape[1], device=mask.device)  # (T,)
     distance = order.unsqueeze(1) - order.unsqueeze(0)  # (T, T)
     gap = age_seconds.unsqueeze(1) - age_seconds.unsqueeze(2)  # (B, T, T)
-    return Pairs(distance, gap, mask.unsqueeze(1) & (distance >= 0))
+    return Pairs(distance, _raised(gap, knots), mask.unsqueeze(1) & (distance >= 0))
 
 
-def last_pairs(age_seconds: Tensor, mask: Tensor) -> Pairs:
+def last_pairs(age_seconds: Tensor, mask: Tensor, knots: int) -> Pairs:
     """Only position T-1 asks: Q = 1. Arguments as of `all_pairs`."""
     order = torch.arange(mask.shape[1], device=mask.device)  # (T,)
     distance = (mask.shape[1] - 1 - order).unsqueeze(0)  # (1, T)
     gap = (age_seconds - age_seconds[:, -1:]).unsqueeze(1)  # (B, 1, T)
-    return Pairs(distance, gap, mask.unsqueeze(1))
+    return Pairs(distance, _raised(gap, knots), mask.unsqueeze(1))
+
+
+def _raised(gap_seconds: Tensor, knots: int) -> Tensor:
+    """``(K, ...) float32`` of gaps ``(...) float32``. The knots stand in front, so that a bias is a product of few long
+    rows, and one pass over memory makes them: pairs are what a step on long histories spends its time on."""
+    at = _knots(knots).to(gap_seconds.device).reshape(-1, *[1] * gap_seconds.dim())  # (K, 1, ...)
+    return torch.maximum(log_gap(gap_seconds).unsqueeze(0), at)
 
 
 class PairBias(nn.Module):
-    """A number for each pair of events and head: one by distance, one piecewise linear in the log gap."""
+    """A number for each pair of events and head: one by distance, one piecewise linear in the log gap.
+
+    by_gap[h](gap) = sum over knots k of slope[h, k] * max(0, log gap - k), written as slope * (max(log gap, k) - k).
+    """
 
     knots: Tensor
 
@@ -67,9 +79,10 @@ class PairBias(nn.Module):
     def forward(self, pairs: Pairs) -> Tensor:
         """``(B, H, Q, T) float32``; gaps are clamped to [0, 5 years], distances to [0, max_distance]."""
         steps = pairs.distance.clamp(0, self.by_distance.shape[0] - 1)  # (Q, T)
-        scaled = log_gap(pairs.gap_seconds).unsqueeze(-1)  # (B, Q, T, 1)
-        by_gap = self.by_gap(torch.relu(scaled - self.knots))  # (B, Q, T, H)
-        return (by_gap + self.by_distance[steps]).permute(0, 3, 1, 2)  # (B, H, Q, T)
+        flat = (self.by_distance - self.by_gap(self.knots))[steps].permute(2, 0, 1)  # (H, Q, T)
+        by_gap = self.by_gap.weight @ pairs.raised.flatten(1)  # (H, B Q T)
+        by_gap = by_gap.unflatten(1, pairs.visible.shape)  # (H, B, Q, T)
+        return (by_gap + flat.unsqueeze(1)).transpose(0, 1)  # (B, H, Q, T)
 
 
 class PreviousGap(nn.Module):

@@ -51,7 +51,7 @@ class HstuConfig(SequenceConfig):
 
     def body(self) -> Body:
         """A stack of units."""
-        return Stack(Unit(self) for _ in range(self.blocks))
+        return Stack((Unit(self) for _ in range(self.blocks)), self.gap_knots)
 
 
 PRESETS = {

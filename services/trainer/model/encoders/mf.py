@@ -70,7 +70,7 @@ class FoldIn(UserEncoder):
 
     def __init__(self, config: MfConfig) -> None:
         super().__init__(config)
-        self.steps = config.steps
+        self.steps, self.gap_knots = config.steps, config.gap_knots
         self.rating = nn.Embedding.from_pretrained(_full(_FIRST_RATING), freeze=False)
         self.log_confidence = nn.Embedding.from_pretrained(_full(0.0), freeze=False)
         self.fading = PairBias(1, config.max_distance, config.gap_knots)
@@ -82,11 +82,12 @@ class FoldIn(UserEncoder):
         self, history_vectors: Tensor, event_type: Tensor, age_seconds: Tensor, mask: Tensor
     ) -> Tensor:
         """See `UserEncoder.forward`."""
-        return self._folded(history_vectors, event_type, mask, all_pairs(age_seconds, mask))  # (B, T, D)
+        pairs = all_pairs(age_seconds, mask, self.gap_knots)
+        return self._folded(history_vectors, event_type, mask, pairs)  # (B, T, D)
 
     def last(self, history_vectors: Tensor, event_type: Tensor, age_seconds: Tensor, mask: Tensor) -> Tensor:
         """See `UserEncoder.last`."""
-        pairs = last_pairs(age_seconds, mask)
+        pairs = last_pairs(age_seconds, mask, self.gap_knots)
         return self._folded(history_vectors, event_type, mask, pairs)[:, 0]  # (B, D)
 
     def _folded(self, history_vectors: Tensor, event_type: Tensor, mask: Tensor, pairs: Pairs) -> Tensor:

@@ -27,13 +27,14 @@ class Layer(nn.Module, ABC):
 class Stack(Body):
     """Layers, one after the other; at least one."""
 
-    def __init__(self, layers: Iterable[Layer]) -> None:
+    def __init__(self, layers: Iterable[Layer], gap_knots: int) -> None:
+        """gap_knots: resolution of the time between two events, as the layers read it."""
         super().__init__()
-        self.layers = nn.ModuleList(layers)
+        self.layers, self.gap_knots = nn.ModuleList(layers), gap_knots
 
     def forward(self, x: Tensor, age_seconds: Tensor, mask: Tensor) -> Tensor:
         """See `Body.forward`."""
-        pairs = all_pairs(age_seconds, mask)
+        pairs = all_pairs(age_seconds, mask, self.gap_knots)
         for layer in self.layers:
             x = layer(x, pairs)  # (B, T, D)
         return x
@@ -41,7 +42,8 @@ class Stack(Body):
     def last(self, x: Tensor, age_seconds: Tensor, mask: Tensor) -> Tensor:
         """See `Body.last`: the last layer works for one position only."""
         if len(self.layers) > 1:
-            pairs = all_pairs(age_seconds, mask)
+            pairs = all_pairs(age_seconds, mask, self.gap_knots)
             for layer in self.layers[:-1]:
                 x = layer(x, pairs)  # (B, T, D)
-        return cast(Layer, self.layers[-1]).last(x, last_pairs(age_seconds, mask))  # (B, 1, D)
+        pairs = last_pairs(age_seconds, mask, self.gap_knots)
+        return cast(Layer, self.layers[-1]).last(x, pairs)  # (B, 1, D)

@@ -52,7 +52,7 @@ class TransformerConfig(SequenceConfig):
 
     def body(self) -> Body:
         """A stack of blocks."""
-        return Stack(Block(self) for _ in range(self.blocks))
+        return Stack((Block(self) for _ in range(self.blocks)), self.gap_knots)
 
 
 PRESETS = {
