@@ -29,13 +29,15 @@ class ArchiveQuestions:
     def __init__(self) -> None:
         self._ask_from = 0.0
 
-    async def ask(self, question: Callable[[], Awaitable[Answer]]) -> Answer | None:
-        """The answer, which is never None itself; None while PostgreSQL is away."""
+    async def ask(
+        self, question: Callable[[], Awaitable[Answer]], seconds: float = ARCHIVE_TIMEOUT_SECONDS
+    ) -> Answer | None:
+        """The answer, which is never None itself; None while PostgreSQL is away or takes longer than that."""
         if time.monotonic() < self._ask_from:
             QUESTIONS_MISSED.inc()
             return None
         try:
-            async with asyncio.timeout(ARCHIVE_TIMEOUT_SECONDS):
+            async with asyncio.timeout(seconds):
                 return await question()
         except DEFECTS:
             raise

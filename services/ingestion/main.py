@@ -86,8 +86,8 @@ class Workers:
         self.log, self.letter_log = LogWriter(nats, self.tail.wrote), LogWriter(nats)
         self.archived = ArchivedIds(self.archive)
         self.writer = EventWriter(self.log, self.archived, self.tail, names)
-        past = Past(self.archive, Originals(nats, names, self.writer, self.archive))
-        self.intake = Intake(self.writer, _cleaner(settings), past)
+        self.past = Past(self.archive, Originals(nats, names, self.writer, self.archive))
+        self.intake = Intake(self.writer, _cleaner(settings), self.past)
         self.letters = DeadLetters(nats, self.letter_log, names)
         self.door = Door(nats, names, self.intake, self.letters)
         self.erasures = Erasures(self.forget)
@@ -100,6 +100,11 @@ class Workers:
         versions = VersionWriter(self.tools.nats, self.log, names)
         writers = CatalogueWriters(ItemWriter(versions, names), UserWriter(versions, names))
         return IngestionServicer(self.intake, writers, self.letters, self.requests)
+
+    async def ready(self) -> None:
+        """Return when calls can be answered; the workers must be running."""
+        await self.tail.ready()
+        await self.past.ready()
 
     def forget(self, receipt: ErasureReceipt) -> None:
         """Keep nothing of an erased user in memory."""
@@ -143,7 +148,7 @@ def _service(workers: Workers) -> Service:
             workers.erase,
             partial(workers.erasures.follow, tools.nats, tools.names),
         ],
-        ready=workers.tail.ready,
+        ready=workers.ready,
         notice=servicer.end_streams,
         drain=workers.door.drain,
     )

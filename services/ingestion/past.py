@@ -11,6 +11,9 @@ from services.ingestion.cleaning.originals import Originals
 from shared.adapters.archive import Archive
 from shared.adapters.log_writer import LogUnavailableError
 
+FIRST_QUESTION_SECONDS = 3.0
+_NOBODY = 0
+
 
 class Past:
     """Looks up for whole batches."""
@@ -19,6 +22,11 @@ class Past:
         self._archive = archive
         self._originals = originals
         self._questions = ArchiveQuestions()
+
+    async def ready(self) -> None:
+        """Ask once before a caller waits for an answer: the first question connects and prepares the query, and on a
+        busy machine that takes longer than a caller may wait. PostgreSQL may be away."""
+        await self._questions.ask(lambda: self._archive.newest_payloads([_NOBODY]), FIRST_QUESTION_SECONDS)
 
     async def visits(self, cleaner: Cleaner, drafts: Sequence[Draft]) -> None:
         """Let the cleaner know the newest events of users it does not remember, all in one query. While PostgreSQL is
