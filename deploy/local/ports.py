@@ -14,6 +14,8 @@ LOOPBACK = "127.0.0.1"
 # Below the range from which the kernel takes ports for outgoing connections (32768 and up on Linux):
 # a client that keeps reconnecting could otherwise be given the very port whose server is being restarted.
 FREE_RANGE = range(20_000, 32_000)
+_given: set[int] = set()
+"""Ports that this process has picked: one whose server is not started yet is free to look at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +40,14 @@ def is_free(port: int) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Distinct ports that are free now. Raises RuntimeError if the range has too few."""
+    """Distinct ports that are free now, rather such as were not picked before. Raises RuntimeError if the range has too
+    few."""
     candidates = random.sample(FREE_RANGE, len(FREE_RANGE))
+    candidates.sort(key=_given.__contains__)
     found = [port for _, port in zip(range(count), filter(is_free, candidates), strict=False)]
     if len(found) < count:
         raise RuntimeError(f"fewer than {count} free ports in {FREE_RANGE.start}..{FREE_RANGE.stop - 1}")
+    _given.update(found)
     return found
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from freshet.trainer.v1.trainer_pb2 import TRAINING_STATE_SUCCEEDED
 from shared.client import user_event
+from tests.conditions import eventually
 from tests.e2e.loop import degraded, item_ids, statuses
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -89,5 +90,9 @@ async def test_a_service_killed_during_a_replay_loses_and_doubles_nothing(loop, 
 
 async def test_after_all_the_kills_items_are_counted_once_and_the_model_is_back(loop, trained, user):
     assert await loop.item_counts() == loop.acknowledged_item_counts()
-    answer = await loop.client.recommend(user, min_consistency_token=loop.token)
-    assert answer.model_version == trained.version
+
+    async def model_is_back() -> bool:
+        answer = await loop.client.recommend(user, min_consistency_token=loop.token)
+        return answer.model_version == trained.version
+
+    await eventually(model_is_back)
