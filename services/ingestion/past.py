@@ -13,6 +13,7 @@ from shared.adapters.log_writer import LogUnavailableError
 
 FIRST_QUESTION_SECONDS = 3.0
 _NOBODY = 0
+"""The key of a user who need not be there: what is asked matters, not what is answered."""
 
 
 class Past:

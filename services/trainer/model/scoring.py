@@ -141,15 +141,14 @@ class ModelScorer:
 
     def __call__(self, histories: Histories) -> np.ndarray:
         """Scores ``(B, V) float32``; events on items the model does not know are left out of the history."""
-        model = self._model
         step = max(1, _EVENTS_AT_ONCE // max(histories.mask.shape[1], 1))
-        parts = [
-            histories.take(slice(start, start + step)) for start in range(0, max(len(histories), 1), step)
-        ]
-        users = np.concatenate([self._users(part) for part in parts])  # (B, D)
-        return users @ model.item_vectors.T + model.item_biases
+        starts = range(0, max(len(histories), 1), step)
+        parts = [self._users(histories.take(slice(start, start + step))) for start in starts]
+        users = np.concatenate(parts)  # (B, D)
+        return users @ self._model.item_vectors.T + self._model.item_biases
 
     def _users(self, histories: Histories) -> np.ndarray:
+        """``(B, D) float32``."""
         model = self._model
         inputs = encoder_inputs(histories, model.item_keys, model.item_vectors)
         with torch.no_grad():
