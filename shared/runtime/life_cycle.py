@@ -32,6 +32,8 @@ _SERVER_OPTIONS = [
     ("grpc.so_reuseport", 0),
 ]
 
+_CANCEL_AGAIN_SECONDS = 3.0
+
 
 async def _nothing() -> None:
     return None
@@ -110,11 +112,20 @@ async def serve(settings: ServiceSettings, service: Service) -> None:
                 await stop.wait()
                 _log.info("draining")
                 await server.drain()
-                for task in tasks:
-                    task.cancel()
+                await _end(tasks)
         finally:
             await server.grpc.stop(0)
     _log.info("stopped")
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel, and again what has not ended by then: `asyncio.wait_for`, on which nats-py waits, loses a cancellation
+    that comes as its wait ends (before Python 3.12), and a worker that went on would keep the process until it is
+    killed."""
+    while running := [task for task in tasks if not task.done()]:
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running, timeout=_CANCEL_AGAIN_SECONDS)
 
 
 async def _until_ready(service: Service, stop: asyncio.Event) -> None:
