@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 
@@ -33,10 +34,32 @@ class Launch:
     grace_seconds: float = 10.0
 
 
+class Process(Protocol):
+    """The operating system's side of a child."""
+
+    @property
+    def pid(self) -> int:
+        """The process id, also of one that has ended."""
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs; negative for the signal that ended it."""
+
+    async def wait(self) -> int:
+        """Waits for its end and returns the exit code."""
+
+    def send_signal(self, signal: int, /) -> None:
+        """Sends a signal, while it runs."""
+
+
+Starter = Callable[[Launch], Awaitable[Process]]
+"""Starts a child in a session of its own, its output appended to its log, that does not outlive us. Raises OSError."""
+
+
 class Child:
     """A running child. It lives in a session of its own, so Ctrl-C reaches the launcher alone."""
 
-    def __init__(self, launch: Launch, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, launch: Launch, process: Process) -> None:
         self.launch = launch
         self.end_was_ordered = False
         self._process = process
@@ -113,15 +136,15 @@ class Child:
                 continue  # it ended between the listing and the signal, as a connection's process may
 
 
-async def spawn(launch: Launch) -> Child:
-    """Starts the command on a leash with both outputs appended to its log. Raises OSError.
+async def executed(launch: Launch) -> Process:
+    """Starts the command on a leash. Raises OSError.
 
     The leash is tied to the calling thread: on Linux a child also ends when the thread that started it does.
     """
     leash = [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), launch.user or "-"]
     launch.log.parent.mkdir(parents=True, exist_ok=True)
     with launch.log.open("ab") as log:
-        process = await asyncio.create_subprocess_exec(
+        return await asyncio.create_subprocess_exec(
             *leash,
             *launch.command,
             stdin=asyncio.subprocess.DEVNULL,
@@ -131,7 +154,11 @@ async def spawn(launch: Launch) -> Child:
             env={**os.environ, **launch.env},
             start_new_session=True,
         )
-    return Child(launch, process)
+
+
+async def spawn(launch: Launch, starter: Starter = executed) -> Child:
+    """Starts a child. Raises OSError."""
+    return Child(launch, await starter(launch))
 
 
 async def run(launch: Launch) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from deploy.local.errors import LauncherError, StartFailed
-from deploy.local.process import POLL_SECONDS, Child, Launch, spawn
+from deploy.local.process import POLL_SECONDS, Child, Launch, Starter, executed, spawn
 
 ORPHAN_SECONDS = 10.0
 
@@ -33,8 +33,8 @@ class Server(ABC):
 
     polite_signal = signal.SIGTERM
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, starter: Starter = executed) -> None:
+        self.name, self._starter = name, starter
         self.on_death: Callable[[Death], None] | None = None
         self._child: Child | None = None
         self._watcher: asyncio.Task[None] | None = None
@@ -68,7 +68,7 @@ class Server(ABC):
         """Starts it and returns when it serves. Raises LauncherError if it runs already or fails to."""
         if self.running:
             raise LauncherError(f"{self.name} runs already as pid {self.pid}")
-        self._child = await spawn(await self.prepare())
+        self._child = await spawn(await self.prepare(), self._starter)
         try:
             await self._child.ready(self.probe)
         except BaseException:

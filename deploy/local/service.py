@@ -18,7 +18,7 @@ class Service(Server):
     """An instance of a service with fixed ports; `environment` is what it is told."""
 
     def __init__(self, instance: Instance, settings: SuiteSettings, environment: Mapping[str, str]) -> None:
-        super().__init__(instance.name)
+        super().__init__(instance.name, settings.starter)
         self._instance, self._settings, self._environment = instance, settings, environment
 
     @property

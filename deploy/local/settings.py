@@ -11,6 +11,7 @@ from deploy.local.errors import SettingsError
 from deploy.local.nats_server import MONITOR_PORT_VARIABLE
 from deploy.local.nats_server import PORT_VARIABLE as NATS_PORT_VARIABLE
 from deploy.local.postgres_server import PORT_VARIABLE as POSTGRES_PORT_VARIABLE
+from deploy.local.process import Starter, executed
 from shared.domain.owners import DEFAULT_PARTITIONS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -74,7 +75,8 @@ class SuiteSettings(BrokerSettings):
 
     `feature_instances` share the `partitions` of the log. `environment` holds extra variables by service, or by
     instance such as "feature-1"; they win over those the suite sets. `domain` and `log_level` None leave the choice to
-    the services. Times are in seconds. Raises SettingsError when there are more instances than partitions.
+    the services. `command` and `starter` say how services are started. Times are in seconds. Raises SettingsError when
+    there are more instances than partitions.
     """
 
     namespace: str = ""
@@ -87,6 +89,7 @@ class SuiteSettings(BrokerSettings):
     metrics_ports: Mapping[str, int] = field(default_factory=lambda: METRICS_PORTS)
     environment: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     command: Callable[[str], list[str]] = service_command
+    starter: Starter = executed
     ready_seconds: float = 60.0
     drain_seconds: float = 20.0
 

@@ -20,6 +20,7 @@ from tests.builders import message
 from tests.conditions import eventually
 from tests.integration.cluster.load import BATCH, Load, at_work, reading
 from tests.integration.cluster.nodes import Cluster
+from tests.integration.forked import forked
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 NAMES = Names("test")
@@ -40,6 +41,7 @@ async def nats(cluster) -> AsyncIterator[Client]:
 async def suite(cluster, nats, tmp_path) -> AsyncIterator[Suite]:
     """An ingestion service on the cluster and a database of its own."""
     settings = SuiteSettings.on_free_ports(
+        starter=forked,
         directory=tmp_path / "suite",
         nats_url=cluster.url,
         namespace=NAMES.namespace,

@@ -15,6 +15,7 @@ from deploy.local.brokers import Brokers, BrokerSettings, local_brokers
 from deploy.local.suite import SuiteSettings, local_suite
 from shared.client import Addresses, FreshetClient
 from tests.integration.erasure.world import ErasureWorld
+from tests.integration.forked import forked
 from tests.integration.namespaces import Namespace, new_namespace
 from tests.integration.services.conftest import Running, services
 
@@ -86,6 +87,7 @@ async def start_beside(tmp_path) -> AsyncIterator[Callable[..., Any]]:
 async def ingestion_in(space: Namespace, directory: Path) -> AsyncIterator[Running]:
     """An ingestion service in a namespace that is there."""
     settings = SuiteSettings.on_free_ports(
+        starter=forked,
         directory=directory,
         nats_url=space.brokers.nats_url,
         database_url=space.brokers.database_url,

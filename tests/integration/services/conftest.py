@@ -19,6 +19,7 @@ from freshet.ingestion.v1.ingestion_pb2 import DeadLetter, WriteOutcome, WriteSt
 from shared.adapters.streams import last_position
 from shared.client import Addresses, FreshetClient
 from tests.builders import catalogue_item
+from tests.integration.forked import forked
 from tests.integration.namespaces import SMALL, Namespace, new_namespace
 
 
@@ -80,6 +81,7 @@ async def services(
     async with AsyncExitStack() as stack:
         space = await stack.enter_async_context(new_namespace(brokers, window))
         settings = SuiteSettings.on_free_ports(
+            starter=forked,
             directory=directory,
             nats_url=brokers.nats_url,
             database_url=brokers.database_url,

@@ -28,6 +28,7 @@ from shared.domain.state import FoldSettings, State
 from shared.domain.state_digest import digests
 from tests.builders import VIDEO, catalogue_item, message
 from tests.conditions import eventually
+from tests.integration.forked import forked
 from tests.integration.namespaces import SMALL, Namespace, new_namespace
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -55,6 +56,7 @@ class Instances:
         }
         variables = {f"FRESHET_{name.upper()}": value for name, value in told.items()}
         settings = SuiteSettings.on_free_ports(
+            starter=forked,
             directory=self.directory / f"{len(list(self.directory.iterdir()))}",
             nats_url=self.space.brokers.nats_url,
             database_url=self.space.brokers.database_url,

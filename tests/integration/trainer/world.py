@@ -26,6 +26,7 @@ from shared.adapters.database import database_engine, ensure_tables
 from shared.adapters.log_reader import LogRecord
 from shared.adapters.registry import Registry
 from shared.adapters.streams import Names, ensure_streams, last_position
+from tests.integration.forked import forked
 from tests.integration.namespaces import SMALL
 
 ENDED = (api.TRAINING_STATE_SUCCEEDED, api.TRAINING_STATE_FAILED)
@@ -141,6 +142,7 @@ class World:
         """A trainer process; settings: FRESHET_... variables without the prefix, in lower case."""
         told = {f"FRESHET_{name.upper()}": value for name, value in settings.items()}
         suite_settings = SuiteSettings.on_free_ports(
+            starter=forked,
             directory=self.directory,
             nats_url=self.brokers.nats_url,
             database_url=self.brokers.database_url,

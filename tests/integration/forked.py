@@ -1,0 +1,75 @@
+"""Services forked from a process that has imported them.
+
+To start Python and to import takes two seconds of processor time, a fork some hundredths, and these tests start
+services three hundred times. What is forked does what `python -m services.NAME` does, in a process of its own that is
+killed as any other. The end-to-end tests and the launcher's start services by their command.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import runpy
+import signal
+import sys
+from multiprocessing.context import ForkServerProcess
+
+from deploy.local.process import Launch, Process
+from deploy.local.settings import SERVICES
+
+_PR_SET_PDEATHSIG = 1
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload([f"services.{name}.main" for name in SERVICES])
+
+
+async def forked(launch: Launch) -> Process:
+    """A `deploy.local.process.Starter` for commands `python -m services.NAME`."""
+    module, environment = launch.command[-1], {**os.environ, **launch.env}
+    launch.log.parent.mkdir(parents=True, exist_ok=True)
+    arguments = (module, str(launch.log), str(launch.cwd), environment)
+    process = _context.Process(target=_become, args=arguments, daemon=True)
+    await asyncio.to_thread(process.start)
+    return _Forked(process)
+
+
+class _Forked:
+    def __init__(self, process: ForkServerProcess) -> None:
+        self._process, self._ended = process, asyncio.Event()
+        asyncio.get_running_loop().add_reader(process.sentinel, self._end)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid or 0
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    async def wait(self) -> int:
+        await self._ended.wait()
+        return self._process.exitcode or 0
+
+    def send_signal(self, number: int, /) -> None:
+        with contextlib.suppress(ProcessLookupError):  # it ended since it was looked at
+            os.kill(self.pid, number)
+
+    def _end(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._process.sentinel)
+        self._process.join()
+        self._ended.set()
+
+
+def _become(module: str, log: str, directory: str, environment: dict[str, str]) -> None:
+    os.setsid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(output, stream.fileno())
+        stream.reconfigure(write_through=True)  # type: ignore[union-attr]
+    os.chdir(directory)
+    os.environ.clear()
+    os.environ.update(environment)
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
