@@ -1,4 +1,4 @@
-"""Services forked from a process that has imported them.
+"""Services and commands forked from a process that has imported them.
 
 To start Python and to import takes two seconds of processor time, a fork some hundredths, and these tests start
 services three hundred times. What is forked does what `python -m services.NAME` does, in a process of its own that is
@@ -15,14 +15,18 @@ import os
 import runpy
 import signal
 import sys
+from collections.abc import Mapping, Sequence
 from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from deploy.local.process import Launch, Process
 from deploy.local.settings import SERVICES
 
 _PR_SET_PDEATHSIG = 1
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload([f"services.{name}.main" for name in SERVICES])
+_context.set_forkserver_preload(["services.console.command", *(f"services.{name}.main" for name in SERVICES)])
 
 
 async def forked(launch: Launch) -> Process:
@@ -62,6 +66,25 @@ class _Forked:
         self._ended.set()
 
 
+class Ended(NamedTuple):
+    """A command that has ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+async def freshet(arguments: Sequence[str], stdin: str, environment: Mapping[str, str]) -> Ended:
+    """What `python -m services.console` does with these arguments."""
+    with TemporaryDirectory() as directory:
+        files = [Path(directory) / name for name in ("stdin", "stdout", "stderr")]
+        files[0].write_text(stdin)
+        process = _context.Process(target=_command, args=(files, arguments, {**os.environ, **environment}))
+        await asyncio.to_thread(process.start)
+        code = await _Forked(process).wait()
+        return Ended(code, *(file.read_text() for file in files[1:]))
+
+
 def _become(module: str, log: str, directory: str, environment: dict[str, str]) -> None:
     os.setsid()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -70,6 +93,20 @@ def _become(module: str, log: str, directory: str, environment: dict[str, str]) 
         os.dup2(output, stream.fileno())
         stream.reconfigure(write_through=True)  # type: ignore[union-attr]
     os.chdir(directory)
+    _run(module, environment)
+
+
+def _command(files: Sequence[Path], arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    for standard, (file, flags) in enumerate(
+        zip(files, (os.O_RDONLY, *2 * [os.O_WRONLY | os.O_CREAT]), strict=True)
+    ):
+        os.dup2(os.open(file, flags), standard)
+    sys.stdin = os.fdopen(0, closefd=False)
+    sys.argv[1:] = arguments
+    _run("services.console", environment)
+
+
+def _run(module: str, environment: Mapping[str, str]) -> None:
     os.environ.clear()
     os.environ.update(environment)
     runpy.run_module(module, run_name="__main__", alter_sys=True)

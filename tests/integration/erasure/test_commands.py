@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 import grpc
 import pytest
@@ -20,23 +17,12 @@ from freshet.log.v1.log_pb2 import Erasure
 from shared.adapters.keys import partition_of, signed, user_key
 from shared.adapters.tables import erasure_targets, erasures, events, user_states
 from tests.builders import message
+from tests.integration import forked
 from tests.integration.erasure.world import PARTITIONS, ErasureWorld
+from tests.integration.forked import Ended
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 SUBJECT_OF_ANN = f"events.v1.{partition_of(user_key('ann'), PARTITIONS)}.click"
-
-
-class Ended(NamedTuple):
-    """A command that has ended."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def left(self) -> dict[str, int | None]:
-        """What `verify-erasure --json` has found, where it has found anything."""
-        return {place: left for place, left in json.loads(self.stdout)["left"].items() if left}
 
 
 async def freshet(world: ErasureWorld, *arguments: str, stdin: str = "", **environment: str) -> Ended:
@@ -50,13 +36,12 @@ async def freshet(world: ErasureWorld, *arguments: str, stdin: str = "", **envir
     }
     if world.running is not None:
         told["FRESHET_INGESTION_ADDRESS"] = world.running.suite.address("ingestion")
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.console", *arguments, env={**os.environ, **told},
-        stdin=pipe, stdout=pipe, stderr=pipe,
-    )  # fmt: skip
-    stdout, stderr = await process.communicate(stdin.encode())
-    return Ended(process.returncode or 0, stdout.decode(), stderr.decode())
+    return await forked.freshet(arguments, stdin, told)
+
+
+def left(ended: Ended) -> dict[str, int | None]:
+    """What `verify-erasure --json` has found, where it has found anything."""
+    return {place: left for place, left in json.loads(ended.stdout)["left"].items() if left}
 
 
 async def test_erase_shows_the_receipt_and_verify_finds_nothing_left(world, ann):
@@ -66,7 +51,7 @@ async def test_erase_shows_the_receipt_and_verify_finds_nothing_left(world, ann)
     receipt = json.loads(erased.stdout)
     assert (receipt["deleted_events"], receipt["deleted_exposures"]) == (3, 2)
     verified = await freshet(world, "verify-erasure", "--receipt", receipt["receipt_id"], "--json")
-    assert (verified.code, verified.left) == (0, {}), verified.stderr
+    assert (verified.code, left(verified)) == (0, {}), verified.stderr
 
 
 async def test_erase_asks_first_and_does_nothing_without_a_yes(world, ann):
@@ -178,7 +163,7 @@ async def test_verify_finds_what_is_left_in_each_place_and_ends_with_1(still_wor
     await plant(still_world)
     await claim(still_world, receipt)
     ended = await freshet(still_world, "verify-erasure", "ann", "--json")
-    assert ended.left == {place: 1}
+    assert left(ended) == {place: 1}
     assert (ended.code, f"{place} (1)" in ended.stderr) == (1, True)
 
 
@@ -189,7 +174,7 @@ async def test_verify_does_not_mind_what_the_user_did_behind_the_receipt(still_w
     await plant_state(still_world)
     await still_world.show("ann", 12)
     ended = await freshet(still_world, "verify-erasure", "ann", "--json")
-    assert (ended.code, ended.left) == (0, {}), ended.stderr
+    assert (ended.code, left(ended)) == (0, {}), ended.stderr
 
 
 async def test_verify_does_not_mind_other_users_in_the_same_places(still_world, receipt):
@@ -197,14 +182,14 @@ async def test_verify_does_not_mind_other_users_in_the_same_places(still_world, 
     await still_world.refuse(b'{"user_id": "bob"}')
     await still_world.show("bob", 5)
     await claim(still_world, receipt)
-    assert (await freshet(still_world, "verify-erasure", "ann", "--json")).left == {}
+    assert left(await freshet(still_world, "verify-erasure", "ann", "--json")) == {}
 
 
 async def test_verify_finds_what_the_live_feature_service_still_says(still_world, receipt):
     await claim(still_world, receipt)
     with features_of_ann() as address:
         ended = await freshet(still_world, "verify-erasure", "ann", "--json", FRESHET_FEATURE_ADDRESS=address)
-    assert (ended.code, ended.left) == (1, {"live features": 2})
+    assert (ended.code, left(ended)) == (1, {"live features": 2})
 
 
 async def test_verify_lists_the_models_that_the_registry_marks(still_world, receipt):

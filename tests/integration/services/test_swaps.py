@@ -187,11 +187,11 @@ async def keep_asking(running: Running, seen: set[tuple[str, float]]) -> None:
         seen.add((answer.model_version, answer.results[0].score))
 
 
-async def test_no_call_fails_during_twenty_swaps_and_each_answer_is_of_one_model(running):
+async def test_no_call_fails_during_swaps_and_each_answer_is_of_one_model(running):
     seen: set[tuple[str, float]] = set()
-    callers = [asyncio.create_task(keep_asking(running, seen)) for _ in range(4)]
+    callers = [asyncio.create_task(keep_asking(running, seen)) for _ in range(2)]
     scores = {}
-    for number in range(50, 70):
+    for number in range(50, 56):
         scores[await promote(running, model(number))] = number + 1.0
         await serves(running, list(scores)[-1])
     assert not any(caller.done() for caller in callers)

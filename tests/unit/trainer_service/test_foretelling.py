@@ -60,13 +60,14 @@ def log() -> EventColumns:
 
 @pytest.fixture(scope="module")
 def bundle(log, tmp_path_factory) -> Bundle:
-    """Learned from the first events of the log, as a run of the trainer does."""
+    """Learned from the first events of the log, as a run of the trainer does that has little time: behaviours are
+    foretold by any score that tells something, and half of the passes would make it little better."""
     job = JOB._replace(
         domain="e-commerce",
         directory=str(tmp_path_factory.mktemp("job")),
         encoder="mf",
         preset="small",
-        max_minutes=5.0,
+        max_minutes=0.1,
         hold_out_share=0.15,
         hold_out_rows=200_000,
         history_length=50,
