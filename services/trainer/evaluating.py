@@ -12,7 +12,8 @@ import numpy as np
 
 from services.trainer.champion import champion_scorer
 from services.trainer.evaluation_jobs import DataJob, Judged, ModelJob, Went
-from services.trainer.model.contestants import baselines, encoder, encoder_config, encoders_named
+from services.trainer.model.contestant_names import encoders_named
+from services.trainer.model.contestants import baselines, encoder, encoder_config
 from services.trainer.model.evaluation import CaseOptions, HoldOut, leave_one_out, make_cases
 from services.trainer.model.learners import Unchanging
 from services.trainer.model.plan import OnProgress, Progress, TrainingPlan

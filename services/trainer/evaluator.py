@@ -7,33 +7,15 @@ of the one that learns, and because the command line must not load torch.
 
 from __future__ import annotations
 
-import asyncio
 import logging
+from collections.abc import Callable
 
-import structlog
-
-from services.trainer.archive_reading import read
-from services.trainer.evaluating import NothingToJudge, Tell, judge_data, judge_model
-from services.trainer.evaluation_jobs import (
-    DataJob,
-    EvaluationJob,
-    EvaluationReport,
-    Failed,
-    PairJob,
-    decode,
-    encode,
-)
-from services.trainer.model.contestants import UnknownContestant
-from services.trainer.model.plan import TrainingError
-from services.trainer.pair_judging import judge_pair
-from services.trainer.patience import StillAwayError, first_line
-from shared.adapters.bundle import CorruptBundleError
+from services.trainer.evaluation_jobs import DataJob, EvaluationJob, EvaluationReport, Failed, decode, encode
+from services.trainer.model.contestant_names import UnknownContestant, check
 from shared.runtime.leash import Leash
 from shared.runtime.logs import configure_logs
 from shared.runtime.memory import keep_for_the_next
 from shared.runtime.priority import step_back
-
-_log = structlog.get_logger("evaluator")
 
 
 def main() -> None:
@@ -44,28 +26,20 @@ def main() -> None:
     step_back(job.niceness)
     configure_logs("trainer", "warning" if isinstance(job, DataJob) else job.log_level)
     logging.captureWarnings(True)
-
-    def tell(report: EvaluationReport) -> None:
-        leash.tell(encode(report))
-
-    tell(_outcome(job, tell))
+    leash.tell(encode(_outcome(job, lambda report: leash.tell(encode(report)))))
 
 
-def _outcome(job: EvaluationJob, tell: Tell) -> EvaluationReport:
+def _outcome(job: EvaluationJob, tell: Callable[[EvaluationReport], None]) -> EvaluationReport:
     try:
         if isinstance(job, DataJob):
-            return judge_data(job, tell)
-        columns = asyncio.run(read(job, "trainer-evaluator"))
-        return judge_pair(columns, job) if isinstance(job, PairJob) else judge_model(columns, job, tell)
-    except (NothingToJudge, UnknownContestant) as error:
+            check(job.encoders, job.preset)
+    except UnknownContestant as error:
         return Failed(str(error), refused=True)
-    except (TrainingError, CorruptBundleError) as error:
-        return Failed(str(error))
-    except StillAwayError as error:
-        return Failed(f"the archive could not be read: {error}")
-    except Exception as error:
-        _log.error("judging failed", exc_info=error)
-        return Failed(f"a defect in judging, see the log: {type(error).__name__}: {first_line(error)}")
+    from services.trainer.evaluation_outcome import (
+        outcome,  # torch: whose job is refused need not wait for it
+    )
+
+    return outcome(job, tell)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
+from services.trainer.model.contestant_names import IN_INT8, WITH_RULES, check, kind_of
 from services.trainer.model.encoder_learners import EncoderLearner, MixedLearner
-from services.trainer.model.encoders.registry import PRESETS, UnknownEncoderError, config_of
+from services.trainer.model.encoders.registry import config_of
 from services.trainer.model.encoders.signature import EncoderConfig
 from services.trainer.model.int8_learner import Int8Learner
 from services.trainer.model.learners import BASELINES
@@ -14,35 +15,11 @@ from services.trainer.model.plan import OnProgress, TrainingPlan
 from services.trainer.model.protocols.outcome import Contestant
 from services.trainer.model.sequences import EventRoles
 
-ALL, NONE, WITH_RULES, IN_INT8 = "all", "none", "+rules", "+int8"
-
-
-class UnknownContestant(ValueError):
-    """There is no such encoder or preset; the message names the option and what there is."""
-
 
 def encoder_config(encoder: str, preset: str) -> EncoderConfig:
     """The shape of an encoder, with or without rules. Raises UnknownContestant."""
-    kind = encoder.removesuffix(WITH_RULES).removesuffix(IN_INT8)
-    if kind not in PRESETS:
-        known = ", ".join([*PRESETS, ALL, NONE])
-        raise UnknownContestant(
-            f"--encoder {encoder}: there is no such encoder; choose of {known}, or with {WITH_RULES} or "
-            f"{IN_INT8} behind it"
-        )
-    if encoder == "mf" + IN_INT8:
-        raise UnknownContestant(f"--encoder {encoder}: matrix factorisation has no weights to quantise")
-    try:
-        return config_of(kind, preset)
-    except UnknownEncoderError as error:
-        raise UnknownContestant(f"--preset {preset}: {error}") from error
-
-
-def encoders_named(names: Sequence[str]) -> list[str]:
-    """The names, "all" for every encoder by itself and "none" for no one, each once."""
-    if ALL in names:
-        return list(PRESETS)
-    return list(dict.fromkeys(name for name in names if name != NONE))
+    check([encoder], preset)
+    return config_of(kind_of(encoder), preset)
 
 
 def baselines(roles: EventRoles) -> list[Contestant]:

@@ -6,7 +6,8 @@ import numpy as np
 import onnx
 import pytest
 
-from services.trainer.model.contestants import UnknownContestant, encoder, encoder_config
+from services.trainer.model.contestant_names import UnknownContestant
+from services.trainer.model.contestants import encoder, encoder_config
 from services.trainer.model.encoders.registry import PRESETS, config_of
 from services.trainer.model.evaluation import leave_one_out
 from services.trainer.model.export import ExportError, onnx_bytes, prove_parity, session_of

@@ -16,7 +16,7 @@ from services.trainer.evaluation_jobs import (
     decode,
     encode,
 )
-from services.trainer.model.contestants import UnknownContestant, encoders_named
+from services.trainer.model.contestant_names import UnknownContestant, encoders_named
 from services.trainer.model.encoders.registry import PRESETS
 from services.trainer.model.plan import NotEnoughEvents
 from tests.unit.trainer.builders import events, walks
