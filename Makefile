@@ -28,7 +28,7 @@ run: $(STAMP) ## the whole suite with a simulated shop and a live view; Ctrl-C e
 	@$(BIN)/python -m deploy.local
 
 test: $(STAMP) ## all tests, with real brokers; TEST_PROCESSES=3, 0 for one after the other
-	@$(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile --ignore=tests/chaos/test_chaos.py
+	@$(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile --no-loadscope-reorder --ignore=tests/chaos/test_chaos.py
 
 fuzz: $(STAMP) ## a million messages that must be refused, at both doors; SEED=1, MESSAGES=1000000
 	@$(BIN)/python -m tests.fuzz --messages $(MESSAGES) --seed $(SEED)

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,12 @@ def cut_off(directory: Path, plan: TrainingPlan = LONG, step: int = 40) -> None:
         train(EVENTS, plan, at(step), checkpoints(directory))
 
 
+@cache
+def whole(plan: TrainingPlan = LONG) -> TrainedModel:
+    """What a lesson learns that nothing cuts off."""
+    return train(EVENTS, plan)
+
+
 def first_step(directory: Path, plan: TrainingPlan = LONG, run: str = "run") -> int:
     """The first step that a lesson reports which finds what is in the directory."""
     reports: list[Progress] = []
@@ -68,23 +75,23 @@ def steps_of(model: TrainedModel) -> list[tuple[int, float]]:
 def test_a_lesson_that_was_cut_off_ends_bit_by_bit_where_it_would_have_ended(tmp_path, plan, step):
     cut_off(tmp_path, plan, step)
     assert list(tmp_path.iterdir())
-    whole, resumed = train(EVENTS, plan), train(EVENTS, plan, checkpoints=checkpoints(tmp_path))
-    assert bits(resumed) == bits(whole)
-    assert steps_of(resumed) == steps_of(whole)
+    resumed = train(EVENTS, plan, checkpoints=checkpoints(tmp_path))
+    assert bits(resumed) == bits(whole(plan))
+    assert steps_of(resumed) == steps_of(whole(plan))
 
 
 def test_a_lesson_that_is_cut_off_again_and_again_ends_the_same(tmp_path):
     for step in (20, 30, 60):
         cut_off(tmp_path, step=step)
-    assert bits(train(EVENTS, LONG, checkpoints=checkpoints(tmp_path))) == bits(train(EVENTS, LONG))
+    assert bits(train(EVENTS, LONG, checkpoints=checkpoints(tmp_path))) == bits(whole())
 
 
 def test_a_lesson_that_had_ended_is_not_learned_again(tmp_path):
-    whole = train(EVENTS, LONG, checkpoints=checkpoints(tmp_path))
+    first = train(EVENTS, LONG, checkpoints=checkpoints(tmp_path))
     reports: list[Progress] = []
     again = train(EVENTS, LONG, reports.append, checkpoints(tmp_path))
-    assert (bits(again), reports) == (bits(whole), [])
-    assert again.curve == whole.curve
+    assert (bits(again), reports) == (bits(first), [])
+    assert again.curve == first.curve
 
 
 def test_each_lesson_of_a_run_goes_on_from_its_own(tmp_path):
@@ -163,7 +170,7 @@ def test_a_checkpoint_that_is_cut_short_is_ignored(tmp_path):
 def test_a_checkpoint_that_cannot_be_written_costs_the_run_nothing(tmp_path):
     gone = tmp_path / "nowhere"
     model = train(EVENTS, LONG, checkpoints=checkpoints(gone))
-    assert bits(model) == bits(train(EVENTS, LONG))
+    assert bits(model) == bits(whole())
 
 
 def test_checkpoints_are_written_by_the_clock(tmp_path):
@@ -218,7 +225,7 @@ def test_a_lesson_goes_on_after_the_death_of_its_process(tmp_path):
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    assert bits(train(EVENTS, LONG, checkpoints=checkpoints(tmp_path))) == bits(train(EVENTS, LONG))
+    assert bits(train(EVENTS, LONG, checkpoints=checkpoints(tmp_path))) == bits(whole())
 
 
 def test_a_judged_lesson_that_was_cut_off_ends_with_the_same_best_weights(tmp_path):
@@ -228,5 +235,5 @@ def test_a_judged_lesson_that_was_cut_off_ends_with_the_same_best_weights(tmp_pa
     with pytest.raises(Killed):
         train(EVENTS, LONG, at(40), checkpoints(tmp_path), judge)
     resumed = train(EVENTS, LONG, checkpoints=checkpoints(tmp_path), judge=judge)
-    whole = train(EVENTS, LONG, judge=judge)
-    assert (bits(resumed), resumed.passes) == (bits(whole), whole.passes)
+    judged = train(EVENTS, LONG, judge=judge)
+    assert (bits(resumed), resumed.passes) == (bits(judged), judged.passes)
