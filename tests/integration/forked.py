@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import multiprocessing
 import os
 import runpy
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from multiprocessing.context import ForkServerProcess
@@ -21,10 +19,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from deploy.local.leash import tie_to
 from deploy.local.process import Launch, Process
 from deploy.local.settings import SERVICES
 
-_PR_SET_PDEATHSIG = 1
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["services.console.command", *(f"services.{name}.main" for name in SERVICES)])
 
@@ -33,8 +31,9 @@ async def forked(launch: Launch) -> Process:
     """A `deploy.local.process.Starter` for commands `python -m services.NAME`."""
     module, environment = launch.command[-1], {**os.environ, **launch.env}
     launch.log.parent.mkdir(parents=True, exist_ok=True)
-    arguments = (module, str(launch.log), str(launch.cwd), environment)
-    process = _context.Process(target=_become, args=arguments, daemon=True)
+    process = _context.Process(
+        target=_become, args=(module, launch.log, launch.cwd, environment), daemon=True
+    )
     await asyncio.to_thread(process.start)
     return _Forked(process)
 
@@ -77,33 +76,36 @@ class Ended(NamedTuple):
 async def freshet(arguments: Sequence[str], stdin: str, environment: Mapping[str, str]) -> Ended:
     """What `python -m services.console` does with these arguments."""
     with TemporaryDirectory() as directory:
-        files = [Path(directory) / name for name in ("stdin", "stdout", "stderr")]
-        files[0].write_text(stdin)
-        process = _context.Process(target=_command, args=(files, arguments, {**os.environ, **environment}))
+        read, *written = (Path(directory) / name for name in ("stdin", "stdout", "stderr"))
+        read.write_text(stdin)
+        command = (arguments, read, written, {**os.environ, **environment})
+        process = _context.Process(target=_command, args=command, daemon=True)
         await asyncio.to_thread(process.start)
         code = await _Forked(process).wait()
-        return Ended(code, *(file.read_text() for file in files[1:]))
+        return Ended(code, *(file.read_text() for file in written))
 
 
-def _become(module: str, log: str, directory: str, environment: dict[str, str]) -> None:
+def _become(module: str, log: Path, directory: Path, environment: Mapping[str, str]) -> None:
     os.setsid()
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    for stream in (sys.stdout, sys.stderr):
-        os.dup2(output, stream.fileno())
-        stream.reconfigure(write_through=True)  # type: ignore[union-attr]
+    tie_to(os.getppid())
+    _write_to([log, log])
     os.chdir(directory)
     _run(module, environment)
 
 
-def _command(files: Sequence[Path], arguments: Sequence[str], environment: Mapping[str, str]) -> None:
-    for standard, (file, flags) in enumerate(
-        zip(files, (os.O_RDONLY, *2 * [os.O_WRONLY | os.O_CREAT]), strict=True)
-    ):
-        os.dup2(os.open(file, flags), standard)
-    sys.stdin = os.fdopen(0, closefd=False)
+def _command(
+    arguments: Sequence[str], read: Path, written: Sequence[Path], environment: Mapping[str, str]
+) -> None:
+    sys.stdin = read.open()
     sys.argv[1:] = arguments
+    _write_to(written)
     _run("services.console", environment)
+
+
+def _write_to(files: Sequence[Path]) -> None:
+    for stream, file in zip((sys.stdout, sys.stderr), files, strict=True):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT), stream.fileno())
+        stream.reconfigure(write_through=True)  # type: ignore[union-attr]
 
 
 def _run(module: str, environment: Mapping[str, str]) -> None:
