@@ -10,16 +10,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import multiprocessing
+import multiprocessing.connection
 import os
 import runpy
+import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from deploy.local.leash import tie_to
 from deploy.local.process import Launch, Process
 from deploy.local.settings import SERVICES
 
@@ -87,10 +89,17 @@ async def freshet(arguments: Sequence[str], stdin: str, environment: Mapping[str
 
 def _become(module: str, log: Path, directory: Path, environment: Mapping[str, str]) -> None:
     os.setsid()
-    tie_to(os.getppid())
+    threading.Thread(target=_end_with_the_tests, daemon=True).start()
     _write_to([log, log])
     os.chdir(directory)
     _run(module, environment)
+
+
+def _end_with_the_tests() -> None:
+    tests = multiprocessing.parent_process()
+    assert tests is not None
+    multiprocessing.connection.wait([tests.sentinel])
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _command(
