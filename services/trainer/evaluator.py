@@ -35,9 +35,7 @@ def _outcome(job: EvaluationJob, tell: Callable[[EvaluationReport], None]) -> Ev
             check(job.encoders, job.preset)
     except UnknownContestant as error:
         return Failed(str(error), refused=True)
-    from services.trainer.evaluation_outcome import (
-        outcome,  # torch: whose job is refused need not wait for it
-    )
+    from services.trainer.evaluation_outcome import outcome  # loads torch: behind the refusal
 
     return outcome(job, tell)
 
