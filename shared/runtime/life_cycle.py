@@ -31,7 +31,6 @@ _SERVER_OPTIONS = [
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.so_reuseport", 0),
 ]
-
 _CANCEL_AGAIN_SECONDS = 3.0
 
 

@@ -150,5 +150,6 @@ def remaining_seconds(context: grpc.aio.ServicerContext, most: float, margin: fl
     left = context.time_remaining()
     if left is None:
         return most
-    spared = min(0.5, max(0.02, left / 5)) if margin is None else margin
-    return max(0.0, min(most, left - spared))
+    if margin is None:
+        margin = min(0.5, max(0.02, left / 5))
+    return max(0.0, min(most, left - margin))

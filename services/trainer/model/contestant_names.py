@@ -18,6 +18,11 @@ def check(encoders: Sequence[str], preset: str) -> None:
     """Raises UnknownContestant unless there are such encoders, in a size of that name."""
     for encoder in encoders_named(encoders):
         kind_of(encoder)
+    check_preset(preset)
+
+
+def check_preset(preset: str) -> None:
+    """Raises UnknownContestant unless there is a size of that name."""
     if preset not in PRESET_NAMES:
         known = ", ".join(PRESET_NAMES)
         raise UnknownContestant(f"--preset {preset}: there is no such size; choose of {known}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from services.trainer.model.contestant_names import IN_INT8, WITH_RULES, check, kind_of
+from services.trainer.model.contestant_names import IN_INT8, WITH_RULES, check_preset, kind_of
 from services.trainer.model.encoder_learners import EncoderLearner, MixedLearner
 from services.trainer.model.encoders.registry import config_of
 from services.trainer.model.encoders.signature import EncoderConfig
@@ -18,8 +18,9 @@ from services.trainer.model.sequences import EventRoles
 
 def encoder_config(encoder: str, preset: str) -> EncoderConfig:
     """The shape of an encoder, with or without rules. Raises UnknownContestant."""
-    check([encoder], preset)
-    return config_of(kind_of(encoder), preset)
+    kind = kind_of(encoder)
+    check_preset(preset)
+    return config_of(kind, preset)
 
 
 def baselines(roles: EventRoles) -> list[Contestant]:

@@ -60,8 +60,8 @@ def log() -> EventColumns:
 
 @pytest.fixture(scope="module")
 def bundle(log, tmp_path_factory) -> Bundle:
-    """Learned from the first events of the log, as a run of the trainer does that has little time: behaviours are
-    foretold by any score that tells something, and half of the passes would make it little better."""
+    """Learned from the first events of the log, as a run of the trainer does that has little time: any score that
+    tells something will do to foretell by."""
     job = JOB._replace(
         domain="e-commerce",
         directory=str(tmp_path_factory.mktemp("job")),
