@@ -120,7 +120,7 @@ class _DataJudge:
         on_asked = _telling_asked(self._tell)
         if self._job.protocol == PREQUENTIAL:
             return self._prequential(columns, on_asked)
-        contestants = self._contestants(1, 0)
+        contestants = self._contestants(len(columns), 1, 0)
         split = self._split(columns)
         return judge_held_out(self._job.protocol, split, contestants, self._options, on_asked)
 
@@ -134,7 +134,8 @@ class _DataJudge:
         rest = len(columns) - warm_up
         every = job.continue_every or max(rest // _CONTINUATIONS, 1)
         way = PrequentialOptions(warm_up, job.learn_every, self._options)
-        return prequential(columns, self._contestants(every, rest // every), way, on_asked)
+        contestants = self._contestants(warm_up, every, rest // every)
+        return prequential(columns, contestants, way, on_asked)
 
     def _split(self, columns: EventColumns) -> HoldOut:
         job = self._job
@@ -142,16 +143,18 @@ class _DataJudge:
             return leave_one_out(columns, self._options)
         return temporal(columns, Cut(job.cut_time_ms or None, job.held_out_share), self._options)
 
-    def _contestants(self, continue_every: int, continuations: int) -> list[Contestant]:
+    def _contestants(self, n_events: int, continue_every: int, continuations: int) -> list[Contestant]:
+        """n_events: of the first lesson."""
         names = encoders_named(self._job.encoders)
-        plans = {name: self._plan(name, continuations) for name in names}
+        plans = {name: self._plan(name, n_events, continuations) for name in names}
         trained = [encoder(name, plan, continue_every, self._telling) for name, plan in plans.items()]
         return [*baselines(self._roles), *trained]
 
-    def _plan(self, name: str, continuations: int) -> TrainingPlan:
+    def _plan(self, name: str, n_events: int, continuations: int) -> TrainingPlan:
         """Of the time allowed, every continuation gets its share, for what is judged and for the rest."""
         job = self._job
-        plan = TrainingPlan(encoder=encoder_config(name, job.preset), roles=self._roles, seed=job.seed)
+        shape = encoder_config(name, job.preset).suited(n_events)
+        plan = TrainingPlan(encoder=shape, roles=self._roles, seed=job.seed)
         plan = replace(plan, window=job.history_length, threads=job.threads)
         return plan.within(job.minutes, continuations)
 

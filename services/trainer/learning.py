@@ -47,7 +47,7 @@ def learn(columns: EventColumns, job: Job, tell: Tell, clock: JobClock | None = 
 
     Raises TrainingError when nothing can be learned, ExportError when the model cannot be served, DeviceMissing.
     """
-    plan, clock = plan_of(job), clock or JobClock(job.max_minutes)
+    plan, clock = plan_of(job, len(columns)), clock or JobClock(job.max_minutes)
     tell(Read(len(np.unique(columns.position))))
     served = kept_exposures(Path(job.directory))
     held = hold_out(columns, _rule(job), _options(plan, job), served)
@@ -95,10 +95,10 @@ def _candidate(
     return champion_gone_on(start, columns, plan, on_progress, checkpoints)
 
 
-def plan_of(job: Job) -> TrainingPlan:
-    """What a job asks for, in the time it allows."""
+def plan_of(job: Job, n_events: int) -> TrainingPlan:
+    """What a job asks for, in the time it allows, with ``n_events`` events."""
     plan = TrainingPlan(
-        encoder=config_of(job.encoder, job.preset),
+        encoder=config_of(job.encoder, job.preset).suited(n_events),
         roles=roles_of(load_preset(job.domain)),
         window=job.history_length,
         loss=job.loss,
@@ -121,7 +121,7 @@ def checkpoints_of(job: Job) -> Checkpoints | None:
 
 def accompany(columns: EventColumns, job: Job) -> None:
     """What the other ranks do while the first does `learn`: every lesson, nothing else. Raises as `learn`."""
-    plan = plan_of(job)
+    plan = plan_of(job, len(columns))
     served = kept_exposures(Path(job.directory))
     held = hold_out(columns, _rule(job), _options(plan, job), served)
     checkpoints = checkpoints_of(job)

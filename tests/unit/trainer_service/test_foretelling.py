@@ -89,7 +89,7 @@ def later(log, bundle) -> Examples:
 @pytest.fixture(scope="module")
 def foretold(log, bundle, later) -> np.ndarray:
     """Probabilities (N, O) of what was shown later, as ranking gives them at the time."""
-    plan = plan_of(JOB._replace(domain="e-commerce"))
+    plan = plan_of(JOB._replace(domain="e-commerce"), len(log))
     model = serving(made=bundle)
     parts = []
     for start in range(0, len(later), BATCH):

@@ -10,6 +10,7 @@ import torch
 from services.trainer.learning import plan_of
 from services.trainer.model.encoder_learners import next_lesson
 from services.trainer.model.encoders.registry import config_of
+from services.trainer.model.encoders.transformer import DEEPER_FROM
 from services.trainer.model.mixture import MixedModel, learn_experts
 from services.trainer.model.sequences import EventRoles
 from services.trainer.packing import weights_of
@@ -30,13 +31,16 @@ def ignore(_) -> None:
 
 @pytest.fixture
 def champion(tmp_path):
-    """A job whose champion is a bundle of a small gru; what the bundle lacks or has else is told."""
-    model = random_model(SMALL)
+    """A job whose champion is a bundle of a small gru, or of another model; what the bundle has else is told."""
+    gru = random_model(SMALL)
 
-    def make(**fields):
+    def make(model=gru, **fields):
+        config = model.encoder.config
         tensor = Tensor("float32", (-1,))
         tensors = {name: tensor for name in (*ENCODER_INPUTS, ENCODER_OUTPUT)}
-        manifest = Manifest("gru", SMALL.d_model, len(model.item_keys), 8, 1, 90, 0, "r", "video", tensors)
+        manifest = Manifest(
+            config.kind, config.d_model, len(model.item_keys), 8, 1, 90, 0, "r", "video", tensors
+        )
         manifest = replace(manifest, mixture=MIXTURE, metrics={PASSES: 7.0})
         experts = learn_experts(walks(n_items=12), model.item_keys, EventRoles())
         table = (model.item_keys, model.item_vectors, model.item_biases)
@@ -47,15 +51,15 @@ def champion(tmp_path):
         file = Path(tmp_path) / "champion.bundle"
         file.write_bytes(pack(replace(bundle, **fields))[0])
         job = JOB._replace(champion_bundle=str(file), champion_version="abc", champion_position=90)
-        return job._replace(encoder="gru", preset="small")
+        return job._replace(encoder=config.kind, preset="small")
 
-    make.model = model
+    make.model = gru
     return make
 
 
 def test_a_run_goes_on_from_what_the_champion_knows(champion):
     job = champion()
-    start = champion_start(job, plan_of(job))
+    start = champion_start(job, plan_of(job, 100))
     assert (start.version, start.learned_to, start.mixture) == ("abc", 90, MIXTURE)
     assert start.model.passes == 7
     assert np.array_equal(start.model.item_vectors, champion.model.item_vectors)
@@ -70,23 +74,30 @@ def test_a_run_goes_on_from_what_the_champion_knows(champion):
 )
 def test_a_run_begins_anew(champion, otherwise):
     job = champion()._replace(**otherwise)
-    assert champion_start(job, plan_of(job)) is None
+    assert champion_start(job, plan_of(job, 100)) is None
+
+
+def test_a_run_begins_anew_once_there_is_data_for_a_deeper_encoder(champion):
+    shallow = config_of("transformer", "small").suited(DEEPER_FROM - 1)
+    job = champion(random_model(shallow))
+    assert champion_start(job, plan_of(job, DEEPER_FROM - 1)) is not None
+    assert champion_start(job, plan_of(job, DEEPER_FROM)) is None
 
 
 def test_a_run_begins_anew_when_the_champion_holds_no_weights(champion):
     job = champion(weights={})
-    assert champion_start(job, plan_of(job)) is None
+    assert champion_start(job, plan_of(job, 100)) is None
 
 
 def test_a_run_begins_anew_when_the_champion_is_damaged(champion):
     job = champion()
     Path(job.champion_bundle).write_bytes(b"no bundle")
-    assert champion_start(job, plan_of(job)) is None
+    assert champion_start(job, plan_of(job, 100)) is None
 
 
 def test_going_on_learns_new_items_and_leaves_the_champion_as_it_is(champion):
     job = champion()
-    start = champion_start(job, plan_of(job))
+    start = champion_start(job, plan_of(job, 100))
     columns, plan = walks(n_items=15), replace(PLAN, encoder=SMALL)
     mixed = champion_gone_on(start, columns, plan, ignore)
     assert mixed.model.item_keys.tolist() == list(range(1, 16))
@@ -95,7 +106,7 @@ def test_going_on_learns_new_items_and_leaves_the_champion_as_it_is(champion):
 
 def test_without_new_events_the_model_stays_what_it_is(champion):
     job = champion()
-    start = champion_start(job, plan_of(job))
+    start = champion_start(job, plan_of(job, 100))
     columns = walks(n_items=12).take(slice(0, 90))
     mixed = next_lesson(
         MixedModel(start.model, learn_experts(columns, start.model.item_keys, EventRoles()), MIXTURE),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,10 @@ class EncoderConfig(ABC):
     d_model: int = 64
     dropout: float = 0.2
     learning_rate: float = 1e-3
+
+    def suited(self, n_events: int) -> Self:
+        """The shape for so many events to learn, >= 0; this one, where a kind does not say otherwise."""
+        return self
 
     @abstractmethod
     def build(self) -> UserEncoder:

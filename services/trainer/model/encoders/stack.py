@@ -34,7 +34,10 @@ class Stack(Body):
 
     def forward(self, x: Tensor, age_seconds: Tensor, mask: Tensor) -> Tensor:
         """See `Body.forward`."""
-        pairs = all_pairs(age_seconds, mask, self.gap_knots)
+        return self.among(x, all_pairs(age_seconds, mask, self.gap_knots))
+
+    def among(self, x: Tensor, pairs: Pairs) -> Tensor:
+        """The same where the pairs of all positions are known."""
         for layer in self.layers:
             x = layer(x, pairs)  # (B, T, D)
         return x
