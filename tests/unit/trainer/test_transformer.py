@@ -42,6 +42,11 @@ def test_width_must_be_a_multiple_of_heads():
         TransformerConfig(d_model=10, heads=4)
 
 
+def test_there_are_no_fewer_blocks_than_none():
+    with pytest.raises(ValueError, match="no -1 blocks"):
+        TransformerConfig(blocks=-1)
+
+
 @pytest.mark.parametrize(("n_events", "blocks"), [(0, 1), (DEEPER_FROM - 1, 1), (DEEPER_FROM, 2)])
 def test_the_small_one_is_as_deep_as_there_is_data_for(n_events, blocks):
     config = config_of("transformer", "small").suited(n_events)

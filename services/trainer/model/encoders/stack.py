@@ -44,9 +44,12 @@ class Stack(Body):
 
     def last(self, x: Tensor, age_seconds: Tensor, mask: Tensor) -> Tensor:
         """See `Body.last`: the last layer works for one position only."""
+        return self.last_among(x, age_seconds, mask, last_pairs(age_seconds, mask, self.gap_knots))
+
+    def last_among(self, x: Tensor, age_seconds: Tensor, mask: Tensor, pairs: Pairs) -> Tensor:
+        """The same where the pairs of the last position are known."""
         if len(self.layers) > 1:
-            pairs = all_pairs(age_seconds, mask, self.gap_knots)
+            everybody = all_pairs(age_seconds, mask, self.gap_knots)
             for layer in self.layers[:-1]:
-                x = layer(x, pairs)  # (B, T, D)
-        pairs = last_pairs(age_seconds, mask, self.gap_knots)
+                x = layer(x, everybody)  # (B, T, D)
         return cast(Layer, self.layers[-1]).last(x, pairs)  # (B, 1, D)

@@ -123,18 +123,23 @@ class Transformer(SequenceEncoder):
         """See `UserEncoder.forward`."""
         pairs = all_pairs(age_seconds, mask, self.body.gap_knots)
         x = self.body.among(self._inputs(history_vectors, event_type, mask), pairs)  # (B, T, D)
-        items = torch.where(mask.unsqueeze(-1), history_vectors, 0.0)  # (B, T, D)
-        return self._joined(self._outputs(x, mask), self.fold_in(items, event_type, pairs))
+        liked = self._liked(history_vectors, event_type, mask, pairs)  # (B, T, D)
+        return self._joined(self._outputs(x, mask), liked)
 
     def last(self, history_vectors: Tensor, event_type: Tensor, age_seconds: Tensor, mask: Tensor) -> Tensor:
         """See `UserEncoder.last`."""
-        following = super().last(history_vectors, event_type, age_seconds, mask)  # (B, D)
         pairs = last_pairs(age_seconds, mask, self.body.gap_knots)
+        x = self._inputs(history_vectors, event_type, mask)  # (B, T, D)
+        x = self.body.last_among(x, age_seconds, mask, pairs)  # (B, 1, D)
+        liked = self._liked(history_vectors, event_type, mask, pairs)  # (B, 1, D)
+        return self._joined(self._outputs(x, mask[:, -1:]), liked)[:, 0]
+
+    def _liked(self, history_vectors: Tensor, event_type: Tensor, mask: Tensor, pairs: Pairs) -> Tensor:
         items = torch.where(mask.unsqueeze(-1), history_vectors, 0.0)  # (B, T, D)
-        return self._joined(following, self.fold_in(items, event_type, pairs)[:, 0])
+        return self.fold_in(items, event_type, pairs)  # (B, Q, D)
 
     def _joined(self, following: Tensor, liked: Tensor) -> Tensor:
-        return following + self.fold_in_gate(following) * liked  # (B, [T,] D)
+        return following + self.fold_in_gate(following) * liked  # (B, Q, D)
 
 
 class Block(Layer):
