@@ -55,7 +55,8 @@ _NOT_LIVE = {
     multiple=True,
     metavar="NAME",
     help='What to train, as often as you like: transformer, hstu, gru, lstm, cnn, mf, or with "+rules" behind it as it '
-    'is served, or "+int8" quantised; "all" encoders alone, or "none" for baselines. By default transformer+rules.',
+    'is served, or "+int8": the same encoder quantised, trained once for both; "all" encoders alone, or "none" for '
+    "baselines. By default transformer+rules.",
 )
 @click.option("--preset", metavar="SIZE", help="Size of the encoder: small (the default), base or large.")
 @click.option(

@@ -13,7 +13,7 @@ import numpy as np
 from services.trainer.champion import champion_scorer
 from services.trainer.evaluation_jobs import DataJob, Judged, ModelJob, Went
 from services.trainer.model.contestant_names import encoders_named
-from services.trainer.model.contestants import baselines, encoder, encoder_config
+from services.trainer.model.contestants import baselines, encoder_config, encoders
 from services.trainer.model.evaluation import CaseOptions, HoldOut, leave_one_out, make_cases
 from services.trainer.model.learners import Unchanging
 from services.trainer.model.plan import OnProgress, Progress, TrainingPlan
@@ -147,8 +147,7 @@ class _DataJudge:
         """n_events: of the first lesson."""
         names = encoders_named(self._job.encoders)
         plans = {name: self._plan(name, n_events, continuations) for name in names}
-        trained = [encoder(name, plan, continue_every, self._telling) for name, plan in plans.items()]
-        return [*baselines(self._roles), *trained]
+        return [*baselines(self._roles), *encoders(plans, continue_every, self._telling)]
 
     def _plan(self, name: str, n_events: int, continuations: int) -> TrainingPlan:
         """Of the time allowed, every continuation gets its share, for what is judged and for the rest."""

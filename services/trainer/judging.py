@@ -13,7 +13,7 @@ from services.trainer.gate import Evidence
 from services.trainer.model.baselines import most_popular, recently_popular
 from services.trainer.model.evaluation import HoldOut, Judgement, compare, judge
 from services.trainer.model.int8 import PREFIX, is_faster
-from services.trainer.model.int8_learner import int8_scorer
+from services.trainer.model.int8_scorer import mixed_int8_scorer
 from services.trainer.model.mixture import MixedModel
 from services.trainer.model.scoring import Scorer
 from services.trainer.model.sequences import EventRoles
@@ -44,7 +44,7 @@ def judge_candidate(model: MixedModel, held: HoldOut, roles: EventRoles, job: Jo
     scorers: dict[str, Scorer] = {_CANDIDATE: model.scorer(), _POPULAR: most_popular(before, roles=roles)}
     scorers |= {_RECENT: recently_popular(before, roles=roles), **champion}
     if len(held.cases) and is_faster(model.model.encoder.config):
-        scorers[PREFIX] = int8_scorer(model, job.threads)
+        scorers[PREFIX] = mixed_int8_scorer(model, job.threads)
     return _verdict(held, scorers, job, unreadable)
 
 

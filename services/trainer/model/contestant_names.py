@@ -37,7 +37,7 @@ def encoders_named(names: Sequence[str]) -> list[str]:
 
 def kind_of(encoder: str) -> str:
     """The kind of an encoder, with or without rules or int8. Raises UnknownContestant."""
-    kind = encoder.removesuffix(WITH_RULES).removesuffix(IN_INT8)
+    kind = encoder.removesuffix(WITH_RULES if encoder.endswith(WITH_RULES) else IN_INT8)
     if kind not in KINDS:
         known = ", ".join([*KINDS, ALL, NONE])
         raise UnknownContestant(

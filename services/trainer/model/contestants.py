@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from services.trainer.model.contestant_names import IN_INT8, WITH_RULES, check_preset, kind_of
 from services.trainer.model.encoder_learners import EncoderLearner, MixedLearner
 from services.trainer.model.encoders.registry import config_of
 from services.trainer.model.encoders.signature import EncoderConfig
-from services.trainer.model.int8_learner import Int8Learner
-from services.trainer.model.learners import BASELINES
+from services.trainer.model.int8_scorer import int8_scorer
+from services.trainer.model.learners import BASELINES, Learner
 from services.trainer.model.plan import OnProgress, TrainingPlan
 from services.trainer.model.protocols.outcome import Contestant
+from services.trainer.model.scoring import ModelScorer
 from services.trainer.model.sequences import EventRoles
+from services.trainer.model.shared_lessons import SharedLessons, SharingLearner
 
 
 def encoder_config(encoder: str, preset: str) -> EncoderConfig:
@@ -28,22 +30,29 @@ def baselines(roles: EventRoles) -> list[Contestant]:
     return [Contestant(name, partial(make, roles), baseline=True) for name, make in BASELINES.items()]
 
 
-_LEARNERS: dict[str, type[MixedLearner] | type[EncoderLearner]] = {
-    WITH_RULES: MixedLearner,
-    IN_INT8: Int8Learner,
-}
-
-
-def encoder(
-    name: str, plan: TrainingPlan, continue_every: int, on_progress: Callable[[str], OnProgress]
-) -> Contestant:
-    """An encoder that is trained by the plan.
+def encoders(
+    plans: Mapping[str, TrainingPlan], continue_every: int, on_progress: Callable[[str], OnProgress]
+) -> list[Contestant]:
+    """Encoders that are trained by their plans; one that is named in float32 and in int8 is trained once.
 
     Args:
-        name: as the table shows it; one that ends in "+rules" is mixed with rules and EASE, in "+int8" quantised.
-        plan: with its shape.
+        plans: with their shapes, by name as the table shows it; a name that ends in "+rules" is mixed with rules and
+            EASE, in "+int8" quantised.
         continue_every: events between two continuations.
         on_progress: gives what is told of its training, by name.
     """
-    learner = _LEARNERS.get(next((end for end in _LEARNERS if name.endswith(end)), ""), EncoderLearner)
-    return Contestant(name, partial(learner, plan, continue_every, on_progress(name)))
+    lessons: dict[str, SharedLessons] = {}
+
+    def alone(name: str) -> Learner:
+        kind, plan = kind_of(name), plans[name]
+        learner = EncoderLearner(plan, continue_every, on_progress(kind))
+        in_int8 = partial(int8_scorer, threads=plan.threads)
+        return SharingLearner(
+            lessons.setdefault(kind, SharedLessons(learner)),
+            in_int8 if name.endswith(IN_INT8) else ModelScorer,
+        )
+
+    def mixed(name: str) -> Learner:
+        return MixedLearner(plans[name], continue_every, on_progress(name))
+
+    return [Contestant(name, partial(mixed if name.endswith(WITH_RULES) else alone, name)) for name in plans]

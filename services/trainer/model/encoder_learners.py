@@ -50,10 +50,15 @@ class EncoderLearner:
         elif self._events.pending >= self._continue_every:
             self._go_on(self._model, self._events.lesson())
 
+    @property
+    def model(self) -> TrainedModel:
+        """As it was trained last; nothing changes it later."""
+        assert self._model is not None, "a model is asked for after the first events"
+        return self._model
+
     def scorer(self) -> Scorer:
         """The model as it was trained last."""
-        assert self._model is not None, "a scorer is asked for after the first events"
-        return ModelScorer(self._model)
+        return ModelScorer(self.model)
 
     def _begun(self, columns: EventColumns) -> TrainedModel:
         return validated(columns, self._plan, self._on_progress)[0]
@@ -86,8 +91,7 @@ class MixedLearner(EncoderLearner):
 
     def scorer(self) -> Scorer:
         """Model and rules as they are now."""
-        assert self._model is not None, "a scorer is asked for after the first events"
-        return MixedModel(self._model, self._experts, self._mixture).scorer()
+        return MixedModel(self.model, self._experts, self._mixture).scorer()
 
     def _begun(self, columns: EventColumns) -> TrainedModel:
         mixed = first_lesson(columns, self._plan, self._on_progress)
@@ -99,10 +103,9 @@ class MixedLearner(EncoderLearner):
         self._solve(model, lesson)
 
     def _count(self, columns: EventColumns) -> None:
-        assert self._model is not None, "rules are over the items of a model"
-        items = self._model.item_keys
+        items = self.model.item_keys
         if self._unsolved >= EASE_EVERY_ITEMS * len(items):
-            return self._solve(self._model, columns)
+            return self._solve(self.model, columns)
         self._experts = replace(self._experts, sequence=learn_rules(columns, items, self._plan.roles))
         self._uncounted = 0
 

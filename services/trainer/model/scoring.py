@@ -132,12 +132,12 @@ class ModelScorer:
     """Scores by a trained model: user_vector . item_vectors' + item_biases."""
 
     def __init__(self, model: TrainedModel) -> None:
-        self._model = model
+        self.model = model
 
     @property
     def item_keys(self) -> np.ndarray:
         """``(V,) uint64``, sorted ascending."""
-        return self._model.item_keys
+        return self.model.item_keys
 
     def __call__(self, histories: Histories) -> np.ndarray:
         """Scores ``(B, V) float32``; events on items the model does not know are left out of the history."""
@@ -145,11 +145,11 @@ class ModelScorer:
         starts = range(0, max(len(histories), 1), step)
         parts = [self._users(histories.take(slice(start, start + step))) for start in starts]
         users = np.concatenate(parts)  # (B, D)
-        return users @ self._model.item_vectors.T + self._model.item_biases
+        return users @ self.model.item_vectors.T + self.model.item_biases
 
     def _users(self, histories: Histories) -> np.ndarray:
         """``(B, D) float32``."""
-        model = self._model
+        model = self.model
         inputs = encoder_inputs(histories, model.item_keys, model.item_vectors)
         with torch.no_grad():
             users = model.encoder.eval().last(*map(torch.from_numpy, inputs.values()))  # (B, D)

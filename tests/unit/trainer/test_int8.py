@@ -7,12 +7,14 @@ import onnx
 import pytest
 
 from services.trainer.model.contestant_names import UnknownContestant
-from services.trainer.model.contestants import encoder, encoder_config
+from services.trainer.model.contestants import encoder_config, encoders
 from services.trainer.model.encoders.registry import PRESETS, config_of
 from services.trainer.model.evaluation import leave_one_out
 from services.trainer.model.export import ExportError, onnx_bytes, prove_parity, session_of
 from services.trainer.model.graph_scorer import GraphScorer
 from services.trainer.model.int8 import int8_bytes, int8_of, is_faster, loses_little, speed_up
+from services.trainer.model.plan import ignore_progress
+from services.trainer.model.protocols.outcome import Contestant
 from tests.unit.trainer.builders import PLAN, random_encoder, random_model, walks
 
 SPLIT = leave_one_out(walks())
@@ -95,14 +97,39 @@ def test_an_encoder_without_weight_matrices_cannot_be_quantised():
         int8_bytes(onnx_bytes(random_encoder(config_of("mf", "small", 8))))
 
 
-def test_a_contestant_in_int8_answers_as_its_graph_does():
-    plan = replace(PLAN, encoder=encoder_config("gru+int8", "small"))
-    learner = encoder("gru+int8", plan, 1, lambda _: lambda _: None).make()
-    learner.learn(SPLIT.train)
+@pytest.mark.parametrize("names", [["gru", "gru+int8"], ["gru+int8", "gru"]])
+def test_float32_and_int8_of_one_evaluation_are_one_model_in_two_precisions(names):
+    first, second = (each.make() for each in gru_contestants(names, continue_every=20))
+    for learner in (first, second):
+        for lesson in (SPLIT.train.take(slice(0, 150)), SPLIT.train.take(slice(150, 210))):
+            learner.learn(lesson)
+    scorers = dict(zip(names, (first.scorer(), second.scorer()), strict=True))
+    model, histories = scorers["gru"].model, SPLIT.cases.histories
+    expected = GraphScorer(int8_bytes(onnx_bytes(model.encoder)), model)(histories)
+    assert np.array_equal(scorers["gru+int8"](histories), expected)
+
+
+def test_what_is_judged_in_two_precisions_answers_after_each_lesson_as_it_was_then():
+    ahead, behind = (each.make() for each in gru_contestants(["gru", "gru+int8"], continue_every=20))
+    ahead.learn(SPLIT.train.take(slice(0, 150)))
+    then = ahead.scorer().model
+    ahead.learn(SPLIT.train.take(slice(150, 210)))
+    behind.learn(SPLIT.train.take(slice(0, 150)))
     histories = SPLIT.cases.histories
-    expected = GraphScorer(int8_bytes(onnx_bytes(learner._model.encoder)), learner._model)(histories)
-    assert np.array_equal(learner.scorer()(histories), expected)
-    assert learner.scorer() is learner.scorer()
+    expected = GraphScorer(int8_bytes(onnx_bytes(then.encoder)), then)(histories)
+    assert ahead.scorer().model is not then
+    assert np.array_equal(behind.scorer()(histories), expected)
+
+
+def gru_contestants(names: list[str], continue_every: int) -> list[Contestant]:
+    plan = replace(PLAN, encoder=encoder_config("gru", "small"))
+    return encoders(dict.fromkeys(names, plan), continue_every, lambda _: ignore_progress)
+
+
+@pytest.mark.parametrize("name", ["gru+int8+rules", "gru+rules+int8"])
+def test_no_contestant_is_mixed_with_rules_and_in_int8(name):
+    with pytest.raises(UnknownContestant, match="there is no such encoder"):
+        encoder_config(name, "small")
 
 
 def test_matrix_factorisation_is_no_contestant_in_int8():

@@ -81,6 +81,6 @@ def test_an_encoder_goes_on_training_when_enough_events_have_come():
     learner.learn(log.take(slice(0, 180)))
     first = learner.scorer()
     learner.learn(log.take(slice(180, 195)))
-    assert learner.scorer()._model is first._model
+    assert learner.scorer().model is first.model
     learner.learn(log.take(slice(195, 210)))
-    assert learner.scorer()._model is not first._model
+    assert learner.scorer().model is not first.model

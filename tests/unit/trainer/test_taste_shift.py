@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deploy.local.shop.simulation import Simulation, simulate
-from services.trainer.model.contestants import encoder
+from services.trainer.model.contestants import encoders
 from services.trainer.model.encoders.gru import PRESETS
 from services.trainer.model.evaluation import CaseOptions
 from services.trainer.model.learners import BASELINES
@@ -43,7 +43,7 @@ def gru() -> Contestant:
     """A small encoder with rules that learns quickly and goes on twice."""
     shape = PRESETS["small"]
     plan = TrainingPlan(encoder=shape, roles=ROLES, epochs=3, batch_tokens=512, window=20, threads=1)
-    return encoder("gru+rules", plan, EVENTS // 5, lambda _: ignore_progress)
+    return encoders({"gru+rules": plan}, EVENTS // 5, lambda _: ignore_progress)[0]
 
 
 @pytest.mark.parametrize(
