@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from services.trainer.model.scoring import Histories, Scorer
+from services.trainer.model.sequences import occurs
 
 _SCORES_AT_ONCE = 1 << 22
 _MOST_AT_ONCE = 256
@@ -78,7 +79,7 @@ def catalogue_scores(cases: Cases, scorer: Scorer, part: slice) -> np.ndarray:
     if np.isnan(known).any():
         raise ValueError("a scorer gave NaN")
     scores = np.full((len(known), len(cases.catalogue)), -np.inf, np.float32)
-    shared = np.isin(scorer.item_keys, cases.catalogue)
+    shared = occurs(scorer.item_keys, cases.catalogue)
     scores[:, np.searchsorted(cases.catalogue, scorer.item_keys[shared])] = known[:, shared]
     offsets = cases.seen_offsets[part.start : part.stop + 1]
     row = np.repeat(np.arange(len(known)), np.diff(offsets))

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from services.trainer.model.sequences import UserSequences
+from services.trainer.model.sequences import UserSequences, groups_of, occurs
 from services.trainer.model.training import TrainedModel
 
 
@@ -85,9 +85,17 @@ class Histories:
         """The selected users."""
         return Histories(self.item_keys[rows], self.event_type[rows], self.age_seconds[rows], self.mask[rows])
 
+    def newest(self, length: int) -> Histories:
+        """Without the columns before the last ``length``."""
+        first = self.mask.shape[1] - length
+        columns = (self.item_keys, self.event_type, self.age_seconds, self.mask)
+        return Histories(*(column[:, first:] for column in columns))
+
     def only(self, vocabulary: np.ndarray) -> Histories:
         """Without events on items outside ``vocabulary (V,) uint64`` (sorted); the rest is right-aligned."""
-        kept = self.mask & np.isin(self.item_keys, vocabulary)
+        kept = self.mask & occurs(self.item_keys, vocabulary)
+        if np.array_equal(kept, self.mask):
+            return self
         order = np.argsort(kept, axis=1, kind="stable")
         columns = (self.item_keys, self.event_type, self.age_seconds, kept)
         moved = (np.take_along_axis(column * kept, order, axis=1) for column in columns)
@@ -125,7 +133,23 @@ class Scorer(Protocol):
 
 
 _EVENTS_AT_ONCE = 4_096
-"""Of histories: layers that look at all pairs of events are slower when these no longer lie in the cache."""
+"""Of histories of like length: layers that look at all pairs of events are slower when these no longer lie in the
+cache."""
+
+
+def user_vectors(model: TrainedModel, histories: Histories) -> np.ndarray:
+    """``(B, D) float32``; events on items the model does not know are left out of the history."""
+    vectors = np.empty((len(histories), model.item_vectors.shape[1]), np.float32)
+    known = histories.only(model.item_keys)
+    lengths = np.maximum(known.mask.sum(axis=1), 1)  # (B,)
+    order = np.argsort(lengths, kind="stable")
+    for first, last in groups_of(lengths[order], _EVENTS_AT_ONCE):
+        rows = order[first:last]
+        newest = known.take(rows).newest(int(lengths[rows[-1]]))
+        inputs = encoder_inputs(newest, model.item_keys, model.item_vectors)
+        with torch.no_grad():
+            vectors[rows] = model.encoder.eval().last(*map(torch.from_numpy, inputs.values()))  # (R, D)
+    return vectors
 
 
 class ModelScorer:
@@ -141,16 +165,4 @@ class ModelScorer:
 
     def __call__(self, histories: Histories) -> np.ndarray:
         """Scores ``(B, V) float32``; events on items the model does not know are left out of the history."""
-        step = max(1, _EVENTS_AT_ONCE // max(histories.mask.shape[1], 1))
-        starts = range(0, max(len(histories), 1), step)
-        parts = [self._users(histories.take(slice(start, start + step))) for start in starts]
-        users = np.concatenate(parts)  # (B, D)
-        return users @ self.model.item_vectors.T + self.model.item_biases
-
-    def _users(self, histories: Histories) -> np.ndarray:
-        """``(B, D) float32``."""
-        model = self.model
-        inputs = encoder_inputs(histories, model.item_keys, model.item_vectors)
-        with torch.no_grad():
-            users = model.encoder.eval().last(*map(torch.from_numpy, inputs.values()))  # (B, D)
-        return np.asarray(users)
+        return user_vectors(self.model, histories) @ self.model.item_vectors.T + self.model.item_biases

@@ -6,8 +6,8 @@ import pytest
 from services.trainer.hold_out import HoldOutRule, hold_out
 from services.trainer.model.baselines import Popularity, most_popular, recently_popular
 from services.trainer.model.evaluation import CaseOptions, HoldOut, compare, judge, leave_one_out
-from services.trainer.model.scoring import ModelScorer
-from services.trainer.model.sequences import EventRoles
+from services.trainer.model.scoring import Histories, ModelScorer
+from services.trainer.model.sequences import EventRoles, by_user
 from tests.unit.trainer.builders import PURCHASE, VIEW, events, random_model, walks
 
 
@@ -103,6 +103,15 @@ def test_events_on_unknown_items_leave_the_history():
     shortened = with_unknown.only(scorer.item_keys)
     assert shortened.item_keys[0, -2:].tolist() == [0, 5]
     assert np.array_equal(scorer(with_unknown), scorer(shortened))
+
+
+def test_a_users_scores_do_not_depend_on_who_else_is_asked_and_how_long_their_histories_are():
+    scorer = ModelScorer(random_model(n_items=12))
+    pairs = [(user, 1 + (user + step) % 12) for user in range(1, 9) for step in range(1 + 5 * user % 7)]
+    histories = Histories.of(by_user(events(*pairs)), np.arange(10, dtype=np.uint64), np.zeros(10, int), 9)
+    together = scorer(histories)
+    alone = np.concatenate([scorer(histories.take(slice(row, row + 1))) for row in range(10)])
+    assert np.allclose(together, alone, atol=1e-5)
 
 
 def test_most_popular_counts_events():

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from services.trainer.model.sequences import (
     EventRoles,
     Passing,
-    _groups,
     by_user,
     count_batches,
+    groups_of,
+    occurs,
     token_batches,
     training_rows,
     windows,
@@ -139,8 +140,14 @@ def test_as_many_earlier_windows_are_replayed_as_are_asked_for():
 @given(st.lists(st.integers(1, 40), max_size=60), st.integers(1, 120))
 def test_a_batch_takes_all_the_windows_that_its_tokens_allow(lengths, tokens):
     ascending = np.sort(np.array(lengths, np.int64))
-    groups = _groups(ascending, tokens)
+    groups = groups_of(ascending, tokens)
     assert [each for first, last in groups for each in range(first, last)] == list(range(len(lengths)))
     for first, last in groups:
         assert last - first == 1 or (last - first) * ascending[last - 1] <= tokens
         assert last == len(lengths) or (last + 1 - first) * ascending[last] > tokens
+
+
+@given(st.lists(st.integers(0, 30)), st.sets(st.integers(0, 30)))
+def test_a_key_occurs_where_it_is_one_of_them(keys, among):
+    asked, ascending = np.array(keys, np.uint64), np.array(sorted(among), np.uint64)
+    assert occurs(asked, ascending).tolist() == [key in among for key in keys]

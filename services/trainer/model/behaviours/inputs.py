@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from services.trainer.model.behaviours.examples import Examples
 from services.trainer.model.mixture import MixedModel
 from services.trainer.model.rules import firing_rows
-from services.trainer.model.scoring import Histories, encoder_inputs
+from services.trainer.model.scoring import Histories, user_vectors
 from services.trainer.model.sequences import EventRoles, has_type
 from shared.domain.event_columns import EventColumns
 
@@ -74,9 +73,8 @@ def inputs_of(
     _, first, history = np.unique(moment, return_index=True, return_inverse=True)
     histories = histories_before(columns, examples.take(first), roles, length)
     item = np.searchsorted(model.item_keys, examples.item_key)
-    vectors = [_user_vectors(mixed, histories.take(part)) for part in _parts(len(histories))]
-    rules = _rule_scores(mixed, histories, history, item)
-    return Inputs(np.concatenate(vectors), model.item_vectors, model.item_biases, history, item, rules)
+    vectors, rules = user_vectors(model, histories), _rule_scores(mixed, histories, history, item)
+    return Inputs(vectors, model.item_vectors, model.item_biases, history, item, rules)
 
 
 def histories_before(columns: EventColumns, asked: Examples, roles: EventRoles, length: int) -> Histories:
@@ -96,14 +94,6 @@ def histories_before(columns: EventColumns, asked: Examples, roles: EventRoles, 
 
 def _parts(rows: int) -> list[slice]:
     return [slice(start, start + _BATCH) for start in range(0, max(rows, 1), _BATCH)]
-
-
-def _user_vectors(mixed: MixedModel, histories: Histories) -> np.ndarray:
-    model = mixed.model
-    inputs = encoder_inputs(histories, model.item_keys, model.item_vectors)
-    with torch.no_grad():
-        vectors: np.ndarray = model.encoder.eval().last(*map(torch.from_numpy, inputs.values())).numpy()
-    return vectors
 
 
 def _rule_scores(
