@@ -27,6 +27,7 @@ from services.trainer.model.encoders.registry import config_of
 from services.trainer.model.evaluation import CaseOptions
 from services.trainer.model.mixture import MixedModel
 from services.trainer.model.plan import OnProgress, Progress, TrainingPlan, ignore_progress
+from services.trainer.model.training import TrainedModel
 from services.trainer.packing import About, pack_model
 from services.trainer.reports import Entered, Finished, Job, Learned, Read, Report
 from services.trainer.revision import code_revision
@@ -63,7 +64,7 @@ def learn(columns: EventColumns, job: Job, tell: Tell, clock: JobClock | None = 
     tell(Entered(TRAINING_STATE_TRAINING))
     first = mixed.model
     steps = first.curve[-1].step if first.curve else 0
-    plan = plan.continued(int(held.train.position[-1])) if start else clock.second_lesson(plan, first)
+    plan = second_plan(plan, clock, start, first)
     mixed = next_lesson(mixed, columns, plan, _telling(tell, steps), checkpoints)
     tell(Entered(TRAINING_STATE_PUBLISHING))
     metrics = {
@@ -109,6 +110,18 @@ def plan_of(job: Job, n_events: int) -> TrainingPlan:
         batch_tokens=job.batch_tokens,
     )
     return plan.within(job.max_minutes)
+
+
+def second_plan(
+    plan: TrainingPlan, clock: JobClock, start: Start | None, first: TrainedModel
+) -> TrainingPlan:
+    """Of the lesson over everything, in the time that is left. Gone on from a champion, everything behind it is new:
+    also what the first lesson kept for answers on the way.
+
+    plan: `first` was trained by it.
+    """
+    timed = clock.second_lesson(plan, first)
+    return timed.continued(start.learned_to) if start else timed
 
 
 def checkpoints_of(job: Job) -> Checkpoints | None:

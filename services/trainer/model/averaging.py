@@ -26,8 +26,7 @@ class AveragedWeights:
 
     def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
         self._parameters: list[Tensor] = list(parameters)
-        self._average = _copies(self._parameters)
-        self._kept = self._average
+        self._average, self._kept = _copies(self._parameters), _copies(self._parameters)
         self._steps = 0
 
     @torch.no_grad()
@@ -52,7 +51,7 @@ class AveragedWeights:
         self._kept = _copies(self._average)
 
     def take_best(self) -> None:
-        """Puts the best averages into the parameters, for good."""
+        """Puts the best averages into the parameters, for good: the parameters of the beginning where none was kept."""
         _write(self._parameters, self._kept)
 
     def state(self) -> dict[str, Any]:

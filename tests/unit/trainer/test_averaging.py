@@ -53,3 +53,10 @@ def test_the_kept_average_is_what_is_taken():
     average.step()
     average.take_best()
     assert weight.item() == kept
+
+
+@given(VALUES)
+def test_where_no_average_was_kept_the_weights_of_the_beginning_are_taken(values):
+    weight, average = averaged(values)
+    average.take_best()
+    assert weight.item() == np.float32(values[0])

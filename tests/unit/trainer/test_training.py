@@ -114,6 +114,18 @@ def test_a_judged_run_gives_the_model_that_answered_best():
     assert np.array_equal(model.item_vectors, models[2].item_vectors)
 
 
+def test_a_continuation_that_never_answers_better_gives_the_model_that_it_began_with():
+    log = walks()
+    begun = train(log, PLAN)
+    worse = iter(range(0, -50, -1))
+    gone_on = continue_training(
+        begun, log, replace(PLAN, learned_to=200), judge=lambda _: np.full(1, next(worse))
+    )
+    assert np.array_equal(gone_on.item_vectors, begun.item_vectors)
+    histories = leave_one_out(log).cases.histories
+    assert np.array_equal(ModelScorer(gone_on)(histories), ModelScorer(begun)(histories))
+
+
 def test_a_judged_run_out_of_time_gives_the_best_so_far():
     plan = replace(PLAN, epochs=1000, max_minutes=0.5 / 60)
     model = train(walks(), plan, judge=lambda model: np.full(1, len(model.curve)))

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from services.trainer.job_clock import LEAST_SHARE, JobClock
+from services.trainer.learning import second_plan
 from services.trainer.model.encoders.registry import encoder_of
 from services.trainer.model.plan import TrainingPlan
 from services.trainer.model.training import TrainedModel
+from services.trainer.warm_start import Start
+from shared.domain.mixture import Mixture
 
 PLAN = TrainingPlan(max_minutes=10.0, continuation=0.2)
 
@@ -41,3 +44,10 @@ def test_as_many_passes_are_repeated_as_what_is_left_reaches_for():
 
 def test_the_time_that_is_left_does_not_decide_what_an_unfinished_lesson_is():
     assert left_after(360.0).untimed == left_after(100.0).untimed == PLAN.untimed
+
+
+def test_gone_on_from_a_champion_a_second_lesson_learns_all_that_came_since_in_the_time_that_is_left():
+    start = Start(lesson_of(0.0), Mixture(), learned_to=70, version="abc")
+    plan = second_plan(PLAN, JobClock(10.0), start, lesson_of(540.0))
+    assert plan.learned_to == 70
+    assert plan.max_minutes == pytest.approx(1.0, abs=0.01)
