@@ -80,7 +80,8 @@ def learn(columns: EventColumns, job: Job, tell: Tell, clock: JobClock | None = 
     packed = pack_model(mixed, about, job)
     metrics |= packed.measured
     items = len(mixed.model.item_keys)
-    return Finished(packed.digest, str(packed.file), items, metrics, verdict.evidence, job.champion_version)
+    made = (packed.digest, str(packed.file), items, metrics, verdict.evidence)
+    return Finished(*made, job.champion_version, continued_from)
 
 
 def _candidate(

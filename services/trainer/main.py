@@ -61,7 +61,7 @@ async def _open(settings: TrainerSettings, engine: AsyncEngine, stack: AsyncExit
     )
     registry, store = Registry(engine), bundle_store(settings.bundle_store, nats, names)
     publisher = Publisher(nats, names, registry, store)
-    return Tools(nats, names, Archive(engine), registry, store, publisher)
+    return Tools(nats, names, Archive(engine), registry, store, publisher, ModelErasures(engine))
 
 
 class Workers:
@@ -70,8 +70,7 @@ class Workers:
     def __init__(self, settings: TrainerSettings, engine: AsyncEngine, tools: Tools) -> None:
         self.settings, self.tools = settings, tools
         self._engine = engine
-        self.erasures = ModelErasures(engine)
-        self.promoting = Promoting(tools, self.erasures)
+        self.promoting = Promoting(tools)
         self.runs = Runs(tools.registry, Conductor(tools, settings))
         history = teaching(settings.domain).history
         self.drift = DriftWatch(tools, ArchivedTraffic(engine), history, settings.train_drift_events)
@@ -90,7 +89,7 @@ class Workers:
     async def note_erasures(self) -> None:
         """Mark models that learned of erased users, until cancelled."""
         await ensure_tables(self._engine, self.settings.namespace)
-        await follow(self.tools.connection, self.tools.names, self.erasures)
+        await follow(self.tools.connection, self.tools.names, self.tools.erasures)
 
     async def watch_champion(self) -> None:
         """Roll the champion back when it does worse than its predecessor, until cancelled."""
@@ -124,7 +123,7 @@ class Workers:
 def _service(workers: Workers) -> Service:
     tools, runs = workers.tools, workers.runs
     evaluations = ModelEvaluations(tools, workers.settings)
-    models = ModelCalls(tools.registry, tools.store, workers.erasures, workers.promoting)
+    models = ModelCalls(tools.registry, tools.store, tools.erasures, workers.promoting)
     servicer = TrainerServicer(runs, evaluations, models)
     deltas = [workers.publish_deltas] if workers.settings.delta_seconds else []
     watch = [workers.watch_champion] if workers.settings.rollback_check_seconds else []

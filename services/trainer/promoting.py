@@ -20,7 +20,6 @@ from services.trainer.publishing import LOG_AWAY, PROMOTIONS
 from services.trainer.stored_models import NotStoredError, intact_bundle
 from services.trainer.training_run import Tools
 from shared.adapters.database import UNAVAILABLE
-from shared.adapters.model_erasures import ModelErasures
 from shared.adapters.promotions import ChampionChangedError
 from shared.adapters.registry import RegisteredModel
 from shared.domain.promotions import ROLLBACKS, Cause, Promotion, predecessors
@@ -57,8 +56,8 @@ class Promoting:
     """Decides in the registry, then tells. All of it raises what PostgreSQL raises, and StillAwayError while the bundle
     store is away."""
 
-    def __init__(self, tools: Tools, erasures: ModelErasures) -> None:
-        self._tools, self._erasures = tools, erasures
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
         self._telling: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
 
@@ -115,7 +114,7 @@ class Promoting:
         """Decision: what cannot be returned to is passed over, since an older champion is better than a bad one. A
         model that learned of an erased user does not displace one that did not, unless it is asked for by name."""
         versions = predecessors(history)
-        marks = await self._erasures.receipts_of([champion.model_version, *versions])
+        marks = await self._tools.erasures.receipts_of([champion.model_version, *versions])
         borne = marks.get(champion.model_version, [])
         passed_over = []
         for version in versions:

@@ -136,4 +136,5 @@ def _model(run: TrainingRun, finished: Finished, decision: Decision) -> Register
         item_count=finished.item_count,
         metrics=finished.metrics,
         compared_with=finished.evidence.champion_version,
+        continued_from=finished.continued_from,
     )

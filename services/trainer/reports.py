@@ -76,7 +76,8 @@ class Learned(NamedTuple):
 
 class Finished(NamedTuple):
     """A bundle is ready. digest: its own; bundle: its file; metrics: by name; evidence: for the gate.
-    champion_version: of the champion when the run began, empty for none."""
+    champion_version: of the champion when the run began, empty for none. continued_from: version of the model that
+    training went on from, empty when it began anew."""
 
     digest: str
     bundle: str
@@ -84,6 +85,7 @@ class Finished(NamedTuple):
     metrics: dict[str, float]
     evidence: Evidence
     champion_version: str = ""
+    continued_from: str = ""
 
 
 class Failed(NamedTuple):

@@ -27,6 +27,7 @@ from services.trainer.worker_process import working
 from shared.adapters.archive import Archive
 from shared.adapters.bundle_store import BundleNotFoundError, BundleStore
 from shared.adapters.database import UNAVAILABLE
+from shared.adapters.model_erasures import ModelErasures
 from shared.adapters.registry import RegisteredModel, Registry
 from shared.adapters.streams import Names, StreamError, last_position
 from shared.domain.manifest import model_version
@@ -56,6 +57,7 @@ class Tools:
     registry: Registry
     store: BundleStore
     publisher: Publisher
+    erasures: ModelErasures
 
 
 class Conductor:
@@ -114,7 +116,7 @@ class Conductor:
             job = await asyncio.to_thread(directories.job, run.run_id, asked)
             if job is None or job.champion_version != (champion.model_version if champion else ""):
                 run.trained_to_position = await self._archived_log()
-                full = wish.full or await self._full_is_due()
+                full = wish.full or await self._full_is_due() or await self._is_marked(champion)
                 job = asked._replace(to_position=run.trained_to_position, full=full)
                 job = await self._with_champion(job, champion) if champion else job
                 await asyncio.to_thread(directories.save_job, run.run_id, job)
@@ -140,6 +142,13 @@ class Conductor:
         every, registry = self._settings.train_full_every, self._tools.registry
         models = await _asked_for(lambda: registry.list_models(every))
         return full_is_due([model.metrics for model in models], every)
+
+    async def _is_marked(self, champion: RegisteredModel | None) -> bool:
+        """Whether a champion may have learned from an erased user: what goes on from it would have, too."""
+        if champion is None:
+            return False
+        version = champion.model_version
+        return version in await _asked_for(lambda: self._tools.erasures.receipts_of([version]))
 
     async def _with_champion(self, job: Job, champion: RegisteredModel) -> Job:
         """A champion that is not in the store cannot be compared with; the gate then says so."""

@@ -3,7 +3,8 @@
 Decision: the mark is a condition, not a flag. A model read the archive at some moment after the log had come to its
 `trained_to_position`. It holds nothing of the user if that lies before the user's first event, nor if it lies behind
 the erasure's completion, since the archive's rows were gone by then. So a model that was in training during an erasure
-is marked whenever it is registered.
+is marked whenever it is registered. A model that went on from a marked one holds what that had learned, and is marked,
+too.
 """
 
 from __future__ import annotations
@@ -55,10 +56,13 @@ class ModelErasures:
 
     async def receipts_of(self, model_versions: Sequence[str]) -> dict[str, list[str]]:
         """Receipt ids of the erasures that mark each of these models, in the order of their completion."""
+        lineage = _lineage(models.c.model_version.in_(list(model_versions)))
         query = (
-            sa.select(models.c.model_version, erasures.c.receipt_id)
+            sa.select(lineage.c.model_version, erasures.c.receipt_id)
+            .join(models, models.c.model_version == lineage.c.ancestor)
             .join(erasures, _MARKED)
-            .where(models.c.model_version.in_(list(model_versions)))
+            .distinct()
+            .add_columns(erasures.c.complete_position)
             .order_by(erasures.c.complete_position)
         )
         marks: dict[str, list[str]] = {}
@@ -69,10 +73,16 @@ class ModelErasures:
 
     async def marked_by(self, receipt_id: str) -> list[str]:
         """Models that an erasure marks, the oldest first."""
-        query = sa.select(models.c.model_version).join(erasures, _MARKED)
-        query = query.where(erasures.c.receipt_id == receipt_id).order_by(models.c.create_time)
+        holders = _with_descendants(
+            sa.select(models.c.model_version)
+            .join(erasures, _MARKED)
+            .where(erasures.c.receipt_id == receipt_id)
+        )
+        query = sa.select(models.c.model_version).where(
+            models.c.model_version.in_(sa.select(holders.c.model_version))
+        )
         async with self._engine.connect() as connection:
-            return list((await connection.execute(query)).scalars())
+            return list((await connection.execute(query.order_by(models.c.create_time))).scalars())
 
 
 _MARKED = (
@@ -80,6 +90,25 @@ _MARKED = (
     & (models.c.trained_to_position >= erasures.c.first_position)
     & (models.c.trained_to_position < erasures.c.complete_position)
 )
+
+
+def _lineage(asked: sa.ColumnElement[bool]) -> sa.CTE:
+    """Rows (model_version, ancestor): each model that is asked for with itself and all that it was continued from."""
+    itself = sa.select(models.c.model_version, models.c.model_version.label("ancestor"))
+    lineage = itself.where(asked).cte("lineage", recursive=True)
+    before = sa.select(lineage.c.model_version, models.c.continued_from).join(
+        models, models.c.model_version == lineage.c.ancestor
+    )
+    return lineage.union(before.where(models.c.continued_from != ""))
+
+
+def _with_descendants(first: sa.Select[tuple[str]]) -> sa.CTE:
+    """Rows (model_version,): the first models, and all that were continued from them."""
+    holders = first.cte("holders", recursive=True)
+    after = sa.select(models.c.model_version).join(
+        holders, models.c.continued_from == holders.c.model_version
+    )
+    return holders.union(after)
 
 
 def _row(step: ErasureStep) -> dict[str, object]:

@@ -22,7 +22,8 @@ from shared.domain.promotions import Cause, Promotion
 @dataclass(frozen=True)
 class RegisteredModel:
     """A row of the registry. metrics: by name; reason: of the gate's decision. compared_with: version of the champion
-    that the gate compared it with; empty for none."""
+    that the gate compared it with; empty for none. continued_from: version of the model that training went on from;
+    empty when it began anew."""
 
     model_version: str
     bundle_digest: str
@@ -35,6 +36,7 @@ class RegisteredModel:
     item_count: int
     metrics: dict[str, float]
     compared_with: str = ""
+    continued_from: str = ""
 
 
 class Registry:

@@ -110,6 +110,7 @@ models = sa.Table(
     sa.Column("item_count", sa.Integer, nullable=False),
     sa.Column("metrics", JSONB, nullable=False),
     sa.Column("compared_with", sa.Text, nullable=False, server_default=""),
+    sa.Column("continued_from", sa.Text, nullable=False, server_default=""),
     comment="The model registry. At most one champion. Written by trainer.",
 )
 sa.Index("one_champion", models.c.champion, unique=True, postgresql_where=models.c.champion)
@@ -151,5 +152,6 @@ erasures = sa.Table(
     sa.Column("user_key", sa.BigInteger, nullable=False),
     sa.Column("first_position", sa.BigInteger, nullable=False),
     sa.Column("complete_position", sa.BigInteger, nullable=False),
-    comment="Completed erasures; a model trained to a position from first to before complete is marked. By trainer.",
+    comment="Completed erasures; a model trained to a position from first to before complete is marked, and what was "
+    "continued from it. By trainer.",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -10,11 +11,13 @@ import pytest_asyncio
 from freshet.ingestion.v1.ingestion_pb2 import ErasureReceipt
 from freshet.log.v1.log_pb2 import Erasure
 from freshet.trainer.v1 import trainer_pb2 as api
+from shared.adapters.model_erasures import ModelErasures
 from shared.adapters.registry import RegisteredModel
 from tests.conditions import eventually
 from tests.integration.trainer.world import Trainer, walks
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+BRIEF = {"train_encoder": "cnn"}
 DAY = datetime(2024, 1, 1, tzinfo=UTC)
 
 
@@ -26,9 +29,9 @@ async def world(new_world):
     return made
 
 
-async def register(world, version: str, trained_to: int) -> None:
+async def register(world, version: str, trained_to: int, continued_from: str = "") -> None:
     model = RegisteredModel(version, f"digest {version}", "run", DAY, False, False, "", trained_to, 1, {})
-    await world.registry.register(model)
+    await world.registry.register(replace(model, continued_from=continued_from))
 
 
 async def erased(world, receipt_id: str, first_position: int, complete: bool = True) -> int:
@@ -76,6 +79,42 @@ async def test_a_model_trained_after_the_erasure_is_not_marked(world):
     await register(world, "after", complete)
     async with world.trainer() as trainer:
         await become(trainer, {"before": ["r1"]})
+
+
+async def test_what_was_continued_from_a_marked_model_is_marked_too_until_one_begins_anew(world):
+    complete = await erased(world, "r1", first_position=4)
+    await register(world, "marked", complete - 1)
+    await register(world, "son", complete, continued_from="marked")
+    await register(world, "grandson", complete + 1, continued_from="son")
+    await register(world, "anew", complete + 2)
+    await register(world, "son of anew", complete + 3, continued_from="anew")
+    async with world.trainer() as trainer:
+        await become(trainer, {"marked": ["r1"], "son": ["r1"], "grandson": ["r1"]})
+    assert await ModelErasures(world.engine).marked_by("r1") == ["marked", "son", "grandson"]
+
+
+async def test_a_run_begins_anew_when_the_champion_is_marked_and_its_model_is_not(new_world):
+    world = await new_world()
+    await world.happen(walks(range(60)))
+    async with world.trainer(**BRIEF) as trainer:
+        champion = (await trainer.trained()).model_version
+        await erased(world, "r1", first_position=4)
+        await become(trainer, {champion: ["r1"]})
+        await world.happen(walks(range(60), stride=2))
+        anew = await trainer.trained()
+        assert anew.state == api.TRAINING_STATE_SUCCEEDED, anew.error
+        assert (await world.registry.model(anew.model_version)).continued_from == ""
+        await become(trainer, {champion: ["r1"]})
+
+
+async def test_a_run_goes_on_from_a_champion_that_is_not_marked(new_world):
+    world = await new_world()
+    await world.happen(walks(range(60)))
+    async with world.trainer(**BRIEF) as trainer:
+        champion = (await trainer.trained()).model_version
+        await world.happen(walks(range(60), stride=2))
+        gone_on = (await trainer.trained()).model_version
+    assert (await world.registry.model(gone_on)).continued_from == champion
 
 
 async def test_an_erasure_that_is_only_asked_for_marks_nothing_yet(world):

@@ -73,8 +73,9 @@ def watching(world: World, runs: SomeRuns) -> RollbackWatch:
     )
     store = NatsBundleStore(world.nats, world.names)
     publisher = Publisher(world.nats, world.names, world.registry, store)
-    tools = Tools(world.nats, world.names, world.archive, world.registry, store, publisher)
-    return RollbackWatch(tools, settings, runs, Promoting(tools, ModelErasures(world.engine)))
+    erasures = ModelErasures(world.engine)
+    tools = Tools(world.nats, world.names, world.archive, world.registry, store, publisher, erasures)
+    return RollbackWatch(tools, settings, runs, Promoting(tools))
 
 
 def judges() -> list[psutil.Process]:
