@@ -32,7 +32,6 @@ from shared.adapters.deltas import (
     decode_delta,
     delta_stream,
     delta_subject,
-    last_stored,
     publish_delta,
 )
 from shared.adapters.erasures import ErasureStep, decode_step
@@ -133,17 +132,14 @@ class DeltaWorker:
     async def _stored(self, bundle: Bundle, version: str) -> tuple[Chain, set[int], int]:
         """The chain of the deltas that are stored, the items they gave rows, and where the last of them lies."""
         names, chain, given = self._tools.names, Chain(version, bundle.manifest.log_to), set[int]()
-        behind = await last_stored(self._tools.connection, names, version)
-        if not behind:
-            return chain, given, 0
+        behind = 0
         async for batch in read_stream(
             self._tools.connection, delta_stream(names), delta_subject(names, version)
         ):
             for message in batch:
                 with suppress(DeltaRefusedError):
                     delta = decode_delta(message.payload, bundle.manifest.dimension)
-                    chain.check(delta)
-                    chain.advance(delta)
+                    chain.take_up(delta)
                     given.update(delta.item_keys.tolist())
                 behind = message.position
         return chain, given, behind

@@ -10,11 +10,10 @@ from google.protobuf.message import DecodeError
 from nats.aio.client import Client
 
 from freshet.log.v1 import log_pb2
-from shared.adapters.streams import Names, StreamError, api
+from shared.adapters.streams import Names
 from shared.domain.delta import Delta, DeltaRefusedError
 
 _WRONG_LAST_SEQUENCE = (10071, 10164)
-_NO_MESSAGE = 10037
 
 
 class DeltaOvertakenError(RuntimeError):
@@ -69,17 +68,6 @@ def decode_delta(payload: bytes, dimension: int) -> Delta:
         )
     except (DecodeError, ValueError) as error:
         raise DeltaRefusedError(f"not a delta: {error}") from error
-
-
-async def last_stored(connection: Client, names: Names, model_version: str) -> int:
-    """Where in the stream the newest delta of a model lies; 0 for none. Raises StreamError."""
-    subject = delta_subject(names, model_version)
-    answer = await api(connection, f"STREAM.MSG.GET.{delta_stream(names)}", {"last_by_subj": subject})
-    if "error" not in answer:
-        return int(answer["message"]["seq"])
-    if answer["error"].get("err_code") == _NO_MESSAGE:
-        return 0
-    raise StreamError(f"stream {delta_stream(names)}: {answer['error']['description']}")
 
 
 async def publish_delta(connection: Client, names: Names, delta: Delta, behind: int) -> int:

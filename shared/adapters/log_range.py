@@ -9,7 +9,7 @@ from contextlib import aclosing
 from nats.aio.client import Client
 
 from shared.adapters.log_reader import LogMessage, LogReader, LogSource
-from shared.adapters.streams import Names, api, last_position_of
+from shared.adapters.streams import Names, last_position_of, last_sequence_of
 
 _IDLE_SECONDS = 2.0
 
@@ -37,21 +37,20 @@ async def read_stream(
     connection: Client, stream: str, subject: str, newest: bool = False
 ) -> AsyncIterator[list[LogMessage]]:
     """Batches of what a stream holds now on `subject`, which may hold wildcards; newest: of each subject only the last
-    message."""
-    answer = await api(connection, f"STREAM.MSG.GET.{stream}", {"last_by_subj": subject})
-    end = int(answer["message"]["seq"]) if "error" not in answer else 0
+    message. All of it, however long the server is silent; ends also when the last of it has been deleted meanwhile.
+
+    Raises StreamError, and what nats-py raises while NATS is away.
+    """
     reader = LogReader(connection, LogSource(stream, [subject], last_per_subject=newest))
-    async with aclosing(reader.batches()) as batches:
-        async for batch in _while_busy(batches) if end else _nothing():
-            if within := [message for message in batch if message.position <= end]:
-                yield within
-            if reader.position >= end:
-                return
-
-
-async def _nothing() -> AsyncIterator[list[LogMessage]]:
-    return
-    yield
+    end = await last_sequence_of(connection, stream, subject)
+    while reader.position < end:
+        async with aclosing(reader.batches()) as batches:
+            async for batch in _while_busy(batches):
+                if within := [message for message in batch if message.position <= end]:
+                    yield within
+                if reader.position >= end:
+                    return
+        end = min(end, await last_sequence_of(connection, stream, subject))
 
 
 async def _while_busy(batches: AsyncIterator[list[LogMessage]]) -> AsyncIterator[list[LogMessage]]:

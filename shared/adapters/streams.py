@@ -156,6 +156,7 @@ async def _patiently(connection: Client, call: str, request: dict[str, Any]) -> 
 
 _ALREADY_THERE = 10058
 _NO_ROOM = 10047
+_NO_MESSAGE = 10037
 
 
 async def api(connection: Client, call: str, request: dict[str, object] | None = None) -> dict:
@@ -187,10 +188,16 @@ async def last_position(connection: Client, names: Names) -> int:
 
 
 async def last_position_of(connection: Client, names: Names, subject: str) -> int:
-    """The position of the newest message of the log on `subject`, which may hold wildcards; 0 when there is none."""
-    answer = await _patiently(connection, f"STREAM.MSG.GET.{names.events}", {"last_by_subj": subject})
+    """The position of the newest message of the log on `subject`; see `last_sequence_of`."""
+    return await last_sequence_of(connection, names.events, subject)
+
+
+async def last_sequence_of(connection: Client, stream: str, subject: str) -> int:
+    """Where a stream's newest message on `subject` lies, which may hold wildcards; 0 when there is none. Raises
+    StreamError, and what nats-py raises while NATS is away."""
+    answer = await _patiently(connection, f"STREAM.MSG.GET.{stream}", {"last_by_subj": subject})
     if "error" not in answer:
         return int(answer["message"]["seq"])
-    if answer["error"]["code"] == 404:
+    if answer["error"].get("err_code") == _NO_MESSAGE:
         return 0
-    raise StreamError(f"stream {names.events}: {answer['error']['description']}")
+    raise StreamError(f"stream {stream}: {answer['error']['description']}")

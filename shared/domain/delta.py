@@ -102,6 +102,17 @@ class Chain:
             raise DeltaRefusedError(f"delta {delta.sequence} has another digest than its content")
         delta.check()
 
+    def take_up(self, delta: Delta) -> None:
+        """The next stored delta, or the first that is still stored, is the last one now: what came before that has
+        passed its age, and whoever applied it goes on from there. Raises DeltaRefusedError as `check`."""
+        if self.sequence or delta.sequence == 1:
+            self.check(delta)
+        elif delta.model_version != self.model_version:
+            raise DeltaRefusedError(f"it is of model {delta.model_version}")
+        else:
+            delta.check()
+        self.advance(delta)
+
     def advance(self, delta: Delta) -> None:
         """A checked delta is the last one now."""
         self.sequence, self.digest, self.to_position = delta.sequence, delta.digest, delta.to_position

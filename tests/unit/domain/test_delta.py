@@ -86,3 +86,30 @@ def test_bytes_that_are_no_delta_are_refused(payload):
 def test_vectors_of_another_dimension_are_refused():
     with pytest.raises(DeltaRefusedError, match="not a delta"):
         decode_delta(encode_delta(delta()), dimension=4)
+
+
+def test_whoever_tells_on_takes_up_the_chain_at_the_first_delta_that_is_still_stored():
+    first = delta()
+    second = delta(2, first.digest)
+    third = delta(3, second.digest)
+    chain = Chain("m")
+    for each in (second, third):
+        chain.take_up(each)
+    assert (chain.sequence, chain.digest, chain.to_position) == (3, third.digest, 30)
+
+
+def test_behind_the_delta_that_was_taken_up_only_the_next_one_fits():
+    chain = Chain("m")
+    chain.take_up(delta(4, b"a past that is no longer stored"))
+    for wrong in (delta(6), delta(5, b"another past"), replace(delta(5), model_version="n")):
+        with pytest.raises(DeltaRefusedError):
+            chain.take_up(wrong)
+    assert chain.sequence == 4
+
+
+def test_a_damaged_delta_is_not_taken_up():
+    chain = Chain("m")
+    for damaged in (replace(delta(), digest=b"?"), replace(delta(4), model_version="n")):
+        with pytest.raises(DeltaRefusedError):
+            chain.take_up(damaged)
+    assert chain.sequence == 0
