@@ -47,7 +47,7 @@ async def main(settings: TrainerSettings) -> None:
             database_engine(settings.database_url, settings.namespace, "trainer")
         )
         workers = Workers(settings, engine, await _open(settings, engine, stack))
-        stack.push_async_callback(workers.promoting.close)
+        stack.push_async_callback(workers.tools.publisher.close)
         stack.push_async_callback(workers.runs.stop)
         await serve(settings, _service(workers))
 
@@ -117,7 +117,7 @@ class Workers:
         await ensure_tables(self._engine, self.settings.namespace)
         await patiently(self.tools.registry.promotions.adopt, UNAVAILABLE, math.inf)
         await patiently(self.runs.open, UNAVAILABLE, math.inf)
-        await patiently(self.tools.publisher.announce_champion, UNAVAILABLE, math.inf)
+        await self.tools.publisher.tell()
 
 
 def _service(workers: Workers) -> Service:

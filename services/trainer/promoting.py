@@ -6,8 +6,6 @@ a crash in between leaves a champion that nobody was told of, and the next start
 
 from __future__ import annotations
 
-import asyncio
-import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -15,11 +13,9 @@ from typing import NamedTuple
 import structlog
 
 from services.trainer.model_evaluations import UnknownModelError
-from services.trainer.patience import patiently
-from services.trainer.publishing import LOG_AWAY, PROMOTIONS
+from services.trainer.publishing import PROMOTIONS
 from services.trainer.stored_models import NotStoredError, intact_bundle
 from services.trainer.training_run import Tools
-from shared.adapters.database import UNAVAILABLE
 from shared.adapters.promotions import ChampionChangedError
 from shared.adapters.registry import RegisteredModel
 from shared.domain.promotions import ROLLBACKS, Cause, Promotion, predecessors
@@ -58,8 +54,6 @@ class Promoting:
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
-        self._telling: asyncio.Task[None] | None = None
-        self._turn = asyncio.Lock()
 
     async def promote(self, model_version: str, reason: str) -> bool:
         """Make a model champion; False when it is already. Raises UnknownModelError, NotPromotableError."""
@@ -80,7 +74,7 @@ class Promoting:
         champion = await self._tools.registry.champion()
         history = await self._tools.registry.promotions.history()
         if known := _done_already(history, wish):
-            await self._tell()
+            await self._tools.publisher.tell()
             return known
         if champion is None:
             raise NotPromotableError("NO_CHAMPION", "there is no champion yet")
@@ -103,12 +97,6 @@ class Promoting:
         if champion is None:
             raise NotPromotableError("NO_CHAMPION", "there is no champion yet")
         return await self._pair(champion, await self._tools.registry.promotions.history())
-
-    async def close(self) -> None:
-        """Give up telling what could not be told yet; the next start tells it."""
-        if self._telling is not None:
-            self._telling.cancel()
-            await asyncio.wait({self._telling})
 
     async def _pair(self, champion: RegisteredModel, history: Sequence[Promotion]) -> Pair:
         """Decision: what cannot be returned to is passed over, since an older champion is better than a bad one. A
@@ -160,18 +148,8 @@ class Promoting:
                 displaced=promotion.displaced,
                 reason=promotion.reason,
             )
-        await self._tell()
+        await self._tools.publisher.tell()
         return changed
-
-    async def _tell(self) -> None:
-        """Tell who is champion; what takes longer goes on behind the call, also when the caller has gone."""
-        async with self._turn:
-            await self.close()
-            self._telling = asyncio.create_task(self._tell_in_the_end(), name="tell the champion")
-        await asyncio.wait({self._telling}, timeout=_TELL_SECONDS)
-
-    async def _tell_in_the_end(self) -> None:
-        await patiently(self._tools.publisher.tell_champion, (*LOG_AWAY, *UNAVAILABLE), math.inf)
 
 
 def _done_already(history: Sequence[Promotion], wish: RollbackWish) -> Promotion | None:

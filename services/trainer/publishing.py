@@ -8,7 +8,7 @@ champion that nobody was told of; the next start tells them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -48,6 +48,8 @@ class Publisher:
         self._names = names
         self._registry = registry
         self._store = store
+        self._telling: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
 
     async def publish(
         self, run: TrainingRun, finished: Finished, decision: Decision, wait_seconds: float
@@ -61,7 +63,7 @@ class Publisher:
         if champion and champion.bundle_digest == finished.digest:
             return Decision(False, f"training gave champion {champion.model_version} again, bit by bit")
         model = await patiently(lambda: self._registered(run, finished, decision), UNAVAILABLE, wait_seconds)
-        await self._told(lambda: self.announce(model), model)
+        await (self.tell() if model.champion else self._told(model))
         return Decision(model.promoted, model.reason)
 
     async def _registered(self, run: TrainingRun, finished: Finished, decision: Decision) -> RegisteredModel:
@@ -94,13 +96,23 @@ class Publisher:
         await announce(self._connection, self._names, event)
         show(model)
 
-    async def announce_champion(self) -> None:
-        """Tell once more who the champion is, in case that the last telling was cut off."""
-        champion = await self._registry.champion()
-        if champion:
-            await self._told(self.tell_champion, champion)
+    async def tell(self) -> None:
+        """Tell who is champion; what takes longer goes on behind the call, also when the caller has gone."""
+        async with self._turn:
+            await self.close()
+            self._telling = asyncio.create_task(self._tell_in_the_end(), name="tell the champion")
+        await asyncio.wait({self._telling}, timeout=_TELL_SECONDS)
 
-    async def tell_champion(self) -> None:
+    async def close(self) -> None:
+        """Give up telling what could not be told yet; the next start tells it."""
+        if self._telling is not None:
+            self._telling.cancel()
+            await asyncio.wait({self._telling})
+
+    async def _tell_in_the_end(self) -> None:
+        await patiently(self._tell_champion, (*LOG_AWAY, *UNAVAILABLE), math.inf)
+
+    async def _tell_champion(self) -> None:
         """Tell who the champion is now, and why. Raises what NATS and PostgreSQL raise while they are away."""
         champion = await self._registry.champion()
         if champion is None:
@@ -109,10 +121,10 @@ class Publisher:
         newest = (each for each in history if each.model_version == champion.model_version)
         await self.announce(champion, next(newest, None))
 
-    async def _told(self, tell: Callable[[], Awaitable[None]], model: RegisteredModel) -> None:
-        """The registry has decided: that nobody could be told does not undo it."""
+    async def _told(self, model: RegisteredModel) -> None:
+        """Tell of a model that nobody is to serve. The registry has it: that nobody could be told does not undo it."""
         try:
-            await patiently(tell, LOG_AWAY, _TELL_SECONDS)
+            await patiently(lambda: self.announce(model), LOG_AWAY, _TELL_SECONDS)
         except StillAwayError as error:
             _log.error("model not announced", model_version=model.model_version, reason=str(error))
 

@@ -8,7 +8,12 @@ from collections.abc import AsyncIterator
 
 import structlog
 
-from freshet.trainer.v1.trainer_pb2 import TRAINING_TRIGGER_REQUEST, TrainingRun, TrainingTrigger
+from freshet.trainer.v1.trainer_pb2 import (
+    TRAINING_STATE_PUBLISHING,
+    TRAINING_TRIGGER_REQUEST,
+    TrainingRun,
+    TrainingTrigger,
+)
 from services.trainer.gate import Decision
 from services.trainer.patience import StillAwayError, first_line, patiently
 from services.trainer.progress import (
@@ -67,7 +72,8 @@ class Runs:
         self._starting = asyncio.Lock()
         self._news = asyncio.Event()
         self._open = False
-        self._gives_way = False
+        self._gives_way = self._ending = False
+        self._begun = set[str]()
         self.recovered = False
 
     @property
@@ -117,31 +123,45 @@ class Runs:
     async def start(
         self, trigger: TrainingTrigger, request_id: str = "", wish: Wish = ANYTHING
     ) -> TrainingRun:
-        """Start a run, or name the one that the same request started.
+        """Start a run, or name the one that the same request started. Once begun it is done to its end, also when the
+        caller has gone.
 
         Raises AlreadyRunningError, NotOpenError.
         """
+        return await asyncio.shield(asyncio.create_task(self._started(trigger, request_id, wish)))
+
+    async def _started(self, trigger: TrainingTrigger, request_id: str, wish: Wish) -> TrainingRun:
         async with self._starting:
-            if not self._open:
-                raise NotOpenError("the trainer is starting or stopping")
-            if request_id and (known := await self._registry.run_of_request(request_id)):
+            self._check_open()
+            known = await self._registry.run_of_request(request_id) if request_id else None
+            if known and (known.state in ENDED or known.run_id in self._begun):
                 return self._newest(known)
             await self._make_way(trigger)
-            run = new_run(trigger)
+            self._check_open()
+            run = known or new_run(trigger)  # known: it was stored, but that answer never came
             await self._registry.save_run(run, request_id)
             self._begin(run, wish)
             return _copy(run)
 
+    def _check_open(self) -> None:
+        if not self._open:
+            raise NotOpenError("the trainer is starting or stopping")
+
     def _begin(self, run: TrainingRun, wish: Wish) -> None:
-        self._current, self._gives_way = run, False
+        self._current, self._gives_way, self._ending = run, False, False
+        self._begun.add(run.run_id)
         self._task = asyncio.create_task(self._carry_out(run, wish), name=f"run {run.run_id}")
 
     async def _make_way(self, trigger: TrainingTrigger) -> None:
-        """End a run that nobody asked for, for the sake of one that somebody does. Raises AlreadyRunningError."""
+        """End a run that nobody asked for, for the sake of one that somebody does. One that comes to its end is waited
+        for: its model may be champion already. Raises AlreadyRunningError."""
         if self._current is None or self._task is None or not self.running:
             return
         if trigger != TRAINING_TRIGGER_REQUEST or self._current.trigger == TRAINING_TRIGGER_REQUEST:
             raise AlreadyRunningError(self._current.run_id)
+        if self._ending or self._current.state == TRAINING_STATE_PUBLISHING:
+            await asyncio.wait({self._task})
+            return
         self._gives_way = True
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -206,6 +226,7 @@ class Runs:
 
     async def _end(self, ended: TrainingRun, keep_seconds: float) -> None:
         """Store the end first, then tell: who has seen a run's end finds it in the database."""
+        self._ending = True
         try:
             await patiently(lambda: self._registry.save_run(ended), UNAVAILABLE, keep_seconds)
         except StillAwayError as error:

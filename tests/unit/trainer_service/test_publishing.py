@@ -110,13 +110,13 @@ async def test_a_champion_that_comes_out_again_stays_champion(finished):
 async def test_a_champion_is_told_of_once_more_at_a_start(finished):
     recorder = Recorder()
     await publish(recorder, finished)
-    await Publisher(recorder, Names(), recorder, recorder).announce_champion()
+    await Publisher(recorder, Names(), recorder, recorder).tell()
     assert recorder.done[-2:] == ["models.v1.promoted", "models.v1.promoted"]
 
 
 async def test_without_a_champion_nobody_is_told():
     recorder = Recorder()
-    await Publisher(recorder, Names(), recorder, recorder).announce_champion()
+    await Publisher(recorder, Names(), recorder, recorder).tell()
     assert recorder.done == []
 
 
@@ -124,7 +124,7 @@ async def test_the_promotion_that_made_the_champion_is_what_is_told_at_a_start(f
     recorder = Recorder()
     await publish(recorder, finished)
     recorder.decisions.append(Promotion(DIGEST[:16], Cause.ROLLBACK, "the other one is worse", "other", DAY))
-    await Publisher(recorder, Names(), recorder, recorder).announce_champion()
+    await Publisher(recorder, Names(), recorder, recorder).tell()
     assert recorder.told[-1].reason == "the other one is worse"
     assert recorder.told[-1].decide_time.ToDatetime(tzinfo=UTC) == DAY
 
