@@ -55,7 +55,8 @@ class DeltaLearner:
         self._has_rules = mixture is not None and mixture.weight > 0
 
     def unknown_users(self, batch: EventBatch) -> dict[int, int]:
-        """Users of a batch whose earlier events must be recalled, and the position of their first one in it."""
+        """Users of a batch whose earlier events must be recalled, and the position of their first one in it. What is
+        known of the others outlasts the recall, if there are no more users in the batch than are kept."""
         firsts: dict[int, int] = {}
         for user, position in zip(batch.user_key.tolist(), batch.position.tolist(), strict=True):
             if not self._following.knows(user):

@@ -22,6 +22,7 @@ from services.trainer.delta_learning import DeltaLearner
 from services.trainer.describing import Describer
 from services.trainer.patience import first_line, patiently
 from services.trainer.publishing import LOG_AWAY
+from services.trainer.settings import DELTA_MESSAGES
 from services.trainer.text_embedding import TextEmbedding
 from shared.adapters.archive import Archive
 from shared.adapters.bundle import Bundle, CorruptBundleError, unpack
@@ -45,7 +46,6 @@ from shared.domain.following import Roles
 from shared.domain.new_items import NewItems
 
 _log = structlog.get_logger("deltas")
-_READ_MESSAGES = 1000
 _PAUSE_SECONDS = 2.0
 _AWAY = (*LOG_AWAY, StreamError)
 DELTAS = Counter("freshet_deltas_published_total", "Deltas of champions that were stored.")
@@ -167,7 +167,7 @@ class DeltaWorker:
         names = self._tools.names
         subjects = [names.event_subject("*", "*"), names.subject("items.v1.*"), names.erasure_subject("*")]
         start = champion.learner.position + 1
-        source = LogSource(names.events, subjects, start=start, max_pending=_READ_MESSAGES)
+        source = LogSource(names.events, subjects, start=start, max_pending=DELTA_MESSAGES)
         async for batch in LogReader(self._tools.connection, source).batches():
             champion.since = champion.since or time.time()
             for kind, stretch in _stretches(batch, names):

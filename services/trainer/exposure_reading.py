@@ -48,6 +48,11 @@ async def keep_exposures(connection: Client, names: Names, directory: Path) -> N
     await asyncio.to_thread(_write, newest, directory / _FILE)
 
 
+def forget_exposures(directory: Path) -> None:
+    """What was kept is of a job that is none any more: what was shown since would be missing."""
+    (directory / _FILE).unlink(missing_ok=True)
+
+
 def kept_exposures(directory: Path) -> Served:
     """What was kept; nothing when nothing was."""
     if not (directory / _FILE).exists():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from google.protobuf.message import Message
+
 from shared.domain.violation import Violation
 from shared.runtime.errors import invalid_argument
 
@@ -12,6 +14,12 @@ def check(violations: list[Violation]) -> None:
     """Raises a refusal that names every bad field."""
     if violations:
         raise invalid_argument(violations)
+
+
+def check_texts(request: Message) -> None:
+    """Raises a refusal that names the texts with a NUL: PostgreSQL holds none."""
+    texts = (field.name for field, value in request.ListFields() if isinstance(value, str) and "\0" in value)
+    check([Violation(name, "holds a NUL character; leave it out", "MALFORMED") for name in texts])
 
 
 def request_id_violations(request_id: str) -> list[Violation]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 
 from freshet.trainer.v1 import trainer_pb2, trainer_pb2_grpc
@@ -18,7 +19,7 @@ from services.trainer.model_calls import ModelCalls, not_promoted
 from services.trainer.model_evaluations import ModelEvaluations
 from services.trainer.patience import first_line
 from services.trainer.promoting import NotPromotableError
-from services.trainer.request import check, request_id_violations
+from services.trainer.request import check, check_texts, request_id_violations
 from services.trainer.run_directories import Wish
 from services.trainer.runs import AlreadyRunningError, NotOpenError, Runs
 from shared.adapters.database import DEFECTS, UNAVAILABLE
@@ -35,10 +36,11 @@ def refusing(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[
     """Turns what the runs and PostgreSQL raise into refusals. A defect of a statement is none: it stays an error."""
 
     @functools.wraps(handler)
-    async def call(self: TrainerServicer, *arguments: Any) -> Any:
+    async def call(self: TrainerServicer, request: Message, context: grpc.aio.ServicerContext) -> Any:
         self.check_ready()
+        check_texts(request)
         try:
-            return await handler(self, *arguments)
+            return await handler(self, request, context)
         except DEFECTS:
             raise
         except (AlreadyRunningError, NotOpenError, NotPromotableError, *NOT_JUDGED, *UNAVAILABLE) as error:
@@ -90,6 +92,7 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
         self, request: trainer_pb2.WatchTrainingRunRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[trainer_pb2.WatchTrainingRunResponse]:
         self.check_ready()
+        check_texts(request)
         try:
             await self._run(request.run_id)
             async for run in self._runs.watch(request.run_id):

@@ -18,6 +18,9 @@ from shared.adapters.presets import load_preset
 from shared.domain.preset import PresetError
 from shared.runtime.settings import ServiceSettings
 
+DELTA_MESSAGES = 1_000
+"""Of the log, that deltas take in together."""
+
 
 class TrainerSettings(ServiceSettings):
     """FRESHET_... variables that only the trainer reads."""
@@ -71,7 +74,10 @@ class TrainerSettings(ServiceSettings):
         2.0, ge=0, description="from one delta of the champion to the next; 0 for no deltas"
     )
     delta_users: int = Field(
-        100_000, ge=1, description="users whose newest events the deltas' fold keeps at hand"
+        100_000,
+        ge=DELTA_MESSAGES,
+        description="users whose newest events the deltas' fold keeps at hand; at least those of the messages that it "
+        "takes in together",
     )
     text_embeddings: str = Field(
         NO_EMBEDDING,

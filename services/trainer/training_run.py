@@ -13,7 +13,7 @@ import structlog
 from nats.aio.client import Client
 
 from freshet.trainer.v1.trainer_pb2 import TrainingRun, TrainingState
-from services.trainer.exposure_reading import keep_exposures
+from services.trainer.exposure_reading import forget_exposures, keep_exposures
 from services.trainer.full_runs import full_is_due
 from services.trainer.gate import Decision, decide
 from services.trainer.jobs import job_of
@@ -119,6 +119,7 @@ class Conductor:
                 full = wish.full or await self._full_is_due() or await self._is_marked(champion)
                 job = asked._replace(to_position=run.trained_to_position, full=full)
                 job = await self._with_champion(job, champion) if champion else job
+                forget_exposures(directory)
                 await asyncio.to_thread(directories.save_job, run.run_id, job)
         except OSError as error:
             raise RunFailedError(f"the run's directory cannot be used: {error}") from error

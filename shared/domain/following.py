@@ -54,8 +54,8 @@ class Following:
         self._windows: LeastRecentlyUsed[int, _Window] = LeastRecentlyUsed(users)
 
     def knows(self, user_key: int) -> bool:
-        """Whether the user's window is there."""
-        return user_key in self._windows
+        """Whether the user's window is there; if so, it is forgotten last from now on."""
+        return self._windows.get(user_key) is not None
 
     def forget(self, user_key: int) -> None:
         """Begin the user's window anew, with nothing in it and nothing to recall: for an erased user."""

@@ -123,8 +123,12 @@ class TrainingPlan:
         affordable = int(60.0 * left / max(pass_seconds, 1e-9))
         if affordable < max(passes, 1):
             return None
-        epochs = max(1, min(round(passes * self.refit), affordable))
+        epochs = min(self.refit_passes(passes), affordable)
         return replace(self, epochs=epochs, max_minutes=left, second_minutes=0.0, steady=True)
+
+    def refit_passes(self, passes: int) -> int:
+        """How many a run makes that repeats one that `passes` have helped, if there is time."""
+        return max(1, round(passes * self.refit))
 
     @property
     def untimed(self) -> TrainingPlan:

@@ -6,7 +6,7 @@ import pytest
 
 from freshet.log.v1.log_pb2 import Exposure
 from services.trainer import exposure_reading
-from services.trainer.exposure_reading import keep_exposures, kept_exposures
+from services.trainer.exposure_reading import forget_exposures, keep_exposures, kept_exposures
 from services.trainer.prompting import NOTHING_SERVED
 from shared.adapters.keys import item_keys, user_key
 from shared.adapters.streams import Names
@@ -45,6 +45,17 @@ async def test_where_every_exposure_is_kept_all_is_known(space, tmp_path):
     await publish(space, "u1", "u2", "u3")
     await keep_exposures(space.nats, space.names, tmp_path)
     assert kept_exposures(tmp_path).known_from == 0
+
+
+async def test_what_was_kept_stays_until_it_is_forgotten(space, tmp_path):
+    await publish(space, "u1")
+    await keep_exposures(space.nats, space.names, tmp_path)
+    await publish(space, "u2")
+    await keep_exposures(space.nats, space.names, tmp_path)
+    assert set(kept_exposures(tmp_path).exposed.user_key.tolist()) == {user_key("u1")}
+    forget_exposures(tmp_path)
+    await keep_exposures(space.nats, space.names, tmp_path)
+    assert set(kept_exposures(tmp_path).exposed.user_key.tolist()) == {user_key("u1"), user_key("u2")}
 
 
 async def test_an_empty_stream_keeps_nothing(space, tmp_path):

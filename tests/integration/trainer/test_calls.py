@@ -97,6 +97,10 @@ async def test_an_unknown_run_cannot_be_watched(trainer):
         ("ListTrainingRuns", api.ListTrainingRunsRequest(page_size=-1), "page_size"),
         ("ListModels", api.ListModelsRequest(page_size=1001), "page_size"),
         ("EvaluateModel", api.EvaluateModelRequest(protocol=99), "protocol"),
+        ("EvaluateModel", api.EvaluateModelRequest(model_version="v\0"), "model_version"),
+        ("StartTraining", api.StartTrainingRequest(request_id="a\0b"), "request_id"),
+        ("GetTrainingRun", api.GetTrainingRunRequest(run_id="\0"), "run_id"),
+        ("GetModel", api.GetModelRequest(model_version="\0"), "model_version"),
     ],
 )
 async def test_a_field_without_meaning_is_named(trainer, method, request_, field):

@@ -119,6 +119,11 @@ async def test_a_model_whose_bundle_is_damaged_is_not_promoted(world, trainer):
     [
         ("PromoteModel", api.PromoteModelRequest(), ["model_version", "reason"]),
         ("PromoteModel", api.PromoteModelRequest(model_version="v", reason="x" * 1001), ["reason"]),
+        (
+            "PromoteModel",
+            api.PromoteModelRequest(model_version="v\0", reason="\0"),
+            ["model_version", "reason"],
+        ),
         ("RollbackModel", api.RollbackModelRequest(), ["reason"]),
         (
             "RollbackModel",

@@ -23,11 +23,11 @@ A, B, C, NEW = (item_key(each) for each in ("a", "b", "c", "n"))
 LOG_TO = 100
 
 
-def learner(chain: Chain | None = None, weight: float = 1.0) -> DeltaLearner:
+def learner(chain: Chain | None = None, weight: float = 1.0, users: int = 10) -> DeltaLearner:
     """Of a model that has learned up to position 100, of items a, b and c."""
     made = bundle()
     made = replace(made, manifest=replace(made.manifest, mixture=Mixture(weight)))
-    return DeltaLearner(made, Roles(CLICK, CLICK, frozenset()), 10, chain or Chain("m", LOG_TO))
+    return DeltaLearner(made, Roles(CLICK, CLICK, frozenset()), users, chain or Chain("m", LOG_TO))
 
 
 def batch(*items: int, start: int = LOG_TO + 1, user: int = 7) -> EventBatch:
@@ -69,17 +69,28 @@ def test_earlier_events_of_a_user_are_followed_but_not_told():
     assert pairs(learning.next_delta(0)) == {(A, B): 1.0}
 
 
-def long_ago(item: int):
+def long_ago(item: int, user: int = 7) -> EventColumns:
     """One click of the user long ago."""
     return replace(
         EventColumns.empty(),
         position=np.array([1]),
-        user_key=np.array([7], np.uint64),
+        user_key=np.array([user], np.uint64),
         item_key=np.array([item], np.uint64),
         event_type=np.array([int(EventType.CLICK)]),
         time_ms=np.array([0]),
         value=np.array([np.nan], np.float32),
     )
+
+
+def test_to_recall_some_users_of_a_batch_does_not_forget_the_others():
+    learning = learner(users=2)
+    learning.fold(batch(A, user=1))
+    learning.fold(batch(A, start=102, user=2))
+    both = EventBatch.of([event(103, items=[B], user_key=3), event(104, items=[C], user_key=1)])
+    assert learning.unknown_users(both) == {3: 103}
+    learning.recall(long_ago(A, user=3))
+    learning.fold(both)
+    assert pairs(learning.next_delta(0)) == {(A, B): 1.0, (A, C): 1.0}
 
 
 def test_a_learner_that_comes_back_tells_only_what_is_new():

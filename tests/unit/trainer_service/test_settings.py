@@ -26,7 +26,7 @@ def test_the_trainer_listens_on_loopback_by_default():
         {"history_length": 0},
         {"bundle_store": ""},
         {"delta_seconds": -1},
-        {"delta_users": 0},
+        {"delta_users": 999},
         {"text_embeddings": "oracle"},
     ],
     ids=lambda wrong: next(iter(wrong)),
