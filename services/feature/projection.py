@@ -21,7 +21,7 @@ from shared.domain.state import State, fold
 from shared.runtime.errors import unavailable
 
 _log = structlog.get_logger("projection")
-CATCH_UP_SECONDS = 3600.0
+_TELL_SECONDS = 60.0
 FOLD_AT_ONCE = 512
 """Messages folded before other work of the process has its turn: about 5 ms."""
 
@@ -42,6 +42,7 @@ class Projection:
         self._kind_at = len(names.subject(""))
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = count()
+        self._given_up = 0
 
     def begin(self) -> None:
         """Go on from the loaded state."""
@@ -90,7 +91,8 @@ class Projection:
 
     async def recover(self, last_position: int) -> None:
         """Wait until what the log held at the start is folded; `follow` must be running."""
-        await self.reach(last_position, CATCH_UP_SECONDS)
+        while not await self.reach(last_position, _TELL_SECONDS):
+            _log.info("the log is still being folded", position=self.position, to_position=last_position)
         self.recovered = True
 
     async def bring_back(self, user_keys: np.ndarray, wait_seconds: float) -> None:
@@ -114,4 +116,14 @@ class Projection:
                 await future
         except TimeoutError:
             return False
+        finally:
+            self._let_go(future)
         return True
+
+    def _let_go(self, future: asyncio.Future[None]) -> None:
+        """Forget those who gave up once they are half of all: a position may never come."""
+        self._given_up += future.cancelled()
+        if 2 * self._given_up > len(self._waiting):
+            self._waiting = [waiting for waiting in self._waiting if not waiting[2].done()]
+            heapq.heapify(self._waiting)
+            self._given_up = 0

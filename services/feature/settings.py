@@ -41,6 +41,15 @@ class FeatureSettings(ServiceSettings):
         return value
 
     @model_validator(mode="after")
+    def _known_partitions(self) -> Self:
+        if self.partition_list()[-1] >= self.partitions:
+            raise ValueError(
+                f"FRESHET_OWNED_PARTITIONS: {self.owned_partitions} is not within 0-{self.partitions - 1}, the "
+                "partitions of FRESHET_PARTITIONS"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _readable_owners(self) -> Self:
         self.owners()
         return self

@@ -46,6 +46,14 @@ def _visitor(request: RecommendRequest | RankItemsRequest) -> Iterator[Violation
     for field in ("user_id", "session_id", "placement"):
         if (length := len(getattr(request, field))) > ID_CHARACTERS:
             yield Violation(field, f"has {length} characters; at most {ID_CHARACTERS}", "OUT_OF_RANGE")
+    yield from _token(request.min_consistency_token)
+
+
+def _token(token: str) -> Iterator[Violation]:
+    try:
+        decode_token(token)
+    except MalformedTokenError as error:
+        yield Violation("min_consistency_token", str(error), "MALFORMED")
 
 
 def _violations(request: RecommendRequest) -> Iterator[Violation]:
@@ -57,10 +65,5 @@ def _violations(request: RecommendRequest) -> Iterator[Violation]:
 
 
 def min_position(token: str, partition: int) -> int:
-    """What the token asks of the user's partition; 0 for nothing. Raises INVALID_ARGUMENT for a malformed token."""
-    if not token:
-        return 0
-    try:
-        return decode_token(token).get(partition, 0)
-    except MalformedTokenError as error:
-        raise invalid_argument([Violation("min_consistency_token", str(error), "MALFORMED")]) from None
+    """What the token of a checked request asks of the user's partition; 0 for nothing."""
+    return decode_token(token).get(partition, 0) if token else 0

@@ -74,26 +74,29 @@ class Catalogue:
         return KnownItems(self.version, self.keys(), self._allowed[: len(self._ids)].copy())
 
     def entries(self) -> Iterable[tuple[int, str]]:
-        """Keys and ids of all items that are not deleted, the first added first."""
-        return ((key, self._ids[row]) for key, row in self._rows.items() if self._allowed[row])
+        """Keys and ids of all items that are not deleted, the first added first. Also for another thread: items that
+        come meanwhile are left out."""
+        rows = range(len(self._ids))
+        return ((int(self._keys[row]), self._ids[row]) for row in rows if self._allowed[row])
 
     def put(self, payload: bytes, position: int) -> None:
         """Take in one version of an item."""
         item = Item.FromString(payload)
-        row = self._row(item_key(item.item_id), item.item_id)
-        self._allowed[row] = not item.HasField("delete_time")
+        key, allowed = item_key(item.item_id), not item.HasField("delete_time")
+        if (row := self._rows.get(key)) is not None:
+            self._allowed[row] = allowed
+        else:
+            self._add(key, item.item_id, allowed)
         self._advance(position)
 
-    def _row(self, key: int, item_id: str) -> int:
-        """Where the item stands; a new one is put behind the others."""
-        if (row := self._rows.get(key)) is not None:
-            return row
-        row = self._rows[key] = len(self._ids)
-        self._ids.append(item_id)
+    def _add(self, key: int, item_id: str, allowed: bool) -> None:
+        """Put a new item behind the others; it is there for other threads once its id is."""
+        row = len(self._ids)
         if row == len(self._keys):
             self._keys, self._allowed = (np.resize(each, 2 * row) for each in (self._keys, self._allowed))
-        self._keys[row] = key
-        return row
+        self._keys[row], self._allowed[row] = key, allowed
+        self._ids.append(item_id)
+        self._rows[key] = row
 
     def _advance(self, position: int) -> None:
         self.version += 1

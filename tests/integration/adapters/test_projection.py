@@ -100,6 +100,15 @@ async def test_the_least_recently_used_leave_memory_and_come_back_on_demand(feat
     assert digest(feature.state) == whole
 
 
+async def test_who_gave_up_waiting_for_a_position_is_forgotten(feature):
+    patient = asyncio.create_task(feature.projection.reach(5, 60.0))
+    for _ in range(1000):
+        assert not await feature.projection.reach(10**9, 0.0)
+    assert len(feature.projection._waiting) < 10
+    feature.projection._advance(5)
+    assert await patient
+
+
 async def test_users_who_were_only_read_leave_memory_again(feature):
     for position in range(1, 11):
         feature.fold(position, position)

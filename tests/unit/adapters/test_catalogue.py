@@ -49,3 +49,11 @@ def test_what_was_had_stays_as_it_was():
     known = made.known()
     made.put(catalogue_item("z").SerializeToString(), 9)
     assert len(made.known().keys) == len(known.keys) + 1
+
+
+def test_items_that_come_while_all_are_gone_through_disturb_nobody():
+    made = catalogue(catalogue_item("a"), catalogue_item("b"))
+    entries = iter(made.entries())
+    first = next(entries)
+    made.put(catalogue_item("c").SerializeToString(), 3)
+    assert [first, *entries] == [(item_key("a"), "a"), (item_key("b"), "b")]
