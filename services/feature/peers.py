@@ -16,11 +16,14 @@ from freshet.feature.v1.state_pb2_grpc import StateServiceStub
 from shared.domain.item_counters import ITEM_RECORD
 from shared.domain.owners import Owners
 from shared.domain.violation import Violation
+from shared.runtime.channels import CHANNEL_OPTIONS
 from shared.runtime.errors import invalid_argument, unavailable
-from shared.runtime.rpc import REQUEST_ID, remaining_seconds, request_id
+from shared.runtime.rpc import REQUEST_ID, answer_margin, remaining_seconds, request_id
 
 LONGEST_WAIT_SECONDS = 5.0
 WATCH_SECONDS = 86_400.0
+_LEAST_SECONDS = 0.5
+"""For an answer that nothing is waited for."""
 FORWARDED = "x-freshet-forwarded"
 """Marks a call that was handed on once already."""
 
@@ -37,7 +40,7 @@ class Peers:
         """Open a channel to each; they need not be there."""
         for address in self._owners.instances if self._owners is not None else ():
             if not self._owned.issuperset(self._owners.partitions_of(address)):  # type: ignore[union-attr]
-                channel = grpc.aio.insecure_channel(address)
+                channel = grpc.aio.insecure_channel(address, CHANNEL_OPTIONS)
                 self._channels[address] = await stack.enter_async_context(channel)
 
     def owner_of(self, partition: int, context: grpc.aio.ServicerContext) -> FeatureServiceStub | None:
@@ -72,11 +75,16 @@ class Peers:
     async def _ask(
         self, address: str, item_keys: Sequence[int], wanted: int, wait_seconds: float
     ) -> np.ndarray:
-        request = ReadItemCountersRequest(item_keys=item_keys, min_position=wanted, wait_seconds=wait_seconds)
+        # Who is asked waits less than who asks, and leaves time to say that it is not there yet.
+        request = ReadItemCountersRequest(
+            item_keys=item_keys,
+            min_position=wanted,
+            wait_seconds=max(0.0, wait_seconds - answer_margin(wait_seconds)),
+        )
         stub = StateServiceStub(self._channels[address])
         try:
             answer: ReadItemCountersResponse = await stub.ReadItemCounters(
-                request, timeout=wait_seconds + 0.5
+                request, timeout=max(wait_seconds, _LEAST_SECONDS)
             )
         except grpc.aio.AioRpcError as error:
             reason = f"the feature instance at {address} does not answer: {error.code().name}"

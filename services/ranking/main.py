@@ -30,15 +30,8 @@ from shared.adapters.log_writer import LogWriter
 from shared.adapters.registry import Registry
 from shared.adapters.streams import Names, ensure_streams
 from shared.domain.owners import parse_owners
-from shared.runtime.life_cycle import MAX_MESSAGE_BYTES, Service, serve
-
-CHANNEL_OPTIONS = [
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    # A feature service that comes back is found within a second: gRPC's own pauses grow to two minutes.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-]
+from shared.runtime.channels import CHANNEL_OPTIONS
+from shared.runtime.life_cycle import Service, serve
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ from shared.runtime.errors import overloaded
 
 BATCHES_AT_ONCE = 2
 SAME_WAIT_SECONDS = 0.25
+SAME_POSITIONS = 10_000
+"""Tokens further apart wait apart: one that is never reached, from another log, must not hold up the others."""
 THREAD_FROM_SCORES = 200_000
 """From this many scores on a batch is scored in a thread, so that the event loop stays free."""
 BATCH_CALLS = Histogram(
@@ -88,11 +90,12 @@ class Recommender:
         self._arrived = asyncio.Event()
         self._under_way = 0
         self._apart: set[asyncio.Task[None]] = set()
+        self._calls_apart = 0
 
     async def recommend(self, call: Call) -> Served:
         """Answer one call. Raises Refusal RESOURCE_EXHAUSTED when too many wait."""
-        if len(self._waiting) >= self._limits.max_waiting:
-            raise overloaded(f"{len(self._waiting)} calls wait already")
+        if (number := len(self._waiting) + self._calls_apart) >= self._limits.max_waiting:
+            raise overloaded(f"{number} calls wait already")
         waiting = _Waiting(call, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         self._arrived.set()
@@ -129,15 +132,23 @@ class Recommender:
         self._arrived.set()
 
     def _answer_apart(self, batch: Sequence[_Waiting]) -> None:
-        """Let calls wait together that may wait about as long, so that none gives up early for another's sake."""
-        groups: dict[int, list[_Waiting]] = defaultdict(list)
+        """Let calls wait together that may wait about as long, and for about the same, so that none gives up early or
+        waits longer for another's sake."""
+        groups: dict[tuple[int, int], list[_Waiting]] = defaultdict(list)
         for each in batch:
-            groups[int(each.call.wait_seconds / SAME_WAIT_SECONDS)].append(each)
+            wait, position = each.call.wait_seconds / SAME_WAIT_SECONDS, each.call.min_position
+            groups[int(wait), position // SAME_POSITIONS].append(each)
         for group in groups.values():
-            wait_seconds = min(each.call.wait_seconds for each in group)
-            task = asyncio.create_task(self._answer(group, wait_seconds))
+            self._calls_apart += len(group)
+            task = asyncio.create_task(self._answer_waiting(group))
             self._apart.add(task)
             task.add_done_callback(self._apart.discard)
+
+    async def _answer_waiting(self, group: Sequence[_Waiting]) -> None:
+        try:
+            await self._answer(group, min(each.call.wait_seconds for each in group))
+        finally:
+            self._calls_apart -= len(group)
 
     async def _answer(self, batch: Sequence[_Waiting], wait_seconds: float) -> None:
         try:

@@ -15,10 +15,10 @@ from freshet.feature.v1.state_pb2 import ReadUserStatesRequest, ReadUserStatesRe
 from services.ranking.erased_users import ErasedUsers
 from services.ranking.feature_instances import FeatureInstance, FeatureInstances
 from services.ranking.user_state import UNKNOWN_USER, UserState
+from shared.runtime.rpc import answer_margin
 
 _log = structlog.get_logger("user_states")
 REMEMBERED_USERS = 20_000
-MARGIN_SECONDS = 0.5
 
 
 class UserStates:
@@ -65,10 +65,13 @@ class UserStates:
         min_positions: Sequence[int],
         wait_seconds: float,
     ) -> list[UserState]:
+        # What is asked waits less than whoever asks: an answer takes its time, too, and a call has a deadline.
         request = ReadUserStatesRequest(
-            user_keys=user_keys, min_positions=min_positions, wait_seconds=wait_seconds
+            user_keys=user_keys,
+            min_positions=min_positions,
+            wait_seconds=max(0.0, wait_seconds - answer_margin(wait_seconds)),
         )
-        timeout = wait_seconds + MARGIN_SECONDS if wait_seconds else self._timeout_seconds
+        timeout = wait_seconds or self._timeout_seconds
         try:
             response = await instance.stub.ReadUserStates(request, timeout=timeout)
         except grpc.aio.AioRpcError as error:

@@ -151,5 +151,10 @@ def remaining_seconds(context: grpc.aio.ServicerContext, most: float, margin: fl
     if left is None:
         return most
     if margin is None:
-        margin = min(0.5, max(0.02, left / 5))
+        margin = answer_margin(left)
     return max(0.0, min(most, left - margin))
+
+
+def answer_margin(left: float) -> float:
+    """What a call sets aside of the seconds that are ``left`` for its answer."""
+    return min(0.5, max(0.02, left / 5))

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 
+import grpc
 import pytest
 
 from freshet.event.v1.event_pb2 import UserEvent
+from freshet.ranking.v1.ranking_pb2 import RecommendRequest
+from freshet.ranking.v1.ranking_pb2_grpc import RankingServiceStub
 from shared.adapters.archive import Archive
-from shared.adapters.keys import partition_of, user_key
 from shared.adapters.log_reader import LogReader, LogSource
 from shared.client import DeadlineExceeded, FailedPrecondition, FreshetError, Unavailable
-from shared.domain.consistency import encode_token
 from tests.builders import catalogue_item, message
 from tests.conditions import eventually
 from tests.e2e.loop import degraded, item_ids
 from tests.integration.services.conftest import Running, words
+from tests.integration.services.feature_calls import token_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -165,9 +167,53 @@ async def test_while_features_are_away_answers_say_so_and_tokens_are_not_silentl
 
 async def test_a_token_that_is_not_reached_is_a_typed_error_at_the_deadline(start):
     running = await start("feature", "ranking")
-    token = encode_token({partition_of(user_key("u1"), 16): 10**9})
+    token = token_of("u1", 10**9)
     hasty = running.client.with_options(timeout_seconds=0.5)
     for call in (hasty.get_user_features("u1", token), hasty.recommend("u1", min_consistency_token=token)):
         with pytest.raises(FailedPrecondition) as caught:
             await call
         assert caught.value.reason == "CONSISTENCY_TOKEN_NOT_REACHED"
+
+
+async def test_a_token_from_another_log_does_not_hold_up_those_that_are_reached_soon(start):
+    running = await start("ingestion", "feature", "ranking")
+    await running.client.write_user_event(message("rate"))
+    soon, never = token_of("u1", await running.log_length() + 1), token_of("u2", 10**9)
+    patient = running.client.with_options(timeout_seconds=10)
+    calls = [
+        asyncio.create_task(patient.recommend(user, min_consistency_token=token))
+        for _ in range(20)
+        for user, token in (("u2", never), ("u1", soon))
+    ]
+    await asyncio.wait(calls, timeout=0.2)  # all of them wait
+    await running.client.write_user_event(message("click"))
+    _, waiting = await asyncio.wait(calls, timeout=2.0)
+    assert waiting == set(calls[::2])
+    for refused in await asyncio.gather(*waiting, return_exceptions=True):
+        assert refused.reason == "CONSISTENCY_TOKEN_NOT_REACHED"
+
+
+async def test_that_a_frozen_feature_service_does_not_answer_is_told_before_the_deadline(start):
+    running = await start("ingestion", "feature", "ranking")
+    await running.client.write_user_event(message("rate"))
+    later = token_of("u1", await running.log_length() + 1)
+    feature = running.suite.service("feature")
+    async with grpc.aio.insecure_channel(running.suite.address("ranking")) as channel:
+        request = RecommendRequest(user_id="u1", min_consistency_token=later)
+        feature.pause()
+        try:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await RankingServiceStub(channel).Recommend(request, timeout=2)
+        finally:
+            feature.resume()
+    assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+
+
+async def test_calls_that_wait_for_a_token_count_among_those_that_may_wait(start):
+    running = await start("feature", "ranking", max_waiting="8")
+    token = token_of("u1", 10**9)
+    patient = running.client.with_options(timeout_seconds=3)
+    calls = [patient.recommend("u1", min_consistency_token=token) for _ in range(20)]
+    refused = await asyncio.gather(*calls, return_exceptions=True)
+    assert {each.reason for each in refused} == {"CONSISTENCY_TOKEN_NOT_REACHED", "OVERLOADED"}
+    assert sum(each.reason == "OVERLOADED" for each in refused) == 12
