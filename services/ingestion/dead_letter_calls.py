@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import grpc
@@ -44,6 +44,7 @@ class DeadLetterCalls(ingestion_pb2_grpc.IngestionServiceServicer):
         self, request: ingestion_pb2.RedriveDeadLettersRequest, context: grpc.aio.ServicerContext
     ) -> ingestion_pb2.RedriveDeadLettersResponse:
         check_size("redrives", len(request.redrives), MAX_PAGE)
+        _check_once([each.dead_letter_id for each in request.redrives])
         with _log_away():
             outcomes = await self._redriving.redrive(request.redrives)
         return ingestion_pb2.RedriveDeadLettersResponse(outcomes=outcomes)
@@ -70,3 +71,19 @@ def _log_away() -> Iterator[None]:
         raise overloaded(str(error)) from error
     except (nats.errors.Error, StreamError, TimeoutError, OSError) as error:
         raise unavailable("LOG_UNAVAILABLE", str(error) or type(error).__name__) from error
+
+
+def _check_once(letter_ids: Sequence[str]) -> None:
+    """Raises a refusal that names each letter that is there already: it takes effect at most once."""
+    first: dict[str, int] = {}
+    refuse_if(
+        [
+            Violation(
+                f"redrives[{place}].dead_letter_id",
+                f"is that of redrives[{before}]; send each once",
+                "DUPLICATE",
+            )
+            for place, letter_id in enumerate(letter_ids)
+            if (before := first.setdefault(letter_id, place)) != place
+        ]
+    )

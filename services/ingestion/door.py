@@ -110,7 +110,11 @@ class Door:
         if not decoded:
             return
         try:
-            outcomes = await self._intake.take([event for _, event in decoded], self._sources(decoded))
+            outcomes = await self._intake.take(
+                [event for _, event in decoded],
+                self._sources(decoded),
+                ["" if event.event_id else _event_id(message) for message, event in decoded],
+            )
         except LogOverloadedError as error:
             outcomes = [error] * len(decoded)  # type: ignore[list-item]
         refused: list[tuple[Msg, Sequence[Violation]]] = []
@@ -144,6 +148,12 @@ class Door:
             answers = [error] * len(refused)  # type: ignore[list-item]
         for (message, _), answer in zip(refused, answers, strict=True):
             await (_let_go(message, "rejected") if isinstance(answer, Appended) else _keep(message))
+
+
+def _event_id(message: Msg) -> str:
+    """Of an event without one: the same however often the message comes. The time tells a stream that was made anew."""
+    metadata = message.metadata
+    return f"door-{metadata.sequence.stream}-{metadata.timestamp.timestamp():.6f}"
 
 
 async def _let_go(message: Msg, outcome: str) -> None:

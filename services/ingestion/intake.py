@@ -69,16 +69,24 @@ class Intake:
         return self.cleaner.foresee(draft, source, receipt.now_ms)
 
     async def take(
-        self, events: Sequence[UserEvent], sources: Sequence[str] = (), redriven: bool = False
+        self,
+        events: Sequence[UserEvent],
+        sources: Sequence[str] = (),
+        event_ids: Sequence[str] = (),
+        redriven: bool = False,
     ) -> list[Outcome]:
         """Clean, refuse what is wrong, write the rest. One outcome per event, in order; an event's id is afterwards the
-        one under which it is kept. sources: of each event, "" for none; empty for none at all. redriven: whether they
-        are tied to dead letters.
+        one under which it is kept. sources: of each event, "" for none; empty for none at all. event_ids: for those
+        without one, so that whoever sends an event again sends the same; empty for new ones. redriven: whether they are
+        tied to dead letters.
 
         Raises LogOverloadedError: then none was written.
         """
         receipt, tally = Receipt(time.time_ns(), redriven), Tally()
-        drafts = [self.cleaner.draft(event, receipt, tally) for event in events]
+        drafts = [
+            self.cleaner.draft(event, receipt, tally, event_id)
+            for event, event_id in zip(events, event_ids or [""] * len(events), strict=True)
+        ]
         valid = [draft for draft in drafts if not draft.violations]
         try:
             archived = await self._look_up(valid)

@@ -10,7 +10,6 @@ from nats.aio.client import Client
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from freshet.ingestion.v1 import ingestion_pb2
-from freshet.ingestion.v1.ingestion_pb2 import ErasureReceipt
 from services.ingestion.archived_ids import ArchivedIds
 from services.ingestion.archiver import Archiver, ArchiveSource
 from services.ingestion.cleaning.cleaner import Cleaner, CleanerSize
@@ -33,7 +32,7 @@ from shared.adapters.archive import Archive
 from shared.adapters.connection import nats_connection
 from shared.adapters.database import database_engine, ensure_tables
 from shared.adapters.erasure_store import ErasureStore
-from shared.adapters.erasures import Erasures
+from shared.adapters.erasures import Erasures, ErasureStep
 from shared.adapters.log_writer import LogWriter
 from shared.adapters.model_erasures import ModelErasures
 from shared.adapters.presets import load_preset
@@ -106,10 +105,13 @@ class Workers:
         await self.tail.ready()
         await self.past.ready()
 
-    def forget(self, receipt: ErasureReceipt) -> None:
-        """Keep nothing of an erased user in memory."""
-        self.writer.forget(receipt.first_position, receipt.position)
+    def forget(self, step: ErasureStep) -> None:
+        """Keep nothing of an erased user in memory: visits and what is taken back for them from the request on, so that
+        none of it is told again; ids, if there were events, when these are gone."""
+        receipt = step.receipt
         self.intake.forget(receipt.user_key)
+        if step.complete and receipt.first_position:
+            self.writer.forget(receipt.first_position, receipt.position)
 
     async def archive_log(self) -> None:
         """Keep the archive up with the log until cancelled."""

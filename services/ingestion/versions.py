@@ -51,21 +51,32 @@ class VersionWriter:
         except (nats.errors.Error, StreamError, TimeoutError, OSError) as error:
             away = LogUnavailableError(f"the log cannot be read: {error or type(error).__name__}")
             return [draft if isinstance(draft, Refused) else away for draft in drafts]
-        decided = [self._decide(draft, newest) for draft in drafts]
+        decided = [self._decide(place, draft, newest) for place, draft in enumerate(drafts)]
         records = [each for each in decided if isinstance(each, Record)]
         appended = iter(await self._log.append(records) if records else ())
-        return [next(appended) if isinstance(each, Record) else each for each in decided]
+        answers = [next(appended) if isinstance(each, Record) else each for each in decided]
+        return [_shared(answer, answers) for answer in answers]
 
     def _decide(
-        self, draft: Draft | Refused, newest: dict[str, StoredMessage]
+        self, place: int, draft: Draft | Refused, newest: dict[str, StoredMessage]
     ) -> Record | Appended | Refused:
+        """What becomes of the draft at a place of the call. What is to be written is told to later drafts as lying at
+        position -place - 1."""
         if isinstance(draft, Refused):
             return draft
         outcome = draft.judge(newest.get(draft.subject))
         if outcome is not None:
             return outcome
-        newest[draft.subject] = StoredMessage(0, draft.subject, draft.payload)
+        newest[draft.subject] = StoredMessage(-place - 1, draft.subject, draft.payload)
         return Record(draft.subject, "", draft.payload)
+
+
+def _shared(answer: VersionOutcome, answers: Sequence[VersionOutcome]) -> VersionOutcome:
+    """A version that the same call holds twice is in the log if the first of them is."""
+    if not isinstance(answer, Appended) or answer.position >= 0:
+        return answer
+    first = answers[-answer.position - 1]
+    return Appended(first.position, duplicate=True) if isinstance(first, Appended) else first
 
 
 def unless_same(payload: bytes, collision: Callable[[bytes], list[Violation]]) -> Judge:

@@ -67,11 +67,11 @@ def decode_step(message: LogMessage) -> ErasureStep | None:
 
 
 class Erasures:
-    """How all erasures stand. `follow` must be running. on_complete: told of each completion, the known ones too."""
+    """How all erasures stand. `follow` must be running. on_step: told of each step, the known ones too."""
 
-    def __init__(self, on_complete: Callable[[ErasureReceipt], None] = lambda _: None) -> None:
+    def __init__(self, on_step: Callable[[ErasureStep], None] = lambda _: None) -> None:
         self.position = 0
-        self._on_complete = on_complete
+        self._on_step = on_step
         self._steps: dict[str, ErasureStep] = {}
         self._newest: dict[int, str] = {}
         self._moved = asyncio.Condition()
@@ -93,8 +93,7 @@ class Erasures:
             self._steps[receipt_id] = step
         if known is None:
             self._newest[step.receipt.user_key] = receipt_id
-        if step.complete:
-            self._on_complete(step.receipt)
+        self._on_step(step)
 
     def newest_of(self, key: int) -> ErasureStep | None:
         """How the newest erasure of a user stands; None when there was none."""

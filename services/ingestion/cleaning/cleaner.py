@@ -96,14 +96,17 @@ class Cleaner:
         """Whether it matters where events come from."""
         return self._floods is not None and self._floods.limits_sources
 
-    def draft(self, event: UserEvent, receipt: Receipt, tally: Tally) -> Draft:
-        """Clean an event by itself, in place, and check it. What is not the sender's is emptied."""
+    def draft(self, event: UserEvent, receipt: Receipt, tally: Tally, event_id: str = "") -> Draft:
+        """Clean an event by itself, in place, and check it. What is not the sender's is emptied.
+
+        event_id: for an event without one; empty for a new one.
+        """
         has_time = event.HasField("event_time")
         draft = Draft(event, has_time)
         if (has_time and not self._time_is_plain(event, receipt)) or not is_plain(draft):
             self._draft_slowly(draft, receipt, tally)
         if not draft.violations:
-            self._receive(draft, receipt, has_time)
+            self._receive(draft, receipt, has_time, event_id)
         return draft
 
     def _time_is_plain(self, event: UserEvent, receipt: Receipt) -> bool:
@@ -127,12 +130,12 @@ class Cleaner:
         draft.event_id, draft.user_key = event.event_id, user_key(event.user_id)
         draft.session_id, draft.placement = event.session_id, event.placement
 
-    def _receive(self, draft: Draft, receipt: Receipt, has_time: bool) -> None:
+    def _receive(self, draft: Draft, receipt: Receipt, has_time: bool, event_id: str) -> None:
         """An id and an event time where the sender gave none; always the ingest time."""
         draft.time_ms = time_ms(draft.event) if has_time else receipt.now_ms
         draft.tail = receipt.tail(not has_time, not draft.event_id)
         if not draft.event_id:
-            draft.event_id = draft.event.event_id = self._ids.next().decode()
+            draft.event_id = draft.event.event_id = event_id or self._ids.next().decode()
             if draft.payload:
                 draft.payload += UserEvent(event_id=draft.event_id).SerializeToString()
 

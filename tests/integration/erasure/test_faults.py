@@ -178,3 +178,17 @@ async def test_waiting_for_the_logs_end_does_not_wait_for_a_message_that_is_gone
     assert last > receipt.position > 3
     await eventually(lambda: world.archived(last))
     assert user_key("ann") == receipt.user_key
+
+
+async def test_ids_are_still_known_without_postgres_after_the_erasure_of_a_user_without_events(
+    brokers, start
+):
+    world = await start("ingestion")
+    first = await world.act("ann", 3)
+    await world.erase("nobody", timeout_seconds=60)
+    brokers.postgres.pause()
+    try:
+        again = await world.act("ann", 3)
+    finally:
+        brokers.postgres.resume()
+    assert again == first

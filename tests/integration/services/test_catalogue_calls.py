@@ -75,6 +75,13 @@ async def newest(running: Running, item_id: str) -> Item:
     return Item.FromString(found[subject].payload)
 
 
+async def test_what_a_call_holds_twice_is_written_once_and_both_are_answered_with_its_position(ingestion):
+    items = [catalogue_item("twice"), catalogue_item("other"), catalogue_item("twice")]
+    first, other, again = (await ingestion.client.upsert_items(items)).outcomes
+    assert words([first, other, again]) == ["ACCEPTED", "ACCEPTED", "DUPLICATE"]
+    assert again.position == first.position != other.position
+
+
 async def test_an_item_is_deleted_once_and_comes_back_when_written_again(ingestion):
     item, client = catalogue_item("gone"), ingestion.client
     assert words((await client.delete_items(["gone"])).outcomes) == ["DUPLICATE"]

@@ -139,6 +139,17 @@ async def test_one_that_cannot_be_sent_does_not_hold_up_the_others(running):
     assert [outcome.violations[0].reason for outcome in answer.outcomes[:2]] == ["NOT_FOUND", "MALFORMED"]
 
 
+async def test_a_letter_cannot_be_sent_twice_at_once(running):
+    [letter] = await refused(running, UNKNOWN)
+    twice = [
+        DeadLetterRedrive(dead_letter_id=letter.dead_letter_id, corrected_event=message(event_id=each))
+        for each in ("a", "b")
+    ]
+    with pytest.raises(InvalidArgument) as caught:
+        await running.client.redrive_dead_letters(twice)
+    assert [each.field for each in caught.value.violations] == ["redrives[1].dead_letter_id"]
+
+
 async def test_a_restart_changes_nothing_about_what_was_redriven(running):
     [letter] = await refused(running, UNKNOWN)
     await redrive(running, letter, message())

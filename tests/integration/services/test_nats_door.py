@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from freshet.event.v1.event_pb2 import UserEvent
+from freshet.event.v1.event_pb2 import FILLED_FIELD_EVENT_ID, UserEvent
 from tests.builders import message
 from tests.conditions import eventually
 
@@ -162,3 +162,28 @@ async def test_a_door_that_dies_before_it_acknowledges_stores_no_letter_twice(st
     await eventually(empty, 40)
     payloads = [letter.payload for letter in await running.letters()]
     assert len(payloads) == len(set(payloads)) == 2000
+
+
+async def test_an_event_without_an_id_is_taken_once_although_the_door_died_before_it_acknowledged(start):
+    running = await start("ingestion")
+    for number in range(2000):
+        event = UserEvent(event_type="click", user_id=f"u{number}")
+        event.items.add(item_id="i1")
+        await running.space.nats.publish(running.space.names.door, event.SerializeToString())
+    await eventually(running.log_length)
+    await running.suite.kill("ingestion")
+    await running.suite.start("ingestion")
+
+    async def empty() -> bool:
+        return await running.at_the_door() == 0
+
+    await eventually(empty, 40)
+    users = [(await event_at(running, place)).user_id for place in range(1, 1 + await running.log_length())]
+    assert len(users) == len(set(users)) == 2000
+
+
+async def test_an_id_that_the_door_made_is_noted_as_filled_in(ingestion):
+    payload = json.dumps({"userId": "u1", "eventType": "click", "items": [{"itemId": "i1"}]}).encode()
+    first, second = await taken(ingestion, payload), await taken(ingestion, payload)
+    assert first.event_id != second.event_id
+    assert all(FILLED_FIELD_EVENT_ID in event.filled_fields for event in (first, second))

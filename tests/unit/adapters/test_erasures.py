@@ -42,12 +42,13 @@ def test_a_second_completion_changes_nothing():
     assert erasures.step_of("r1") == step(5, complete=True)
 
 
-def test_completions_are_told():
-    told: list[ErasureReceipt] = []
+def test_each_step_is_told():
+    told: list[ErasureStep] = []
     erasures = Erasures(told.append)
-    erasures.apply(step(1))
-    erasures.apply(step(5, complete=True))
-    assert [receipt.position for receipt in told] == [5]
+    steps = [step(1), step(5, complete=True), step(6, complete=True)]
+    for each in steps:
+        erasures.apply(each)
+    assert told == steps
 
 
 async def test_waiting_for_pending_ones_passes_over_those_that_are_known():
