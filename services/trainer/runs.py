@@ -40,6 +40,8 @@ _KEEP_STATE_SECONDS = 0.0
 _RECENT = 100
 ANYTHING = Wish()
 GAVE_WAY = "it gave way to a run that was asked for"
+_ENDING_SECONDS = 5.0
+"""How long a run that comes to its end is waited for: longer, and it is PostgreSQL or NATS that it waits for."""
 _MOST_RESUMES = 10
 """Of one run: what has been cut off so often may be what ends the trainer."""
 
@@ -160,7 +162,9 @@ class Runs:
         if trigger != TRAINING_TRIGGER_REQUEST or self._current.trigger == TRAINING_TRIGGER_REQUEST:
             raise AlreadyRunningError(self._current.run_id)
         if self._ending or self._current.state == TRAINING_STATE_PUBLISHING:
-            await asyncio.wait({self._task})
+            await asyncio.wait({self._task}, timeout=_ENDING_SECONDS)
+            if self.running:
+                raise AlreadyRunningError(self._current.run_id)
             return
         self._gives_way = True
         self._task.cancel()

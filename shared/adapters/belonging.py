@@ -6,7 +6,6 @@ What cannot be decoded is read leniently: a letter that was refused because it i
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping
 
 import orjson
@@ -47,8 +46,6 @@ def letter_is_of(key: int, payload: bytes) -> bool:
     except DecodeError:
         letter = DeadLetter(payload=payload)
     users = {*_users_in(letter.payload), *_users_of_headers(letter.headers)}
-    users |= {user.strip() for user in users}
-    users |= {unicodedata.normalize("NFC", user) for user in users}
     return any(_key_of(user) == key for user in users)
 
 

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
-from xxhash import xxh3_64_intdigest
 
 from freshet.event.v1.event_pb2 import EventItem, UserEvent
 from shared.adapters.keys import event_key, item_key, user_key
@@ -50,7 +49,7 @@ def decode_batch(messages: Iterable[tuple[int, bytes]]) -> Decoded:
             continue
         event_ids.append(message.event_id)
         for item in message.items:
-            item_keys.append(xxh3_64_intdigest(item.item_id.encode()))
+            item_keys.append(item_key(item.item_id))
             values.append(item.value if item.HasField("value") else _NAN)
     columns: Iterable[Sequence] = zip(*events, strict=True) if events else [()] * 9
     positions, key, user, code, time, session, corrected, corrected_time, counts = columns
@@ -67,11 +66,11 @@ def _event_row(position: int, message: UserEvent) -> tuple:
     session, corrected, moment = message.session_id, message.corrected_event_type, message.event_time
     return (
         position,
-        xxh3_64_intdigest(message.event_id.encode()),
-        xxh3_64_intdigest(message.user_id.encode()),
+        event_key(message.event_id),
+        user_key(message.user_id),
         EVENT_CODE_BY_WORD[message.event_type],
         moment.seconds * 1000 + moment.nanos // 1_000_000,
-        xxh3_64_intdigest(session.encode()) if session else 0,
+        event_key(session) if session else 0,
         EVENT_CODE_BY_WORD[corrected] if corrected else 0,
         milliseconds(message.corrected_event_time) if corrected else 0,
         len(message.items),

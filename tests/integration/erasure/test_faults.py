@@ -14,6 +14,7 @@ from shared.adapters.keys import user_key
 from shared.adapters.streams import last_position
 from shared.adapters.tables import erasure_targets, erasure_works
 from shared.client import FreshetError
+from tests.builders import message
 from tests.conditions import eventually
 from tests.integration.erasure.world import NOTHING, TRACES, counts, without_redrives
 
@@ -192,3 +193,12 @@ async def test_ids_are_still_known_without_postgres_after_the_erasure_of_a_user_
     finally:
         brokers.postgres.resume()
     assert again == first
+
+
+async def test_a_user_is_erased_however_the_id_is_spelt(start):
+    world = await start("ingestion")
+    events = [message(user_id="Zo\u00eb", event_id=f"z-{number}") for number in range(3)]
+    await world.running.client.batch_write_user_events(events)
+    receipt = await world.erase(" Zoe\u0308", timeout_seconds=60)
+    assert (receipt.deleted_events, receipt.deleted_archive_rows) == (3, 3)
+    assert (await world.holds_of("Zo\u00eb"))["events"] == 0

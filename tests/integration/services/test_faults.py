@@ -217,3 +217,11 @@ async def test_calls_that_wait_for_a_token_count_among_those_that_may_wait(start
     refused = await asyncio.gather(*calls, return_exceptions=True)
     assert {each.reason for each in refused} == {"CONSISTENCY_TOKEN_NOT_REACHED", "OVERLOADED"}
     assert sum(each.reason == "OVERLOADED" for each in refused) == 12
+
+
+async def test_what_a_user_did_is_seen_however_the_id_is_spelt(start):
+    running = await start("ingestion", "feature", "ranking")
+    await running.client.upsert_items([catalogue_item("i1"), catalogue_item("i2")])
+    written = await running.client.write_user_event(message("rate", user_id="Zoe\u0308"))
+    answer = await running.client.recommend(" Zo\u00eb", min_consistency_token=written.consistency_token)
+    assert item_ids(answer) == ["i2"]

@@ -9,10 +9,11 @@ import pytest
 import pytest_asyncio
 
 from freshet.trainer.v1 import trainer_pb2 as api
+from services.trainer import runs as runs_module
 from services.trainer.gate import Decision
 from services.trainer.progress import new_run, succeeded
 from services.trainer.run_directories import RunDirectories
-from services.trainer.runs import Runs
+from services.trainer.runs import AlreadyRunningError, Runs
 from tests.integration.trainer.world import ENDED, Trainer, World, eventually, walks
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -62,6 +63,16 @@ async def test_a_run_that_publishes_is_waited_for_by_one_that_somebody_asks_for(
     assert (await asking).run_id != scheduled.run_id
     ended = await world.registry.run(scheduled.run_id)
     assert (ended.state, ended.model_version) == (api.TRAINING_STATE_SUCCEEDED, "model")
+    await runs.stop()
+
+
+async def test_a_run_whose_end_takes_long_is_not_waited_for_for_ever(world, tmp_path, monkeypatch):
+    monkeypatch.setattr(runs_module, "_ENDING_SECONDS", 0.1)
+    runs, _ = await opened(world, tmp_path, api.TRAINING_STATE_PUBLISHING)
+    scheduled = await runs.start(SCHEDULE)
+    await in_state(runs, scheduled, api.TRAINING_STATE_PUBLISHING)
+    with pytest.raises(AlreadyRunningError, match=scheduled.run_id):
+        await runs.start(REQUEST)
     await runs.stop()
 
 

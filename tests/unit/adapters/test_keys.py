@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 from hypothesis import given
 from hypothesis import strategies as st
+from xxhash import xxh3_64_intdigest
 
-from shared.adapters.keys import item_key, item_keys, partition_of, signed, unsigned
+from shared.adapters.keys import event_key, item_key, item_keys, partition_of, signed, unsigned, user_key
 
 
 def test_keys_are_xxh3_64_of_the_utf8_bytes_for_ever():
     assert item_key("") == 0x2D06800538D394C2
-    assert item_keys(["", "é"]).tolist() == [item_key(""), item_key("é")]
+    assert item_key("Zo\u00eb") == xxh3_64_intdigest("Zo\u00eb".encode())
+    assert item_keys(["", "\u00e9"]).tolist() == [item_key(""), item_key("\u00e9")]
+
+
+@given(st.text(max_size=20))
+def test_however_an_id_is_spelt_it_has_one_key(text):
+    spellings = [text, *(unicodedata.normalize(form, text) for form in ("NFC", "NFD")), f"  {text}\n"]
+    assert len({user_key(each) for each in spellings if text.strip()}) <= 1
+
+
+def test_events_have_their_ids_keys_as_they_are_spelt():
+    assert event_key("a ") != event_key("a")
 
 
 @given(st.integers(0, 2**64 - 1))
