@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 
 from nats.aio.client import Client
@@ -22,15 +22,8 @@ async def read_range(
     Ends also when what was the last message has been deleted meanwhile.
     """
     reader = LogReader(connection, LogSource(names.events, subjects, start=start))
-    end = min(to_position, await _last(connection, names, subjects))
-    while reader.position < end:
-        async with aclosing(reader.batches()) as batches:
-            async for batch in _while_busy(batches):
-                if within := [message for message in batch if message.position <= to_position]:
-                    yield within
-                if reader.position >= end:
-                    return
-        end = min(to_position, await _last(connection, names, subjects))
+    async for batch in _read(reader, to_position, lambda: _last(connection, names, subjects)):
+        yield batch
 
 
 async def read_stream(
@@ -42,15 +35,22 @@ async def read_stream(
     Raises StreamError, and what nats-py raises while NATS is away.
     """
     reader = LogReader(connection, LogSource(stream, [subject], last_per_subject=newest))
-    end = await last_sequence_of(connection, stream, subject)
-    while reader.position < end:
+    to_position = await last_sequence_of(connection, stream, subject)
+    async for batch in _read(reader, to_position, lambda: last_sequence_of(connection, stream, subject)):
+        yield batch
+
+
+async def _read(
+    reader: LogReader, to_position: int, last: Callable[[], Awaitable[int]]
+) -> AsyncIterator[list[LogMessage]]:
+    """Batches up to `to_position`, or to what is the last message by then; after a silence that is asked anew."""
+    while reader.position < (end := min(to_position, await last())):
         async with aclosing(reader.batches()) as batches:
             async for batch in _while_busy(batches):
-                if within := [message for message in batch if message.position <= end]:
+                if within := [message for message in batch if message.position <= to_position]:
                     yield within
                 if reader.position >= end:
                     return
-        end = min(end, await last_sequence_of(connection, stream, subject))
 
 
 async def _while_busy(batches: AsyncIterator[list[LogMessage]]) -> AsyncIterator[list[LogMessage]]:

@@ -10,6 +10,7 @@ import pytest
 from freshet.event.v1.event_pb2 import FILLED_FIELD_EVENT_ID, UserEvent
 from tests.builders import message
 from tests.conditions import eventually
+from tests.integration.services.conftest import Running
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -148,18 +149,23 @@ async def test_many_large_messages_at_once_all_become_letters(start):
     assert len(await running.letters()) == 300
 
 
+async def killed_and_emptied(running: Running) -> None:
+    """Ingestion died and came back, and nothing waits at the door any more."""
+
+    async def empty() -> bool:
+        return await running.at_the_door() == 0
+
+    await running.suite.kill("ingestion")
+    await running.suite.start("ingestion")
+    await eventually(empty, 40)
+
+
 async def test_a_door_that_dies_before_it_acknowledges_stores_no_letter_twice(start):
     running = await start("ingestion")
     for number in range(2000):
         await running.space.nats.publish(running.space.names.door, b"\xff%d" % number)
     await eventually(running.letters)
-    await running.suite.kill("ingestion")
-    await running.suite.start("ingestion")
-
-    async def empty() -> bool:
-        return await running.at_the_door() == 0
-
-    await eventually(empty, 40)
+    await killed_and_emptied(running)
     payloads = [letter.payload for letter in await running.letters()]
     assert len(payloads) == len(set(payloads)) == 2000
 
@@ -171,13 +177,7 @@ async def test_an_event_without_an_id_is_taken_once_although_the_door_died_befor
         event.items.add(item_id="i1")
         await running.space.nats.publish(running.space.names.door, event.SerializeToString())
     await eventually(running.log_length)
-    await running.suite.kill("ingestion")
-    await running.suite.start("ingestion")
-
-    async def empty() -> bool:
-        return await running.at_the_door() == 0
-
-    await eventually(empty, 40)
+    await killed_and_emptied(running)
     users = [(await event_at(running, place)).user_id for place in range(1, 1 + await running.log_length())]
     assert len(users) == len(set(users)) == 2000
 
