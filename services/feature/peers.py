@@ -22,8 +22,6 @@ from shared.runtime.rpc import REQUEST_ID, answer_margin, remaining_seconds, req
 
 LONGEST_WAIT_SECONDS = 5.0
 WATCH_SECONDS = 86_400.0
-_LEAST_SECONDS = 0.5
-"""For an answer that nothing is waited for."""
 FORWARDED = "x-freshet-forwarded"
 """Marks a call that was handed on once already."""
 
@@ -83,9 +81,7 @@ class Peers:
         )
         stub = StateServiceStub(self._channels[address])
         try:
-            answer: ReadItemCountersResponse = await stub.ReadItemCounters(
-                request, timeout=max(wait_seconds, _LEAST_SECONDS)
-            )
+            answer: ReadItemCountersResponse = await stub.ReadItemCounters(request, timeout=wait_seconds)
         except grpc.aio.AioRpcError as error:
             reason = f"the feature instance at {address} does not answer: {error.code().name}"
             raise unavailable("PEER_AWAY", reason) from error

@@ -58,11 +58,10 @@ class ModelErasures:
         """Receipt ids of the erasures that mark each of these models, in the order of their completion."""
         lineage = _lineage(models.c.model_version.in_(list(model_versions)))
         query = (
-            sa.select(lineage.c.model_version, erasures.c.receipt_id)
+            sa.select(lineage.c.model_version, erasures.c.receipt_id, erasures.c.complete_position)
             .join(models, models.c.model_version == lineage.c.ancestor)
             .join(erasures, _MARKED)
             .distinct()
-            .add_columns(erasures.c.complete_position)
             .order_by(erasures.c.complete_position)
         )
         marks: dict[str, list[str]] = {}
