@@ -58,7 +58,8 @@ def rank(
     model: ServingModel | None,
     fallback: Fallback,
 ) -> list[Answer]:
-    """One answer per wish: by the model for users whose history it knows something of, else what is trending."""
+    """One answer per wish: by the model for users whose history it knows something of, else what is trending. What the
+    model does not know comes behind what it does, where a page has room."""
     if model is None:
         return [_trending(wish, state, fallback) for wish, state in zip(wishes, states, strict=True)]
     rows = history_rows(states, model.scorer)
@@ -69,8 +70,10 @@ def rank(
         asked, of = [wishes[place] for place in places], [states[place] for place in places]
         scores = _scores(of, rows[known], model)
         _hide(scores, [(state.consumed, wish.excluded) for state, wish in zip(of, asked, strict=True)], model)
-        for place, answer in zip(places, _by_model(asked, scores, model, fallback.catalogue), strict=True):
-            answers[place] = answer
+        for place, items in zip(places, _by_model(asked, scores, model, fallback.catalogue), strict=True):
+            if len(items) < wishes[place].page_size:
+                items = _filled(items, wishes[place], states[place], fallback)
+            answers[place] = Answer(items, by_model=True)
     return [
         answer if answer is not None else _trending(wish, state, fallback)
         for answer, wish, state in zip(answers, wishes, states, strict=True)
@@ -96,28 +99,31 @@ def _hide(scores: np.ndarray, hidden: Sequence[tuple[np.ndarray, ...]], model: S
 
 def _by_model(
     wishes: Sequence[Wish], scores: np.ndarray, model: ServingModel, catalogue: Catalogue
-) -> Iterator[Answer]:
-    """Answers by scores (B, V)."""
+) -> Iterator[list[Ranked]]:
+    """The best by scores (B, V)."""
     best = top_rows(scores, [wish.page_size for wish in wishes])
     for own, rows in zip(scores, best, strict=True):
         keys = model.scorer.item_keys[rows].tolist()
         chosen = zip(catalogue.ids_of(keys), keys, own[rows].tolist(), strict=True)
-        yield Answer(
-            [Ranked(item_id or "", key, score, MODEL) for item_id, key, score in chosen], by_model=True
-        )
+        yield [Ranked(item_id or "", key, score, MODEL) for item_id, key, score in chosen]
 
 
 def _trending(wish: Wish, state: UserState, fallback: Fallback) -> Answer:
-    hidden = {*state.consumed.tolist(), *wish.excluded.tolist()}
-    items: list[Ranked] = []
+    return Answer(_filled([], wish, state, fallback), by_model=False)
+
+
+def _filled(chosen: list[Ranked], wish: Wish, state: UserState, fallback: Fallback) -> list[Ranked]:
+    """What was chosen, and behind it what is trending, then anything, up to the size of the page."""
+    hidden = {*state.consumed.tolist(), *wish.excluded.tolist(), *(each.item_key for each in chosen)}
+    items = list(chosen)
     for key, score in zip(fallback.item_keys.tolist(), fallback.scores.tolist(), strict=True):
         if len(items) == wish.page_size:
-            return Answer(items, by_model=False)
+            return items
         item_id = fallback.catalogue.id_of(key)
         if item_id is not None and key not in hidden and fallback.catalogue.may_be_recommended(key):
             items.append(Ranked(item_id, key, score, TRENDING))
             hidden.add(key)
-    return Answer(items + _any(wish.page_size - len(items), hidden, fallback.catalogue), by_model=False)
+    return items + _any(wish.page_size - len(items), hidden, fallback.catalogue)
 
 
 def _any(limit: int, hidden: set[int], catalogue: Catalogue) -> list[Ranked]:

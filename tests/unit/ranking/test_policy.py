@@ -61,8 +61,26 @@ def test_excluded_items_are_left_out():
 
 
 def test_items_that_the_catalogue_does_not_know_are_withheld():
-    assert sorted(ids(one(state("a"), model=serving(known=("a", "b"))))) == ["a", "b"]
-    assert ids(one(state("a"), fallback=trending("c", "a", known=("a", "b")))) == ["a", "b"]
+    few = trending("c", "a", known=("a", "b"))
+    assert sorted(ids(one(state("a"), model=serving(known=("a", "b")), fallback=few))) == ["a", "b"]
+    assert ids(one(state("a"), fallback=few)) == ["a", "b"]
+
+
+def test_what_the_model_does_not_know_fills_the_page_behind_what_it_does_each_item_once():
+    more = (*ITEMS, "new", "newer")
+    fallback = trending("new", "b", known=more)
+    answer = one(state("a", "b", consumed=["a"]), Wish(5, NO_KEYS), serving(known=more), fallback)
+    assert answer.by_model
+    assert list(zip(ids(answer), sources(answer), strict=True))[-2:] == [
+        ("new", "trending"),
+        ("newer", "catalogue"),
+    ]
+    assert sources(answer)[:3] == ["model"] * 3
+    assert len(set(ids(answer))) == 5
+
+
+def test_a_page_that_the_model_fills_is_all_the_models():
+    assert sources(one(state("a"), Wish(3, NO_KEYS), serving())) == ["model"] * 3
 
 
 def test_the_page_size_is_kept():
