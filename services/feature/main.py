@@ -83,9 +83,7 @@ async def _open(settings: FeatureSettings, stack: AsyncExitStack) -> Tools:
     engine = await stack.enter_async_context(
         database_engine(settings.database_url, settings.namespace, "feature")
     )
-    await ensure_streams(
-        nats, names, settings.duplicate_window_seconds, settings.replicas, settings.retention
-    )
+    await ensure_streams(nats, names, settings.streams)
     peers = Peers(settings.owners(), settings.partition_list())
     await peers.connect(stack)
     return Tools(settings, fold, names, nats, engine, peers)

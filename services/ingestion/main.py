@@ -68,9 +68,7 @@ async def _open(settings: IngestionSettings, stack: AsyncExitStack) -> Tools:
     engine = await stack.enter_async_context(
         database_engine(settings.database_url, settings.namespace, "ingestion")
     )
-    await ensure_streams(
-        nats, names, settings.duplicate_window_seconds, settings.replicas, settings.retention
-    )
+    await ensure_streams(nats, names, settings.streams)
     return Tools(settings, names, nats, engine)
 
 

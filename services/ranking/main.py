@@ -61,9 +61,7 @@ async def _open(settings: RankingSettings, stack: AsyncExitStack) -> Tools:
         database_engine(settings.database_url, settings.namespace, "ranking")
     )
     instances = await _feature_instances(settings, stack)
-    await ensure_streams(
-        nats, names, settings.duplicate_window_seconds, settings.replicas, settings.retention
-    )
+    await ensure_streams(nats, names, settings.streams)
     loader = stack.enter_context(closing(ModelLoader(settings)))
     return Tools(settings, names, nats, engine, instances, loader)
 

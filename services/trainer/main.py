@@ -56,9 +56,7 @@ async def _open(settings: TrainerSettings, engine: AsyncEngine, stack: AsyncExit
     """A connection that the stack closes, to streams that are there, and what works through it."""
     names = Names(settings.namespace)
     nats = await stack.enter_async_context(nats_connection(settings.nats_url, "trainer"))
-    await ensure_streams(
-        nats, names, settings.duplicate_window_seconds, settings.replicas, settings.retention
-    )
+    await ensure_streams(nats, names, settings.streams)
     registry, store = Registry(engine), bundle_store(settings.bundle_store, nats, names)
     publisher = Publisher(nats, names, registry, store)
     return Tools(nats, names, Archive(engine), registry, store, publisher, ModelErasures(engine))

@@ -10,9 +10,12 @@ from typing import Any, NamedTuple
 from nats.aio.client import Client
 from nats.errors import NoRespondersError, TimeoutError
 
-from shared.domain.retention import Limit, Retention
+from shared.domain.retention import Limit
+from shared.domain.stream_settings import StreamSettings
 
 SECOND_NS = 1_000_000_000
+LETTERS_KNOWN_SECONDS = 3600.0
+"""How long NATS knows the ids of dead letters."""
 LEADER_SECONDS = 15.0
 """How long a cluster may take to elect a leader before its absence is an error."""
 LEADER_PAUSE_SECONDS = 0.25
@@ -72,37 +75,49 @@ class Names:
         """Where the tries to send a dead letter again lie in REJECTED."""
         return self.subject(f"rejected.v1.redrives.{dead_letter_id}")
 
+    def redrive_id_subject(self, dead_letter_id: str) -> str:
+        """Where the id lies in REJECTED that a dead letter's event has, however often it is sent."""
+        return self.subject(f"rejected.v1.redrive_ids.{dead_letter_id}")
+
     def erasure_subject(self, partition: int | str) -> str:
         """Where the erasures of a partition's users lie in the log; "*" for all."""
         return self.subject(f"erasures.v1.{partition}")
 
 
-async def ensure_streams(
-    connection: Client,
-    names: Names,
-    duplicate_window_seconds: float,
-    replicas: int = 1,
-    retention: Retention | None = None,
-) -> None:
-    """Create the streams and the bucket of bundles that are missing, each on so many servers of a cluster.
+async def ensure_streams(connection: Client, names: Names, wanted: StreamSettings | None = None) -> None:
+    """Create the streams and the bucket of bundles that are missing.
 
-    What is there already is brought up to date, but never loses replicas. Raises StreamError when one cannot be made,
-    or is there with settings that do not fit.
+    What is there already is brought up to date, but never loses replicas, and the log keeps its number of partitions:
+    with another one, a user's events would lie in two places. Raises StreamError when one cannot be made, or is there
+    with settings that do not fit.
     """
-    window_ns, kept = int(duplicate_window_seconds * SECOND_NS), retention or Retention()
+    wanted = wanted or StreamSettings()
+    window_ns, kept = int(wanted.duplicate_window_seconds * SECOND_NS), wanted.retention
     log = [names.subject(f"{kind}.v1.*") for kind in ("items", "users", "erasures")]
     log.append(names.subject("events.v1.*.*"))
     streams: list[tuple[str, list[str], dict[str, Any]]] = [
-        (names.events, log, {"allow_atomic": True, "duplicate_window": window_ns}),
+        (names.events, log, _log_settings(wanted)),
         (names.stream("INGEST"), [names.door], {"retention": "workqueue", "duplicate_window": window_ns}),
-        (names.stream("REJECTED"), [names.subject("rejected.v1.>")], _limited(kept.rejected)),
+        (names.stream("REJECTED"), [names.subject("rejected.v1.>")], _rejected(kept.rejected)),
         (names.stream("MODELS"), [names.subject("models.v1.>")], {}),
         (names.stream("EXPOSURES"), [names.subject("exposures.v1.*")], _limited(kept.exposures)),
         (names.stream("DELTAS"), [names.subject("deltas.v1.*")], _limited(kept.deltas)),
         _bucket(names.bundles),
     ]
     for stream, subjects, settings in streams:
-        await _ensure(connection, stream, subjects, {**settings, "num_replicas": replicas})
+        await _ensure(connection, stream, subjects, {**settings, "num_replicas": wanted.replicas})
+
+
+def _log_settings(wanted: StreamSettings) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "allow_atomic": True,
+        "duplicate_window": int(wanted.duplicate_window_seconds * SECOND_NS),
+    }
+    return (
+        settings
+        if wanted.partitions is None
+        else {**settings, "metadata": {_PARTITIONS: str(wanted.partitions)}}
+    )
 
 
 def _limited(limit: Limit) -> dict[str, Any]:
@@ -112,6 +127,12 @@ def _limited(limit: Limit) -> dict[str, Any]:
         "max_age": int(limit.max_age_seconds * SECOND_NS),
         "discard": "old",
     }
+
+
+def _rejected(limit: Limit) -> dict[str, Any]:
+    """A door that was down for a while sends again what it may have stored, and nothing is to be stored twice."""
+    age_seconds = limit.max_age_seconds or LETTERS_KNOWN_SECONDS
+    return {**_limited(limit), "duplicate_window": int(min(LETTERS_KNOWN_SECONDS, age_seconds) * SECOND_NS)}
 
 
 def _bucket(name: str) -> tuple[str, list[str], dict[str, Any]]:
@@ -131,13 +152,25 @@ async def _ensure(connection: Client, stream: str, subjects: list[str], settings
     answer = await _patiently(connection, f"STREAM.CREATE.{stream}", config)
     if "error" in answer and answer["error"].get("err_code") == _ALREADY_THERE:
         answer = await _patiently(connection, f"STREAM.INFO.{stream}", {})
-        # A service that was told of fewer replicas than the others must not throw some away.
-        present = answer.get("config", {}).get("num_replicas", 1)
-        config["num_replicas"] = max(present, config["num_replicas"])
-        answer = await _patiently(connection, f"STREAM.UPDATE.{stream}", config)
+        if "error" not in answer:
+            config = _kept(answer["config"], config)
+            answer = await _patiently(connection, f"STREAM.UPDATE.{stream}", config)
     if "error" in answer:
         advice = "; lower its FRESHET_..._MAX_BYTES" if answer["error"].get("err_code") == _NO_ROOM else ""
         raise StreamError(f"stream {stream}: {answer['error']['description']}{advice}")
+
+
+def _kept(present: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
+    """What a stream that is there becomes. Raises StreamError for another number of partitions."""
+    # A service that was told of fewer replicas than the others must not throw some away.
+    replicas = max(present.get("num_replicas", 1), wanted["num_replicas"])
+    known, asked = present.get("metadata") or {}, wanted.get("metadata", {})
+    if _PARTITIONS in asked and known.get(_PARTITIONS, asked[_PARTITIONS]) != asked[_PARTITIONS]:
+        raise StreamError(
+            f"stream {wanted['name']}: the log has {known[_PARTITIONS]} partitions for good, and FRESHET_PARTITIONS is "
+            f"{asked[_PARTITIONS]}; set it to {known[_PARTITIONS]}, or choose another FRESHET_NAMESPACE"
+        )
+    return {**wanted, "num_replicas": replicas, "metadata": {**known, **asked}}
 
 
 async def _patiently(connection: Client, call: str, request: dict[str, Any]) -> dict:
@@ -154,6 +187,8 @@ async def _patiently(connection: Client, call: str, request: dict[str, Any]) -> 
         await asyncio.sleep(LEADER_PAUSE_SECONDS)
 
 
+_PARTITIONS = "freshet.partitions"
+"""Key in the log's metadata."""
 _ALREADY_THERE = 10058
 _NO_ROOM = 10047
 _NO_MESSAGE = 10037

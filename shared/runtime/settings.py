@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.domain.owners import DEFAULT_PARTITIONS
 from shared.domain.retention import Limit, Retention
+from shared.domain.stream_settings import StreamSettings
 
 PREFIX = "FRESHET_"
 
@@ -91,18 +92,19 @@ class ServiceSettings(BaseSettings):
         return value
 
     @property
-    def retention(self) -> Retention:
-        """How much the streams keep."""
-        return Retention(
+    def streams(self) -> StreamSettings:
+        """How the streams are made."""
+        kept = Retention(
             Limit(self.rejected_max_bytes, self.rejected_max_age_seconds),
             Limit(self.exposures_max_bytes, self.exposures_max_age_seconds),
             Limit(0, self.deltas_max_age_seconds),
         )
+        return StreamSettings(self.duplicate_window_seconds, self.replicas, kept, self.partitions)
 
     @property
     def host(self) -> str:
-        """The host part of `grpc_address`."""
-        return self.grpc_address.rpartition(":")[0]
+        """The host part of `grpc_address`; of IPv6 without its brackets, as sockets take it."""
+        return self.grpc_address.rpartition(":")[0].removeprefix("[").removesuffix("]")
 
 
 def _is_nats_url(url: str) -> bool:

@@ -78,7 +78,7 @@ async def fuzz(plan: Plan, progress: Callable[[int], None]) -> Report:
         local_brokers(BrokerSettings(directory=plan.directory)) as brokers,
         nats_connection(brokers.nats_url, "fuzz") as nats,
     ):
-        await ensure_streams(nats, names, 120.0)
+        await ensure_streams(nats, names)
         settings = SuiteSettings.on_free_ports(
             directory=plan.directory,
             nats_url=brokers.nats_url,

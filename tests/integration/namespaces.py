@@ -15,6 +15,7 @@ from shared.adapters.connection import nats_connection
 from shared.adapters.database import database_engine, ensure_tables
 from shared.adapters.streams import Names, ensure_streams
 from shared.domain.retention import MIB, Limit, Retention
+from shared.domain.stream_settings import StreamSettings
 
 _numbers = itertools.count(1)
 SMALL = Retention(Limit(64 * MIB, 0), Limit(64 * MIB, 0))
@@ -44,6 +45,6 @@ async def new_namespace(brokers: Brokers, window_seconds: float = 120.0) -> Asyn
         nats_connection(brokers.nats_url, "test") as nats,
         database_engine(brokers.database_url, name, "test") as engine,
     ):
-        await ensure_streams(nats, Names(name), window_seconds, retention=SMALL)
+        await ensure_streams(nats, Names(name), StreamSettings(window_seconds, retention=SMALL))
         await ensure_tables(engine, name)
         yield Namespace(brokers, nats, engine, name)

@@ -16,6 +16,7 @@ from shared.adapters.connection import nats_connection
 from shared.adapters.log_writer import LogWriter
 from shared.adapters.streams import Names, ensure_streams
 from shared.client import Addresses, FreshetClient, FreshetError
+from shared.domain.stream_settings import StreamSettings
 from tests.builders import message
 from tests.conditions import eventually
 from tests.integration.cluster.load import BATCH, Load, at_work, reading
@@ -33,7 +34,7 @@ WRITERS = 4
 async def nats(cluster) -> AsyncIterator[Client]:
     """A connection to a cluster with replicated streams."""
     async with nats_connection(cluster.url, "test") as connection:
-        await ensure_streams(connection, NAMES, 120, replicas=3)
+        await ensure_streams(connection, NAMES, StreamSettings(replicas=3))
         yield connection
 
 

@@ -7,6 +7,7 @@ import pytest
 from shared.adapters.connection import nats_connection
 from shared.adapters.log_writer import Appended, LogWriter, Record
 from shared.adapters.streams import Names, StreamError, api, ensure_streams
+from shared.domain.stream_settings import StreamSettings
 from tests.integration.cluster.load import at_work
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -22,18 +23,18 @@ async def replicas_of(nats) -> dict[str, int]:
 
 async def test_every_stream_and_bucket_has_the_replicas_asked_for_and_never_fewer(cluster):
     async with nats_connection(cluster.url, "test") as nats:
-        await ensure_streams(nats, NAMES, 120, replicas=3)
-        await ensure_streams(nats, NAMES, 120, replicas=1)
+        await ensure_streams(nats, NAMES, StreamSettings(replicas=3))
+        await ensure_streams(nats, NAMES, StreamSettings(replicas=1))
         replicas = await replicas_of(nats)
         assert set(replicas.values()) == {3}
         assert "OBJ_test_BUNDLES" in replicas and "test_EVENTS" in replicas
         with pytest.raises(StreamError, match="test_EVENTS"):
-            await ensure_streams(nats, NAMES, 120, replicas=5)
+            await ensure_streams(nats, NAMES, StreamSettings(replicas=5))
 
 
 async def test_ids_that_a_replicated_log_holds_are_recognised_and_writing_goes_on(cluster):
     async with nats_connection(cluster.url, "test") as nats:
-        await ensure_streams(nats, NAMES, 120, replicas=3)
+        await ensure_streams(nats, NAMES, StreamSettings(replicas=3))
         writer = LogWriter(nats)
         async with at_work(writer.run):
             for first in (1, 51, 101):

@@ -26,6 +26,7 @@ from shared.adapters.database import database_engine, ensure_tables
 from shared.adapters.log_reader import LogRecord
 from shared.adapters.registry import Registry
 from shared.adapters.streams import Names, ensure_streams, last_position
+from shared.domain.stream_settings import StreamSettings
 from tests.integration.forked import forked
 from tests.integration.namespaces import SMALL
 
@@ -85,7 +86,7 @@ class World:
             nats_connection(brokers.nats_url, "test") as nats,
             database_engine(brokers.database_url, namespace, "test") as engine,
         ):
-            await ensure_streams(nats, Names(namespace), 120.0, retention=SMALL)
+            await ensure_streams(nats, Names(namespace), StreamSettings(retention=SMALL))
             await ensure_tables(engine, namespace)
             yield cls(brokers, directory / namespace, namespace, nats, engine)
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+from urllib.request import urlopen
+
 import pytest
 from pydantic import ValidationError
 
+from shared.runtime.metrics import metrics_endpoint
 from shared.runtime.settings import ServiceSettings
 
 
@@ -23,3 +27,22 @@ def test_of_several_nats_servers_the_bad_one_is_named(bad):
 def test_a_stream_has_one_to_five_replicas(number):
     with pytest.raises(ValidationError):
         ServiceSettings(replicas=number)
+
+
+@pytest.mark.parametrize(
+    "address, host", [("127.0.0.1:1", "127.0.0.1"), ("[::]:1", "::"), ("[::1]:1", "::1")]
+)
+def test_the_host_is_as_sockets_take_it(address, host):
+    assert ServiceSettings(grpc_address=address).host == host
+
+
+def test_metrics_are_served_on_an_ipv6_address_too():
+    port = free_port("::1")
+    host = ServiceSettings(grpc_address="[::1]:1").host
+    with metrics_endpoint(host, port), urlopen(f"http://[::1]:{port}/metrics") as answer:
+        assert b"freshet_rpc_total" in answer.read()
+
+
+def free_port(host: str) -> int:
+    with socket.create_server((host, 0), family=socket.AF_INET6) as server:
+        return server.getsockname()[1]

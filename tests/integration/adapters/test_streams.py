@@ -1,0 +1,41 @@
+"""The streams of a namespace, as the first service makes them and the next ones find them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from shared.adapters.streams import StreamError, api, ensure_streams
+from shared.domain.stream_settings import StreamSettings
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def metadata(space) -> dict[str, str]:
+    """What Freshet itself has noted beside the log."""
+    answer = await api(space.nats, f"STREAM.INFO.{space.names.events}")
+    noted = answer["config"].get("metadata") or {}
+    return {key: value for key, value in noted.items() if key.startswith("freshet.")}
+
+
+async def test_the_log_keeps_its_number_of_partitions_and_refuses_another_by_name_of_the_setting(space):
+    await ensure_streams(space.nats, space.names, StreamSettings(partitions=4))
+    with pytest.raises(
+        StreamError, match=r"has 4 partitions for good, and FRESHET_PARTITIONS is 8; set it to 4"
+    ):
+        await ensure_streams(space.nats, space.names, StreamSettings(partitions=8))
+    assert await metadata(space) == {"freshet.partitions": "4"}
+
+
+async def test_who_says_nothing_of_partitions_changes_nothing(space):
+    await ensure_streams(space.nats, space.names, StreamSettings(partitions=4))
+    await ensure_streams(space.nats, space.names, StreamSettings())
+    assert await metadata(space) == {"freshet.partitions": "4"}
+
+
+async def test_services_that_start_together_agree(space):
+    await asyncio.gather(
+        *[ensure_streams(space.nats, space.names, StreamSettings(partitions=4)) for _ in range(4)]
+    )
+    assert await metadata(space) == {"freshet.partitions": "4"}
