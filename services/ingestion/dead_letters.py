@@ -20,6 +20,7 @@ from freshet.ingestion.v1.ingestion_pb2 import (
 )
 from shared.adapters.last_messages import StoredMessage, messages_from
 from shared.adapters.log_writer import Appended, LogUnavailableError, LogWriter, Record
+from shared.adapters.publish_behind import OvertakenError, publish_behind
 from shared.adapters.streams import Names, StreamError, api
 
 PAYLOAD_BYTES = 64 * 1024
@@ -70,6 +71,19 @@ class DeadLetters:
             for letter_id, redrive in tries
         ]
         return await self._log.append(records) if records else []
+
+    async def event_id(self, letter_id: str, wanted: str) -> str:
+        """The id that the letter's event has for good: the wanted one, unless one was given before. It is on disk then.
+
+        Raises what nats-py raises while NATS is away, StreamError, TimeoutError.
+        """
+        subject = self._names.redrive_id_subject(letter_id)
+        try:
+            await publish_behind(self._connection, subject, wanted.encode(), 0)
+        except OvertakenError:
+            given = await messages_from(self._connection, self._stream, subject, 1, 1)
+            return given[0].payload.decode() if given else wanted
+        return wanted
 
     async def read(self, letter_id: str) -> DeadLetter | None:
         """A letter with its tries; None when there is none of that id."""

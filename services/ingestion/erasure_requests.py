@@ -14,12 +14,12 @@ from freshet.ingestion.v1.ingestion_pb2 import ErasureReceipt
 from freshet.log.v1.log_pb2 import Erasure
 from shared.adapters.erasures import Erasures
 from shared.adapters.keys import partition_of, user_key
+from shared.adapters.publish_behind import OvertakenError, publish_behind
 from shared.adapters.streams import Names, StreamError, last_position_of
 from shared.adapters.user_traces import TraceFinder, reach_of
 
 LOG_AWAY = (nats.errors.Error, nats.js.errors.Error, StreamError, TimeoutError, OSError)
 """What a call raises while NATS is away."""
-_LOG_HAS_MOVED = 10071
 
 
 class ErasureRequests:
@@ -68,16 +68,11 @@ class ErasureRequests:
         receipt = ErasureReceipt(receipt_id=uuid.uuid4().hex, user_key=key)
         receipt.request_time.FromNanoseconds(time.time_ns())
         self.mine.add(receipt.receipt_id)
-        headers = {
-            "Nats-Msg-Id": f"erasure-{receipt.receipt_id}-request",
-            "Nats-Expected-Last-Subject-Sequence": str(last),
-        }
         payload = Erasure(receipt=receipt).SerializeToString()
+        message_id = f"erasure-{receipt.receipt_id}-request"
         try:
-            stored = await self._connection.jetstream().publish(subject, payload, headers=headers)
-        except nats.js.errors.APIError as error:
-            if error.err_code == _LOG_HAS_MOVED:
-                return None
-            raise
-        await self._erasures.reach(stored.seq)
+            stored = await publish_behind(self._connection, subject, payload, last, message_id)
+        except OvertakenError:
+            return None
+        await self._erasures.reach(stored)
         return receipt.receipt_id

@@ -1,4 +1,9 @@
-"""Sends dead letters again. A letter takes effect at most once, however often it is sent."""
+"""Sends dead letters again. A letter takes effect at most once, however often it is sent.
+
+Decision: its event has one id for good, that of the first try that nothing was wrong with, kept beside the letter
+before the event is sent. So of two tries at once, or of one before a crash and one behind it, whatever ids their
+corrections have, the second one is a duplicate like any other.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +74,20 @@ class Redriving:
         if (done := success(letter)) is not None:
             earlier = WriteOutcome(id=done.event_id, status=WRITE_STATUS_DUPLICATE)
             return _Try(wish.dead_letter_id, False, earlier)
-        return _Try(wish.dead_letter_id, True, _event(letter, wish))
+        return _Try(wish.dead_letter_id, True, await self._named(_event(letter, wish)))
+
+    async def _named(self, event: UserEvent | WriteOutcome) -> UserEvent | WriteOutcome:
+        """The event under its letter's id for good, or why it is not sent."""
+        if isinstance(event, WriteOutcome):
+            return event
+        try:
+            violations = await self._intake.check(event)
+        except LogUnavailableError as error:
+            return outcome_message(event.event_id, error)
+        if violations:
+            return outcome_message(event.event_id, Rejected(violations))
+        event.event_id = await self._letters.event_id(event.dead_letter_id, event.event_id)
+        return event
 
     async def _noted(self, tries: Sequence[_Try], outcomes: list[WriteOutcome]) -> list[WriteOutcome]:
         """The outcomes; UNAVAILABLE for a try that could not be noted: to be sent again."""

@@ -29,7 +29,6 @@ from shared.adapters.bundle import Bundle, CorruptBundleError, unpack
 from shared.adapters.bundle_store import BundleNotFoundError, BundleStore
 from shared.adapters.database import DEFECTS, UNAVAILABLE
 from shared.adapters.deltas import (
-    DeltaOvertakenError,
     decode_delta,
     delta_stream,
     delta_subject,
@@ -39,6 +38,7 @@ from shared.adapters.erasures import ErasureStep, decode_step
 from shared.adapters.event_codec import decode_batch
 from shared.adapters.log_range import read_stream
 from shared.adapters.log_reader import LogMessage, LogReader, LogSource
+from shared.adapters.publish_behind import OvertakenError
 from shared.adapters.registry import RegisteredModel, Registry
 from shared.adapters.streams import Names, StreamError
 from shared.domain.delta import Chain, DeltaRefusedError
@@ -111,7 +111,7 @@ class DeltaWorker:
                 await asyncio.wait([reading], timeout=delta_seconds)
             if reading.done():
                 reading.result()
-        except DeltaOvertakenError as error:
+        except OvertakenError as error:
             _log.warning("deltas begin anew", reason=str(error))
         except _AWAY as error:
             _log.warning("delta may not be stored; deltas begin anew", reason=first_line(error))

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-import nats.js.errors
 import numpy as np
 from google.protobuf.message import DecodeError
 from nats.aio.client import Client
 
 from freshet.log.v1 import log_pb2
+from shared.adapters.publish_behind import publish_behind
 from shared.adapters.streams import Names
 from shared.domain.delta import Delta, DeltaRefusedError
-
-_WRONG_LAST_SEQUENCE = (10071, 10164)
-
-
-class DeltaOvertakenError(RuntimeError):
-    """Another delta of the model was stored meanwhile: what is there must be read before one more is sent."""
 
 
 def delta_stream(names: Names) -> str:
@@ -74,15 +68,7 @@ async def publish_delta(connection: Client, names: Names, delta: Delta, behind: 
     """Store a delta right behind the model's last one, which lies at `behind` in the stream (0 for none); returns where
     this one lies. Two who publish at once cannot both succeed.
 
-    Raises DeltaOvertakenError when another is there, and what nats-py raises while NATS is away: then nobody knows
-    whether it was stored.
+    Raises like `publish_behind`.
     """
-    headers = {"Nats-Expected-Last-Subject-Sequence": str(behind)}
     subject = delta_subject(names, delta.model_version)
-    try:
-        answer = await connection.jetstream().publish(subject, encode_delta(delta), headers=headers)
-    except nats.js.errors.APIError as error:
-        if error.err_code in _WRONG_LAST_SEQUENCE:
-            raise DeltaOvertakenError(f"delta {delta.sequence} of {delta.model_version}: {error}") from error
-        raise
-    return answer.seq
+    return await publish_behind(connection, subject, encode_delta(delta), behind)

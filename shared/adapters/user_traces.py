@@ -20,7 +20,7 @@ from shared.adapters.streams import Names
 
 OnProgress = Callable[[str, int], None]
 """Told the name of a stream, such as "EVENTS", and up to where it was looked through."""
-_REDRIVES = "rejected.v1.redrives."
+_REDRIVES = ("rejected.v1.redrives.", "rejected.v1.redrive_ids.")
 
 
 class Reach(NamedTuple):
@@ -36,7 +36,8 @@ BEGINNING = Reach()
 
 @dataclass(frozen=True, slots=True)
 class Traces:
-    """Sequences of a user's messages, ascending. `redrives` are the records of how `dead_letters` were sent again."""
+    """Sequences of a user's messages, ascending. `redrives` are the records of how `dead_letters` were sent again, and
+    the ids of what they became."""
 
     events: list[int] = field(default_factory=list)
     profiles: list[int] = field(default_factory=list)
@@ -108,7 +109,7 @@ class TraceFinder:
     async def _find_letters(
         self, found: Traces, key: int, bounds: tuple[int, int], on_progress: OnProgress
     ) -> None:
-        redrives, letters = self._names.subject(_REDRIVES), set()
+        redrives, letters = tuple(map(self._names.subject, _REDRIVES)), set()
         async for message in self._messages("REJECTED", "rejected.v1.>", bounds, on_progress):
             if message.subject.startswith(redrives):
                 if message.subject.rpartition(".")[2] in letters:

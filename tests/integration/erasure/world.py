@@ -54,10 +54,11 @@ class ErasureWorld:
         return await self.publish(subject, exposure.SerializeToString())
 
     async def refuse(self, payload: bytes, redriven: bool = False) -> int:
-        """A dead letter, with the record of a redrive if wanted."""
+        """A dead letter, with the record of a redrive and the id it gave if wanted."""
         letter = DeadLetter(payload=payload, subject=self.space.names.door)
         sequence = await self.publish("rejected.v1.events", letter.SerializeToString())
         if redriven:
+            await self.publish(f"rejected.v1.redrive_ids.{sequence}", b"e")
             await self.publish(f"rejected.v1.redrives.{sequence}", Redrive(event_id="e").SerializeToString())
         return sequence
 
@@ -116,7 +117,7 @@ def counts(receipt: ErasureReceipt) -> dict[str, int]:
 
 
 NOTHING = dict.fromkeys(("rows", "events", "profiles", "exposures", "dead_letters", "redrives"), 0)
-TRACES = {"rows": 3, "events": 3, "profiles": 2, "exposures": 2, "dead_letters": 2, "redrives": 1}
+TRACES = {"rows": 3, "events": 3, "profiles": 2, "exposures": 2, "dead_letters": 2, "redrives": 2}
 
 
 def without_redrives(numbers: dict[str, int]) -> dict[str, int]:

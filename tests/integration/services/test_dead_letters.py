@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from freshet.event.v1.event_pb2 import UserEvent
 from freshet.ingestion.v1.ingestion_pb2 import DeadLetter, DeadLetterRedrive
+from shared.adapters.streams import api
 from shared.client import InvalidArgument, SyncFreshetClient
 from shared.domain.retention import MIB
 from tests.builders import message
@@ -43,6 +44,13 @@ async def refused(running: Running, *payloads: bytes, **headers: str) -> list[De
 async def redrive(running: Running, letter: DeadLetter, event: UserEvent | None = None):
     wish = DeadLetterRedrive(dead_letter_id=letter.dead_letter_id, corrected_event=event)
     return (await running.client.redrive_dead_letters([wish])).outcomes[0]
+
+
+async def forget_redrives(running: Running, letter: DeadLetter) -> None:
+    """As if the process had died before it noted what became of the letter."""
+    names = running.space.names
+    purge = {"filter": names.redrive_subject(letter.dead_letter_id)}
+    assert (await api(running.space.nats, f"STREAM.PURGE.{names.stream('REJECTED')}", purge))["purged"] == 1
 
 
 async def test_letters_are_listed_newest_first_page_after_page(running):
@@ -94,6 +102,32 @@ async def test_a_corrected_letter_takes_effect_once_and_is_hidden_from_then_on(r
     assert not (await running.client.list_dead_letters()).dead_letters
     [listed] = (await running.client.list_dead_letters(include_redriven=True)).dead_letters
     assert words(listed.redrives) == ["ACCEPTED"]
+
+
+async def test_tries_at_once_with_different_ids_take_effect_once(running):
+    [letter] = await refused(running, UNKNOWN)
+    ids = [f"corrected-{number}" for number in range(8)]
+    outcomes = await asyncio.gather(*[redrive(running, letter, message(event_id=each)) for each in ids])
+    assert sorted(words(outcomes)) == ["ACCEPTED", *["DUPLICATE"] * 7]
+    assert len(stored := await ids_in_log(running)) == 1
+    assert {outcome.id for outcome in outcomes} == set(stored) < set(ids)
+
+
+async def test_a_try_behind_one_that_crashed_before_it_was_noted_is_a_duplicate_whatever_its_id(running):
+    [letter] = await refused(running, UNKNOWN)
+    assert words([await redrive(running, letter, message(event_id="first"))]) == ["ACCEPTED"]
+    await forget_redrives(running, letter)
+    again = await redrive(running, letter, message(event_id="second"))
+    assert (words([again]), again.id) == (["DUPLICATE"], "first")
+    assert await ids_in_log(running) == ["first"]
+
+
+async def test_a_try_with_a_bad_id_does_not_give_the_letter_its_id(running):
+    [letter] = await refused(running, UNKNOWN)
+    outcome = await redrive(running, letter, message(event_id="not printable\x07"))
+    assert [each.field for each in outcome.violations] == ["event_id"]
+    assert words([await redrive(running, letter, message(event_id="good"))]) == ["ACCEPTED"]
+    assert await ids_in_log(running) == ["good"]
 
 
 async def test_the_event_of_a_letter_names_the_letter(running):
