@@ -100,6 +100,11 @@ class Erasures:
         receipt_id = self._newest.get(key)
         return self._steps[receipt_id] if receipt_id is not None else None
 
+    def covers(self, key: int, position: int) -> bool:
+        """Whether an event of a user at `position` of the log is gone, or about to go."""
+        newest = self.newest_of(key)
+        return newest is not None and position <= newest.receipt.position
+
     def step_of(self, receipt_id: str) -> ErasureStep | None:
         """How an erasure stands; None when there is none of that id."""
         return self._steps.get(receipt_id)

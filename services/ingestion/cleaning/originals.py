@@ -1,8 +1,8 @@
 """Finds the events that reversals take back: their position by the writer, their bytes in the log or the archive.
 
 The writer knows what this instance wrote of late, what others wrote (it follows the log's tail), and asks the archive
-for the rest; so an event is called unknown only when it was never written or was erased. Until the writer can tell, the
-reversal is to be sent again.
+for the rest; so an event is called unknown only when it was never written or is erased, also while its erasure is under
+way: what is copied from it would outlast it. Until the writer can tell, the reversal is to be sent again.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from freshet.event.v1.event_pb2 import UserEvent
 from services.ingestion.archive_questions import ArchiveQuestions
 from services.ingestion.event_writer import EventWriter
 from shared.adapters.archive import Archive
+from shared.adapters.erasures import Erasures
+from shared.adapters.keys import user_key
 from shared.adapters.log_writer import LogUnavailableError
 from shared.adapters.streams import Names
 
@@ -30,11 +32,14 @@ Found = UserEvent | LogUnavailableError | None
 class Originals:
     """Looks events up by id."""
 
-    def __init__(self, connection: Client, names: Names, writer: EventWriter, archive: Archive) -> None:
+    def __init__(
+        self, connection: Client, names: Names, writer: EventWriter, archive: Archive, erasures: Erasures
+    ) -> None:
         self._connection = connection
         self._names = names
         self._writer = writer
         self._archive = archive
+        self._erasures = erasures
         self._questions = ArchiveQuestions()
         self._reading = asyncio.Semaphore(_READS_AT_ONCE)
 
@@ -47,11 +52,14 @@ class Originals:
         try:
             async with self._reading:
                 position = await self._writer.position_of(event_id)
-                payload = b"" if position is None else await self._payload(position)
-            event = UserEvent.FromString(payload)
+                if position is None:
+                    return None
+                event = UserEvent.FromString(await self._payload(position))
         except LogUnavailableError as error:
             return error
         except DecodeError:
+            return None
+        if self._erasures.covers(user_key(event.user_id), position):
             return None
         return event if event.event_id == event_id else None
 

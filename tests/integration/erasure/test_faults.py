@@ -13,7 +13,7 @@ from shared.adapters.erasures import list_erasures
 from shared.adapters.keys import user_key
 from shared.adapters.streams import last_position
 from shared.adapters.tables import erasure_targets, erasure_works
-from shared.client import FreshetError
+from shared.client import FreshetError, InvalidArgument
 from tests.builders import message
 from tests.conditions import eventually
 from tests.integration.erasure.world import NOTHING, TRACES, counts, without_redrives
@@ -124,6 +124,16 @@ async def test_while_postgres_is_frozen_an_erasure_waits_and_then_goes_on(start,
         brokers.postgres.resume()
     assert not early.HasField("complete_time")
     assert counts(await world.erase("ann")) == without_redrives(TRACES)
+
+
+async def test_an_event_that_is_about_to_go_can_no_longer_be_taken_back(start):
+    world = await start("ingestion", erasure_settle_seconds="3600")
+    await world.act("ann", 1)
+    assert not (await world.erase("ann", timeout_seconds=2)).HasField("complete_time")
+    reversal = message("reversal", items=(), corrects_event_id="ann-0", user_id="ann")
+    with pytest.raises(InvalidArgument) as refused:
+        await world.running.client.write_user_event(reversal)
+    assert [each.field for each in refused.value.violations] == ["user_event.corrects_event_id"]
 
 
 async def test_when_nats_dies_in_the_middle_the_erasure_goes_on_once_it_is_back(start, brokers):
