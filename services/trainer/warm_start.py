@@ -12,11 +12,11 @@ import torch
 
 from services.trainer.model.checkpoint import Checkpoints
 from services.trainer.model.encoder_learners import improved
-from services.trainer.model.evaluation import CaseOptions, make_cases
-from services.trainer.model.mixture import MixedModel, choose_mixture, learn_experts
+from services.trainer.model.evaluation import CaseOptions
+from services.trainer.model.mixture import MixedModel, learn_experts
 from services.trainer.model.plan import OnProgress, TrainingPlan
-from services.trainer.model.scoring import ModelScorer
 from services.trainer.model.training import TrainedModel
+from services.trainer.model.weighing import chosen_anew
 from services.trainer.reports import Job
 from shared.adapters.bundle import Bundle, CorruptBundleError, unpack
 from shared.domain.event_columns import EventColumns
@@ -25,8 +25,6 @@ from shared.domain.mixture import Mixture
 _log = structlog.get_logger("warm_start")
 PASSES = "passes"
 """Of the manifest's metrics: passes that made the model."""
-ENOUGH_TO_CHOOSE = 200
-"""Questions about new events from which on the mixture's weights are chosen anew."""
 
 
 class Start(NamedTuple):
@@ -92,10 +90,7 @@ def champion_gone_on(
 
 def _mixture_for(start: Start, columns: EventColumns, plan: TrainingPlan) -> Mixture:
     """Chosen by what is new, which the champion has not learned, where that asks enough; else as it was."""
-    learned = int(np.searchsorted(columns.position, start.learned_to, side="right"))
-    before, new = columns.take(slice(0, learned)), columns.take(slice(learned, None))
-    cases = make_cases(before, new, CaseOptions(roles=plan.roles, history_length=plan.window, seed=plan.seed))
-    if len(cases) < ENOUGH_TO_CHOOSE:
-        return start.mixture
-    experts = learn_experts(before, start.model.item_keys, plan.roles)
-    return choose_mixture(cases, ModelScorer(start.model), experts, plan.roles.target or frozenset())
+    learned = columns.take(slice(0, int(np.searchsorted(columns.position, start.learned_to, side="right"))))
+    experts = learn_experts(learned, start.model.item_keys, plan.roles)
+    options = CaseOptions(roles=plan.roles, history_length=plan.window, seed=plan.seed)
+    return chosen_anew(MixedModel(start.model, experts, start.mixture), columns, start.learned_to, options)

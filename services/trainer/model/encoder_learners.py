@@ -10,7 +10,6 @@ from services.trainer.model.learners import Gathered
 from services.trainer.model.mixture import (
     MixedModel,
     Validation,
-    choose_mixture,
     learn_experts,
     validation_of,
 )
@@ -18,13 +17,12 @@ from services.trainer.model.plan import OnProgress, TrainingPlan, ignore_progres
 from services.trainer.model.rules import learn_rules
 from services.trainer.model.scoring import ModelScorer, Scorer
 from services.trainer.model.training import TrainedModel, continue_training, train
+from services.trainer.model.weighing import RULES_EVERY, choose_mixture, chosen_anew
 from shared.domain.event_columns import EventColumns
 from shared.domain.mixture import Experts, Mixture
 
 ENOUGH_CASES = 20
 """Questions about new events from which on their answers say when to stop."""
-RULES_EVERY = 1_024
-"""New events after which sequence rules are counted again."""
 EASE_EVERY_ITEMS = 2
 """EASE is solved again after so many new events for each item."""
 
@@ -73,11 +71,12 @@ class EncoderLearner:
 
 
 class MixedLearner(EncoderLearner):
-    """Chooses the mixture on the last events of the first lesson, and counts the rules more often than it trains, and
-    EASE as often as the cube of its items allows."""
+    """Chooses the mixture on the last events of the first lesson, and anew on what came since whenever it trains.
+    Counts the rules more often than that, and EASE as often as the cube of its items allows."""
 
     _mixture = Mixture()
     _experts = Experts()
+    _taught = Experts()
     _uncounted = 0
     _unsolved = 0
 
@@ -98,9 +97,16 @@ class MixedLearner(EncoderLearner):
         self._mixture = mixed.mixture
         return mixed.model
 
+    def _go_on(self, model: TrainedModel, lesson: EventColumns) -> None:
+        options = CaseOptions(roles=self._plan.roles, history_length=self._plan.window, seed=self._plan.seed)
+        served = MixedModel(model, self._taught, self._mixture)
+        self._mixture = chosen_anew(served, lesson, self._learned_to, options)
+        super()._go_on(model, lesson)
+
     def _take(self, model: TrainedModel, lesson: EventColumns) -> None:
         super()._take(model, lesson)
         self._solve(model, lesson)
+        self._taught = self._experts
 
     def _count(self, columns: EventColumns) -> None:
         items = self.model.item_keys

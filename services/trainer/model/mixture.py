@@ -1,13 +1,12 @@
-"""Model and rules together: the weights of the mixture are chosen on events that none of them has learned."""
+"""Model and rules together, as they are served, and the questions by which they are chosen."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from services.trainer.model.answering import Cases, answer, catalogue_scores, ranks_of
+from services.trainer.model.answering import Cases, answer
 from services.trainer.model.ease import ease_rules
 from services.trainer.model.evaluation import CaseOptions
 from services.trainer.model.protocols.stream import Stream
@@ -19,14 +18,9 @@ from shared.domain.event_columns import EventColumns
 from shared.domain.mixture import Experts, Mixture
 from shared.domain.ranking_metrics import ndcg_gains
 
-WEIGHTS = (0.0, 0.1, 0.25, 0.4, 0.65, 1.0, 1.5, 2.5)
-EASE_WEIGHTS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.5)
-USUAL = (WEIGHTS.index(0.4), EASE_WEIGHTS.index(1.0))
-"""Weights that do well where questions do not tell better."""
 QUESTIONS = 4_000
 _MOST_EACH = 4
 _SHARE = 10
-_BATCH, _K = 256, 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,62 +123,3 @@ class MixtureScorer:
 def learn_experts(columns: EventColumns, vocabulary: np.ndarray, roles: EventRoles) -> Experts:
     """All rules that are served beside a model over the items of ``vocabulary (V,) uint64`` (sorted)."""
     return Experts(learn_rules(columns, vocabulary, roles), ease_rules(columns, vocabulary, roles))
-
-
-def choose_mixture(cases: Cases, model: Scorer, experts: Experts, event_types: frozenset[int]) -> Mixture:
-    """Of `WEIGHTS` and `EASE_WEIGHTS` those that questions speak for; the model alone for no cases.
-
-    Decision: the usual weights, or those nearest to them on the grid, whose NDCG@10 lies within one standard error of
-    the best (paired; the rule of Breiman et al. 1984 for trees). Around the best the figures are flat, and where the
-    peak lies is chance: on MovieLens 100k the peak itself was at the edge of the grid, and worse on later events.
-
-    Args:
-        cases: questions about events that neither model nor rules have learned.
-        model: scores the catalogue.
-        experts: over the model's items.
-        event_types: codes of the events that fire rules.
-    """
-    silent = Mixture(event_types=tuple(sorted(event_types)))
-    if not len(cases):
-        return silent
-    weight, ease_weight = nearest_good(_gains(cases, model, experts, silent), USUAL)
-    return replace(silent, weight=WEIGHTS[weight], ease_weight=EASE_WEIGHTS[ease_weight])
-
-
-def _gains(cases: Cases, model: Scorer, experts: Experts, silent: Mixture) -> np.ndarray:
-    """``(W, E, Q) float64``: NDCG@10 of each question, for each weight of sequence rules with each of EASE."""
-    voices = [replace(silent, weight=1.0), replace(silent, ease_weight=1.0)]
-    scorers = [model, *(ExpertScorer(model.item_keys, experts, voice) for voice in voices)]
-    parts = [slice(start, start + _BATCH) for start in range(0, len(cases), _BATCH)]
-    return ndcg_gains(np.concatenate([_ranks(cases, part, scorers) for part in parts], axis=2), _K)
-
-
-def _ranks(cases: Cases, part: slice, scorers: Sequence[Scorer]) -> np.ndarray:
-    """``(W, E, B) int64``: ranks of what is asked for. Everybody is asked once, whatever they weigh."""
-    scores, sequence, ease = (catalogue_scores(cases, scorer, part) for scorer in scorers)
-    sequence, ease = (np.nan_to_num(each, nan=0.0, neginf=0.0) for each in (sequence, ease))
-    targets = np.searchsorted(cases.catalogue, cases.targets[part])
-    ranks = [
-        [ranks_of(scores + weight * sequence + ease_weight * ease, targets) for ease_weight in EASE_WEIGHTS]
-        for weight in WEIGHTS
-    ]
-    return np.array(ranks)
-
-
-def nearest_good(gains: np.ndarray, usual: tuple[int, int]) -> tuple[int, int]:
-    """The place on a grid nearest to the usual one among those that lie within one standard error of the best; of
-    equally near ones the first.
-
-    Args:
-        gains: ``(W, E, Q) float64``, of each place for the same questions.
-        usual: a place.
-    """
-    means = gains.mean(axis=2)
-    best = np.unravel_index(int(np.argmax(means)), means.shape)
-    behind = gains[best] - gains
-    error = behind.std(axis=2) / np.sqrt(gains.shape[2])
-    good = behind.mean(axis=2) <= error
-    place = np.stack(np.meshgrid(*map(np.arange, means.shape), indexing="ij"), axis=-1)
-    distance = np.where(good, np.linalg.norm(place - np.array(usual), axis=-1), np.inf)
-    row, column = np.unravel_index(int(np.argmin(distance)), distance.shape)
-    return int(row), int(column)

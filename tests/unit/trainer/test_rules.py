@@ -7,13 +7,11 @@ import pytest
 
 from services.trainer.model.ease import CatalogueTooLarge, ease_rules, learn_ease
 from services.trainer.model.evaluation import CaseOptions, judge, leave_one_out
-from services.trainer.model.mixture import MixedModel, choose_mixture, nearest_good, validation_of
+from services.trainer.model.mixture import validation_of
 from services.trainer.model.rules import RuleScorer, firing_rows, learn_rules
-from services.trainer.model.scoring import ModelScorer
 from services.trainer.model.sequences import EventRoles
 from shared.domain.item_rules import GEOMETRIC, RulePlan
-from shared.domain.mixture import Experts
-from tests.unit.trainer.builders import PURCHASE, VIEW, events, random_model, walks
+from tests.unit.trainer.builders import PURCHASE, VIEW, events, walks
 
 PLAN = RulePlan(window=2, distance_decay=0.5, shrinkage=0.0)
 EVERY, VIEWS = EventRoles(), frozenset({VIEW})
@@ -111,30 +109,6 @@ def test_of_many_items_ease_is_the_same_in_single_precision(monkeypatch):
     assert rounded.scores(every) == pytest.approx(exact.scores(every), rel=1e-3, abs=1e-5)
 
 
-def only(kind: str, log) -> Experts:
-    """One kind of rules; the other knows nothing."""
-    vocabulary = np.unique(log.item_key)
-    nothing = learn_rules(log.take(slice(0, 0)), vocabulary, EVERY)
-    return Experts(learned(log), nothing) if kind == "rules" else Experts(nothing, served_ease(log)._rules)
-
-
-@pytest.mark.parametrize("kind", ["rules", "ease"])
-def test_the_mixture_takes_the_rules_that_know_more_than_the_model(kind):
-    held = leave_one_out(walks(n_items=40), CaseOptions(history_length=8))
-    model, experts = ModelScorer(random_model(n_items=40)), only(kind, held.train)
-    mixture = choose_mixture(held.cases, model, experts, VIEWS)
-    found = judge(
-        held.cases, {"model": model, "mixed": MixedModel(random_model(n_items=40), experts, mixture).scorer()}
-    )
-    assert (mixture.weight if kind == "rules" else mixture.ease_weight) > 0
-    assert found["mixed"].ndcg > 1.5 * found["model"].ndcg
-
-
-def test_a_mixture_without_questions_is_the_model_alone():
-    held = leave_one_out(events((1, 5)), CaseOptions())
-    assert choose_mixture(held.cases, ModelScorer(random_model()), Experts(), VIEWS).weight == 0
-
-
 def test_of_few_users_several_events_are_asked_for_each_with_what_came_before():
     made = validation_of(walks(n_users=5, n_items=60, length=40), CaseOptions(history_length=60))
     users, counts = np.unique(made.cases.user_keys, return_counts=True)
@@ -158,24 +132,3 @@ def test_validation_asks_for_each_users_last_event_and_learns_the_rest():
 def test_events_on_unknown_items_leave_no_gap():
     held = leave_one_out(events((1, 10), (1, 99), (1, 20), (1, 30)), CaseOptions(history_length=4))
     assert firing_rows(held.cases.histories, np.array([10, 20], np.uint64), None).tolist() == [[-1, -1, 0, 1]]
-
-
-FLAT = np.random.default_rng(0).normal(0.1, 0.2, (3, 4, 500))
-"""Gains of 500 questions on a grid of 3 by 4, all alike but for chance."""
-
-
-def test_where_questions_do_not_tell_better_the_usual_weights_are_taken():
-    assert nearest_good(np.repeat(FLAT[:1, :1], 12, axis=1).reshape(3, 4, 500), (1, 2)) == (1, 2)
-
-
-def test_what_is_better_for_certain_is_taken_however_far_from_the_usual():
-    gains = FLAT.copy()
-    gains[2, 0] += 1.0
-    assert nearest_good(gains, (0, 3)) == (2, 0)
-
-
-def test_of_what_is_as_good_as_the_best_the_nearest_to_the_usual_is_taken():
-    gains = np.repeat(FLAT[:1, :1], 12, axis=1).reshape(3, 4, 500).copy()
-    gains[0] -= 0.5
-    gains[1] -= 0.5
-    assert nearest_good(gains, (0, 3)) == (2, 3)
