@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from freshet.trainer.v1.trainer_pb2 import ListModelsResponse, ListTrainingRunsResponse
 from services.console.failures import CommandFailed
 from services.console.feature_instances import FeatureInstance, feature_instances, folded_position
 from services.console.training import state_word
@@ -114,9 +115,15 @@ async def _ranking_facts(client: FreshetClient) -> dict[str, Any]:
 
 
 async def _trainer_facts(client: FreshetClient) -> dict[str, Any]:
-    answer = await _ask(client.list_training_runs(1))
-    if isinstance(answer, FreshetError):
-        return {"error": answer.explain()}
+    runs, models = await asyncio.gather(_ask(client.list_training_runs(1)), _ask(client.list_models(1)))
+    if isinstance(runs, FreshetError):
+        return {"error": runs.explain()}
+    if isinstance(models, FreshetError):
+        return {**_run_facts(runs), "error": models.explain()}
+    return {**_run_facts(runs), **_drift_facts(models)}
+
+
+def _run_facts(answer: ListTrainingRunsResponse) -> dict[str, Any]:
     if not answer.runs:
         return {"runs": 0}
     newest = answer.runs[0]
@@ -124,6 +131,18 @@ async def _trainer_facts(client: FreshetClient) -> dict[str, Any]:
         "last_run": newest.run_id,
         "last_run_state": state_word(newest),
         "last_run_events": newest.event_count,
+    }
+
+
+def _drift_facts(answer: ListModelsResponse) -> dict[str, Any]:
+    """How far traffic has moved away from the champion; nothing while that is not known."""
+    if not answer.HasField("drift"):
+        return {}
+    drift = answer.drift
+    return {
+        "items_drift_psi": round(drift.items_psi, 3),
+        "event_types_drift_psi": round(drift.event_types_psi, 3),
+        "new_item_share": round(drift.new_item_share, 3),
     }
 
 

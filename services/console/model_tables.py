@@ -9,7 +9,14 @@ from rich.markdown import Markdown
 from rich.table import Table
 from rich.text import Text
 
-from freshet.trainer.v1.trainer_pb2 import GetModelResponse, Model, Promotion, PromotionCause
+from freshet.trainer.v1.trainer_pb2 import (
+    GetModelResponse,
+    ListModelsResponse,
+    Model,
+    Promotion,
+    PromotionCause,
+)
+from shared.domain.drift import MATTERS
 
 NDCG = "ndcg@10"
 _NO_CARD = "no card: the bundle is gone or older than cards"
@@ -56,6 +63,30 @@ def _cells(model: Model) -> list[str | Text]:
 def reasons(models: Sequence[Model]) -> list[str]:
     """A line for each model: what was decided last, and why. They are sentences with numbers, too long for a column."""
     return [f"{model.model_version}: {_last_decision(model)}: {_last_reason(model)}" for model in models]
+
+
+def drift_document(answer: ListModelsResponse) -> dict[str, Any] | None:
+    """How far traffic has moved away from the champion, as JSON shows it; None while that is not known."""
+    if not answer.HasField("drift"):
+        return None
+    document: dict[str, Any] = MessageToDict(
+        answer.drift, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+    return document
+
+
+def drift_lines(answer: ListModelsResponse) -> list[str]:
+    """The same in a sentence, and what to do where it matters."""
+    if not answer.HasField("drift"):
+        return []
+    drift = answer.drift
+    matters = max(drift.items_psi, drift.event_types_psi) > MATTERS
+    return [
+        f"traffic since {drift.model_version} learned differs by {drift.items_psi:.3f} in its items and by "
+        f"{drift.event_types_psi:.3f} in its event types (stability index; "
+        f"{'this matters: `freshet train`' if matters else f'above {MATTERS:g} it would matter'}); "
+        f"{drift.new_item_share:.1%} of it is about items without a row"
+    ]
 
 
 def _last_decision(model: Model) -> str:

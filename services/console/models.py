@@ -14,7 +14,15 @@ from freshet.trainer.v1.trainer_pb2 import (
 )
 from services.console.failures import CommandFailed, run
 from services.console.model_board import board_of, lines_of
-from services.console.model_tables import as_card, as_document, as_table, decisions, reasons
+from services.console.model_tables import (
+    as_card,
+    as_document,
+    as_table,
+    decisions,
+    drift_document,
+    drift_lines,
+    reasons,
+)
 from services.console.output import Output, json_option
 from services.console.standings import as_tables
 from shared.client import (
@@ -58,9 +66,10 @@ def models(context: click.Context, limit: int, as_json: bool) -> None:
       freshet models rollback --reason "fewer clicks since this morning"
     """
     if context.invoked_subcommand is None:
-        found = list(_ask(lambda client: client.list_models(limit)).models)
-        document = {"models": [as_document(model) for model in found]}
-        lines = reasons(found) if found else ["none; train with `freshet train`"]
+        answer = _ask(lambda client: client.list_models(limit))
+        found = list(answer.models)
+        document = {"models": [as_document(model) for model in found], "drift": drift_document(answer)}
+        lines = [*reasons(found), *drift_lines(answer)] if found else ["none; train with `freshet train`"]
         Output(as_json).result(document, as_table(found), lines)
     elif as_json:
         raise click.UsageError(f"--json belongs behind {context.invoked_subcommand}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import structlog
@@ -47,8 +48,15 @@ class _Learned:
     traffic: Traffic
 
 
+class FoundDrift(NamedTuple):
+    """What was found last, and of which model."""
+
+    model_version: str
+    drift: Drift
+
+
 class DriftWatch:
-    """Looks at the archive now and then; `psi` is what was found last."""
+    """Looks at the archive now and then; `found` and `psi` are what was found last."""
 
     def __init__(
         self, tools: Tools, archived: ArchivedTraffic, history: Collection[int], least_events: int
@@ -60,6 +68,13 @@ class DriftWatch:
         self._learned: _Learned | None = None
         self._found: Drift | None = None
         self._looked_at = 0
+
+    @property
+    def found(self) -> FoundDrift | None:
+        """None without a champion, with too few new events, and until the first look."""
+        if self._found is None or self._learned is None:
+            return None
+        return FoundDrift(self._learned.model.model_version, self._found)
 
     @property
     def psi(self) -> float:

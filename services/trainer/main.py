@@ -121,7 +121,7 @@ class Workers:
 def _service(workers: Workers) -> Service:
     tools, runs = workers.tools, workers.runs
     evaluations = ModelEvaluations(tools, workers.settings)
-    models = ModelCalls(tools.registry, tools.store, tools.erasures, workers.promoting)
+    models = ModelCalls(tools.registry, tools.store, tools.erasures, workers.promoting, workers.drift)
     servicer = TrainerServicer(runs, evaluations, models)
     deltas = [workers.publish_deltas] if workers.settings.delta_seconds else []
     watch = [workers.watch_champion] if workers.settings.rollback_check_seconds else []

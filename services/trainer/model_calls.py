@@ -8,6 +8,7 @@ import grpc
 from google.rpc import error_details_pb2
 
 from freshet.trainer.v1 import trainer_pb2 as api
+from services.trainer.drift_watch import DriftWatch, FoundDrift
 from services.trainer.model_evaluations import UnknownModelError
 from services.trainer.promoting import NotPromotableError, Promoting, RollbackWish
 from services.trainer.request import check, request_id_violations
@@ -33,14 +34,22 @@ class ModelCalls:
     """Translates between messages and the registry; what becomes champion is decided in `Promoting`."""
 
     def __init__(
-        self, registry: Registry, store: BundleStore, erasures: ModelErasures, promoting: Promoting
+        self,
+        registry: Registry,
+        store: BundleStore,
+        erasures: ModelErasures,
+        promoting: Promoting,
+        watch: DriftWatch,
     ) -> None:
         self._registry, self._store = registry, store
         self._erasures, self._promoting = erasures, promoting
+        self._watch = watch
 
     async def list_models(self, limit: int) -> api.ListModelsResponse:
-        """The newest models, the newest first."""
-        return api.ListModelsResponse(models=await self._told(await self._registry.list_models(limit)))
+        """The newest models, the newest first, and how far traffic has moved away from the champion."""
+        models = await self._told(await self._registry.list_models(limit))
+        found = self._watch.found
+        return api.ListModelsResponse(models=models, drift=_drift(found) if found else None)
 
     async def get(self, request: api.GetModelRequest) -> api.GetModelResponse:
         """One model. Raises UnknownModelError."""
@@ -120,6 +129,16 @@ def _message(
     )
     message.create_time.FromDatetime(model.create_time)
     return message
+
+
+def _drift(found: FoundDrift) -> api.Drift:
+    return api.Drift(
+        model_version=found.model_version,
+        items_psi=found.drift.items,
+        event_types_psi=found.drift.event_types,
+        history_lengths_psi=found.drift.history_lengths,
+        new_item_share=found.drift.new_share,
+    )
 
 
 def _promotion(promotion: Promotion) -> api.Promotion:

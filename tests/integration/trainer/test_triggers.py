@@ -63,3 +63,7 @@ async def test_traffic_that_is_not_what_the_champion_learned_from_starts_a_run(n
             return (await runs(trainer))[0].trigger == api.TRAINING_TRIGGER_DRIFT
 
         await eventually(drifted)
+        listed = await trainer.stub.ListModels(api.ListModelsRequest())
+    assert listed.drift.model_version == champion.model_version
+    assert listed.drift.items_psi > 0.25
+    assert listed.drift.new_item_share > 0.5

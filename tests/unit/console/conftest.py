@@ -50,6 +50,7 @@ class World:
     redrives: list[Any] = field(default_factory=list)
     owned_partitions: set[int] = field(default_factory=lambda: set(range(16)))
     models: list[trainer_pb2.Model] = field(default_factory=list)
+    drift: trainer_pb2.Drift | None = None
     card: str = ""
     decided: list[Any] = field(default_factory=list)
     refusal: tuple[grpc.StatusCode, str] | None = None
@@ -186,7 +187,8 @@ class StandIn(
         return trainer_pb2.ListTrainingRunsResponse(runs=[self.world.run])
 
     def ListModels(self, request, context):
-        return trainer_pb2.ListModelsResponse(models=self.world.models[: request.page_size])
+        models = self.world.models[: request.page_size]
+        return trainer_pb2.ListModelsResponse(models=models, drift=self.world.drift)
 
     def GetModel(self, request, context):
         self._refuse(context)

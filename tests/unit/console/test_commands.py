@@ -82,6 +82,13 @@ def test_status_tells_position_and_model(services):
     assert states["trainer"]["facts"]["last_run_state"] == "succeeded"
 
 
+def test_status_tells_how_far_traffic_has_moved_away_from_the_champion(services):
+    services.drift = trainer_pb2.Drift(model_version="abc", items_psi=0.31, new_item_share=0.125)
+    states = {state["service"]: state for state in document(freshet("status", "--json"))["services"]}
+    facts = states["trainer"]["facts"]
+    assert (facts["items_drift_psi"], facts["new_item_share"]) == (0.31, 0.125)
+
+
 def test_status_tells_the_others_while_one_is_down(services, monkeypatch):
     monkeypatch.setenv("FRESHET_TRAINER_ADDRESS", "127.0.0.1:1")
     result = freshet("status")

@@ -105,6 +105,24 @@ def test_a_model_that_is_not_champion_says_why(fields, words):
     assert reasons([shown]) == [f"{VERSION}: {words}"]
 
 
+@pytest.mark.parametrize(
+    "psi, words", [(0.31, "this matters: `freshet train`"), (0.05, "above 0.2 it would")]
+)
+def test_the_list_tells_how_far_traffic_has_moved_and_whether_that_matters(trainer, psi, words):
+    trainer.drift = api.Drift(
+        model_version=VERSION, items_psi=psi, event_types_psi=0.01, new_item_share=0.125
+    )
+    told = freshet("models").stdout
+    assert f"traffic since {VERSION} learned differs by {psi:.3f} in its items" in told
+    assert words in told and "12.5% of it is about items without a row" in told
+    assert document(freshet("models", "--json"))["drift"]["new_item_share"] == 0.125
+
+
+def test_while_drift_is_not_known_nothing_is_said_of_it(trainer):
+    assert "traffic since" not in freshet("models").stdout
+    assert document(freshet("models", "--json"))["drift"] is None
+
+
 def test_without_models_the_list_says_how_to_train_one(trainer):
     trainer.models = []
     assert "train with `freshet train`" in freshet("models").stdout
