@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import orjson
-from rich.progress import Progress, TaskID
 
 from services.console.dataset import Interaction
 from services.console.failures import CommandFailed
@@ -66,12 +65,14 @@ def judge(job: dict[str, Any], output: Output) -> dict[str, Any]:
                 return document
             if kind == "Failed":
                 raise CommandFailed(values["reason"])
-            _draw(progress, bar, **values)
+            progress.update(
+                bar,
+                description=values["stage"],
+                completed=values["done"],
+                total=values["total"],
+                detail=values["detail"],
+            )
     raise CommandFailed("the process that judges ended without a word; its last lines are above")
-
-
-def _draw(progress: Progress, bar: TaskID, stage: str, done: int, total: int, detail: str) -> None:
-    progress.update(bar, description=stage, completed=done, total=total, detail=detail)
 
 
 @contextlib.contextmanager

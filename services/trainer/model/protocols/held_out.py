@@ -16,6 +16,7 @@ from services.trainer.model.sequences import has_type
 from shared.domain.event_columns import EventColumns
 
 LEAVE_ONE_OUT, TEMPORAL = "leave-one-out", "temporal"
+LIST_LENGTH = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +56,11 @@ def judge_held_out(
     contestants: Sequence[Contestant],
     options: CaseOptions,
     on_asked: OnAsked = ignore_asked,
-    k: int = 10,
 ) -> Outcome:
-    """All contestants learn what is before and answer one question per user."""
+    """All contestants learn what is before and answer one question per user, with lists of `LIST_LENGTH`."""
     entries = []
     for each in contestants:
-        entries.append(_entry(split, each, k))
+        entries.append(_entry(split, each))
         on_asked(each.name, len(split.cases), len(split.cases))
     segments = segments_of(*_facts(split, options), options.history_length)
     return Outcome(
@@ -68,14 +68,14 @@ def judge_held_out(
     )
 
 
-def _entry(split: HoldOut, contestant: Contestant, k: int) -> Entry:
+def _entry(split: HoldOut, contestant: Contestant) -> Entry:
     entry = Entry(contestant)
     started = time.perf_counter()
     learner = contestant.make()
     learner.learn(split.train)
     scorer = learner.scorer()
     entry.learning_seconds = time.perf_counter() - started
-    entry.answers[""] = answer(split.cases, scorer, k)
+    entry.answers[""] = answer(split.cases, scorer, LIST_LENGTH)
     entry.answering_seconds = time.perf_counter() - started - entry.learning_seconds
     return entry
 
