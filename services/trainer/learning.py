@@ -29,10 +29,11 @@ from services.trainer.model.mixture import MixedModel
 from services.trainer.model.plan import OnProgress, Progress, TrainingPlan, ignore_progress
 from services.trainer.model.training import TrainedModel
 from services.trainer.packing import About, pack_model
+from services.trainer.prompting import prompted
 from services.trainer.reports import Entered, Finished, Job, Learned, Read, Report
 from services.trainer.revision import code_revision
 from services.trainer.roles import roles_of
-from services.trainer.warm_start import PASSES, Start, champion_gone_on, champion_start
+from services.trainer.warm_start import PASSES, Start, champion_gone_on, champion_start, weighed_anew
 from shared.adapters.presets import load_preset
 from shared.domain.behaviours import objectives_of
 from shared.domain.event_columns import EventColumns
@@ -55,6 +56,8 @@ def learn(columns: EventColumns, job: Job, tell: Tell, clock: JobClock | None = 
     tell(Entered(TRAINING_STATE_TRAINING))
     start, checkpoints = champion_start(job, plan), checkpoints_of(job)
     with clock.timed():
+        if start:
+            start = weighed_anew(start, held.train, plan, prompted(held.train, served))
         mixed = _candidate(start, held.train, plan, _telling(tell), checkpoints)
     tell(Entered(TRAINING_STATE_JUDGING))
     verdict = judge_candidate(mixed, held, plan.roles, job)
@@ -67,13 +70,7 @@ def learn(columns: EventColumns, job: Job, tell: Tell, clock: JobClock | None = 
     plan = second_plan(plan, clock, start, first)
     mixed = next_lesson(mixed, columns, plan, _telling(tell, steps), checkpoints)
     tell(Entered(TRAINING_STATE_PUBLISHING))
-    metrics = {
-        **verdict.metrics,
-        **foretelling.metrics,
-        "rules_weight": mixed.mixture.weight,
-        "ease_weight": mixed.mixture.ease_weight,
-        PASSES: float(mixed.model.passes),
-    }
+    metrics = {**verdict.metrics, **foretelling.metrics, **_facts(mixed)}
     metrics[CONTINUED], continued_from = (1.0, start.version) if start else (0.0, "")
     documents = card.documents(mixed, lessons_of(first, mixed.model), continued_from)
     about = About(metrics, int(columns.position[0]), continued_from, documents, foretelling)
@@ -82,6 +79,12 @@ def learn(columns: EventColumns, job: Job, tell: Tell, clock: JobClock | None = 
     items = len(mixed.model.item_keys)
     made = (packed.digest, str(packed.file), items, metrics, verdict.evidence)
     return Finished(*made, job.champion_version, continued_from)
+
+
+def _facts(mixed: MixedModel) -> dict[str, float]:
+    """What the registry tells of a model beside how it was judged."""
+    weights = {"rules_weight": mixed.mixture.weight, "ease_weight": mixed.mixture.ease_weight}
+    return {**weights, PASSES: float(mixed.model.passes)}
 
 
 def _candidate(

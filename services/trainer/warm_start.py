@@ -83,14 +83,19 @@ def champion_gone_on(
 ) -> MixedModel:
     """The champion after ``columns``, which hold all that it has learned and what is new. Raises TrainingError."""
     plan = replace(plan, learned_to=start.learned_to)
-    mixture = _mixture_for(start, columns, plan)
     model = improved(start.model, columns, plan, on_progress, checkpoints)
-    return MixedModel(model, learn_experts(columns, model.item_keys, plan.roles), mixture)
+    return MixedModel(model, learn_experts(columns, model.item_keys, plan.roles), start.mixture)
 
 
-def _mixture_for(start: Start, columns: EventColumns, plan: TrainingPlan) -> Mixture:
-    """Chosen by what is new, which the champion has not learned, where that asks enough; else as it was."""
-    learned = columns.take(slice(0, int(np.searchsorted(columns.position, start.learned_to, side="right"))))
+def weighed_anew(start: Start, columns: EventColumns, plan: TrainingPlan, prompted: np.ndarray) -> Start:
+    """The same start with the mixture that what is new speaks for, which the champion has not learned.
+
+    Args:
+        columns: N events in log order, all that it has learned and what is new.
+        prompted: ``(N,) bool``, what a recommendation may have prompted: nothing is asked about that.
+    """
+    learned = columns.take(columns.position <= start.learned_to)
     experts = learn_experts(learned, start.model.item_keys, plan.roles)
+    served = MixedModel(start.model, experts, start.mixture)
     options = CaseOptions(roles=plan.roles, history_length=plan.window, seed=plan.seed)
-    return chosen_anew(MixedModel(start.model, experts, start.mixture), columns, start.learned_to, options)
+    return start._replace(mixture=chosen_anew(served, columns, start.learned_to, options, prompted))

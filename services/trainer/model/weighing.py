@@ -67,25 +67,34 @@ def choose_mixture(cases: Cases, model: Scorer, experts: Experts, event_types: f
     return weighing.choice()
 
 
-def chosen_anew(mixed: MixedModel, columns: EventColumns, learned_to: int, options: CaseOptions) -> Mixture:
+def chosen_anew(
+    mixed: MixedModel,
+    columns: EventColumns,
+    learned_to: int,
+    options: CaseOptions,
+    prompted: np.ndarray | None = None,
+) -> Mixture:
     """The mixture that would have answered best for what came behind position ``learned_to``, with rules that learned
     as it came; the one that was served where there are fewer than `ENOUGH_TO_CHOOSE` questions.
 
     Args:
         mixed: as it was served; its experts have learned up to there and no further.
-        columns: all events in log order.
+        columns: all N events in log order.
         learned_to: what the model has learned up to.
         options: roles and history length.
+        prompted: ``(N,) bool``, events that are not asked for, since a recommendation may have prompted them: whatever
+            it was mixed by would seem right. None for none.
     """
     learned = int(np.searchsorted(columns.position, learned_to, side="right"))
     stream = Stream(columns, learned, options)
-    asked = stream.asked[-QUESTIONS:]
+    asked = stream.asked if prompted is None else stream.asked[~prompted[stream.asked]]
+    asked = asked[-QUESTIONS:]
     if len(asked) < ENOUGH_TO_CHOOSE:
         return mixed.mixture
     weighing, experts = Weighing(options.roles.target or frozenset()), mixed.experts
     for first, last in stream.chunks(RULES_EVERY):
-        rows = stream.questions(first, last)
-        if last <= asked[0] or not len(rows):
+        rows = asked[np.searchsorted(asked, first) : np.searchsorted(asked, last)]
+        if not len(rows):
             continue
         if first > learned:
             before = columns.take(slice(0, first))

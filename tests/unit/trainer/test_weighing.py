@@ -95,6 +95,13 @@ def test_rules_are_asked_with_what_they_learned_from_events_before_the_question(
     assert chosen_anew(unlearned, log, 80, OPTIONS).weight == SERVED.weight
 
 
+def test_what_a_recommendation_may_have_prompted_is_not_asked_for():
+    log = walks(n_users=80, n_items=40, length=12)
+    everything = np.ones(len(log), bool)
+    assert chosen_anew(served(log, 480), log, 480, OPTIONS, everything) == SERVED
+    assert chosen_anew(served(log, 480), log, 480, OPTIONS, ~everything).weight > SERVED.weight
+
+
 def test_with_too_few_questions_the_weights_stay_as_they_were_served():
     log = walks(n_users=80, n_items=40, length=12)
     learned = len(log) - ENOUGH_TO_CHOOSE + 1

@@ -14,11 +14,11 @@ from services.trainer.model.encoders.transformer import DEEPER_FROM
 from services.trainer.model.mixture import MixedModel, learn_experts
 from services.trainer.model.sequences import EventRoles
 from services.trainer.packing import weights_of
-from services.trainer.warm_start import PASSES, champion_gone_on, champion_start
+from services.trainer.warm_start import PASSES, champion_gone_on, champion_start, weighed_anew
 from shared.adapters.bundle import Bundle, pack
 from shared.domain.manifest import ENCODER_INPUTS, ENCODER_OUTPUT, Manifest, Tensor
 from shared.domain.mixture import Mixture
-from tests.unit.trainer.builders import PLAN, random_model, walks
+from tests.unit.trainer.builders import PLAN, VIEW, random_model, walks
 from tests.unit.trainer_service.builders import JOB
 
 SMALL = config_of("gru", "small")
@@ -102,6 +102,16 @@ def test_going_on_learns_new_items_and_leaves_the_champion_as_it_is(champion):
     mixed = champion_gone_on(start, columns, plan, ignore)
     assert mixed.model.item_keys.tolist() == list(range(1, 16))
     assert np.array_equal(start.model.item_vectors, champion.model.item_vectors)
+
+
+def test_what_is_new_gives_rules_the_weight_that_answers_it_best(champion):
+    job = champion()
+    start = champion_start(job, plan_of(job, 100))
+    roles = EventRoles(history=frozenset({VIEW}), target=frozenset({VIEW}))
+    columns, plan = walks(n_users=40, n_items=12), replace(PLAN, encoder=SMALL, roles=roles)
+    nobody = np.zeros(len(columns), bool)
+    assert weighed_anew(start, columns, plan, nobody).mixture.weight > MIXTURE.weight
+    assert weighed_anew(start, columns, plan, ~nobody) == start
 
 
 def test_without_new_events_the_model_stays_what_it_is(champion):
