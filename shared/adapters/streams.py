@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from nats.errors import NoRespondersError, TimeoutError
 
 from shared.domain.retention import Limit
-from shared.domain.stream_settings import StreamSettings
+from shared.domain.stream_settings import StreamSettings, UnfitSettingError
 
 SECOND_NS = 1_000_000_000
 LETTERS_KNOWN_SECONDS = 3600.0
@@ -88,8 +88,8 @@ async def ensure_streams(connection: Client, names: Names, wanted: StreamSetting
     """Create the streams and the bucket of bundles that are missing.
 
     What is there already is brought up to date, but never loses replicas, and the log keeps its number of partitions:
-    with another one, a user's events would lie in two places. Raises StreamError when one cannot be made, or is there
-    with settings that do not fit.
+    with another one, a user's events would lie in two places. Raises UnfitSettingError for another number, StreamError
+    when a stream cannot be made, or is there with settings that do not fit.
     """
     wanted = wanted or StreamSettings()
     window_ns, kept = int(wanted.duplicate_window_seconds * SECOND_NS), wanted.retention
@@ -161,12 +161,12 @@ async def _ensure(connection: Client, stream: str, subjects: list[str], settings
 
 
 def _kept(present: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
-    """What a stream that is there becomes. Raises StreamError for another number of partitions."""
+    """What a stream that is there becomes. Raises UnfitSettingError for another number of partitions."""
     # A service that was told of fewer replicas than the others must not throw some away.
     replicas = max(present.get("num_replicas", 1), wanted["num_replicas"])
     known, asked = present.get("metadata") or {}, wanted.get("metadata", {})
     if _PARTITIONS in asked and known.get(_PARTITIONS, asked[_PARTITIONS]) != asked[_PARTITIONS]:
-        raise StreamError(
+        raise UnfitSettingError(
             f"stream {wanted['name']}: the log has {known[_PARTITIONS]} partitions for good, and FRESHET_PARTITIONS is "
             f"{asked[_PARTITIONS]}; set it to {known[_PARTITIONS]}, or choose another FRESHET_NAMESPACE"
         )

@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from shared.domain.retention import Retention
 
 
+class UnfitSettingError(ValueError):
+    """A setting does not fit what is there already; the message says which one, and what to set."""
+
+
 @dataclass(frozen=True, slots=True)
 class StreamSettings:
     """What every service must agree on.

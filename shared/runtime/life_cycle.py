@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -19,6 +20,7 @@ import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from shared.domain.stream_settings import UnfitSettingError
 from shared.runtime import memory
 from shared.runtime.logs import configure_logs
 from shared.runtime.metrics import metrics_endpoint
@@ -88,11 +90,16 @@ def run(
     main: Callable[[], Awaitable[None]],
     freed: Callable[[], None] = memory.give_back_at_once,
 ) -> None:
-    """Configure logs and run `main`, which ends in `serve`. freed: of `shared.runtime.memory`, what becomes of large
-    blocks that are freed."""
+    """Configure logs and run `main`, which ends in `serve`. A setting that does not fit what is there is told on stderr
+    and ends the process with code 2, as a bad one does. freed: of `shared.runtime.memory`, what becomes of large blocks
+    that are freed."""
     configure_logs(name, settings.log_level)
     freed()
-    uvloop.run(main())  # type: ignore[arg-type]
+    try:
+        uvloop.run(main())  # type: ignore[arg-type]
+    except UnfitSettingError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 async def serve(settings: ServiceSettings, service: Service) -> None:

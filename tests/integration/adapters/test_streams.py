@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from shared.adapters.streams import StreamError, api, ensure_streams
-from shared.domain.stream_settings import StreamSettings
+from shared.adapters.streams import api, ensure_streams
+from shared.domain.stream_settings import StreamSettings, UnfitSettingError
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -22,7 +22,7 @@ async def metadata(space) -> dict[str, str]:
 async def test_the_log_keeps_its_number_of_partitions_and_refuses_another_by_name_of_the_setting(space):
     await ensure_streams(space.nats, space.names, StreamSettings(partitions=4))
     with pytest.raises(
-        StreamError, match=r"has 4 partitions for good, and FRESHET_PARTITIONS is 8; set it to 4"
+        UnfitSettingError, match=r"has 4 partitions for good, and FRESHET_PARTITIONS is 8; set it to 4"
     ):
         await ensure_streams(space.nats, space.names, StreamSettings(partitions=8))
     assert await metadata(space) == {"freshet.partitions": "4"}
