@@ -20,6 +20,7 @@ from services.trainer.full_runs import CONTINUED
 from services.trainer.hold_out import HoldOutRule, hold_out
 from services.trainer.job_clock import JobClock
 from services.trainer.judging import judge_candidate
+from services.trainer.model.behaviours.carrying_over import carried_over
 from services.trainer.model.behaviours.lesson import Traffic, learn_behaviours
 from services.trainer.model.checkpoint import Checkpoints
 from services.trainer.model.encoder_learners import first_lesson, next_lesson
@@ -65,10 +66,11 @@ def learn(columns: EventColumns, job: Job, tell: Tell, clock: JobClock | None = 
     traffic = Traffic(columns, int(held.train.position.max(initial=0)), served.exposed)
     foretelling = learn_behaviours(mixed, traffic, objectives_of(load_preset(job.domain)), plan)
     tell(Entered(TRAINING_STATE_TRAINING))
-    first = mixed.model
+    judged, first = mixed, mixed.model
     steps = first.curve[-1].step if first.curve else 0
     plan = second_plan(plan, clock, start, first)
-    mixed = next_lesson(mixed, columns, plan, _telling(tell, steps), checkpoints)
+    mixed = next_lesson(judged, columns, plan, _telling(tell, steps), checkpoints)
+    foretelling = carried_over(foretelling, judged, mixed, traffic, plan)
     tell(Entered(TRAINING_STATE_PUBLISHING))
     metrics = {**verdict.metrics, **foretelling.metrics, **_facts(mixed)}
     metrics[CONTINUED], continued_from = (1.0, start.version) if start else (0.0, "")

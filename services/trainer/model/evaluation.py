@@ -64,12 +64,11 @@ class HoldOut:
 
 
 def leave_one_out(columns: EventColumns, options: CaseOptions | None = None, later_than: int = 0) -> HoldOut:
-    """Holds out every user's last event, of those that are behind position ``later_than``: a model that has learned
-    the log up to there is asked for nothing it has learned."""
-    from_end = np.unique(columns.user_key[::-1], return_index=True)[1]
-    held = np.zeros(len(columns), bool)
-    held[len(columns) - 1 - from_end] = True
-    held &= columns.position > later_than
+    """Holds out every user's last event, all its rows, of those that are behind position ``later_than``: a model that
+    has learned the log up to there is asked for nothing it has learned."""
+    _, from_end, user = np.unique(columns.user_key[::-1], return_index=True, return_inverse=True)
+    last = columns.position[len(columns) - 1 - from_end]
+    held = (columns.position == last[user[::-1]]) & (columns.position > later_than)
     return _hold_out(columns, held, options or CaseOptions())
 
 

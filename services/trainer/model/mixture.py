@@ -19,6 +19,8 @@ from shared.domain.mixture import Experts, Mixture
 from shared.domain.ranking_metrics import ndcg_gains
 
 QUESTIONS = 4_000
+SCORES = 200_000_000
+"""Of all questions together; to give so many takes about ten seconds."""
 _MOST_EACH = 4
 _SHARE = 10
 
@@ -38,8 +40,8 @@ class Validation:
 
 
 def validation_of(columns: EventColumns, options: CaseOptions, later_than: int = 0) -> Validation:
-    """Holds out the last events worth predicting of each user, of those that are behind position ``later_than``, each
-    asked for with all that came before it.
+    """Holds out the last events worth predicting of users of whom something is known by then, of those that are behind
+    position ``later_than``, each asked for with all that came before it.
 
     Decision: one question for each of a thousand users tells little (an NDCG@10 of 0.12 to within 0.02), so of few
     users several are asked, `QUESTIONS` together, of a tenth of the events at most; of many users some, drawn by the
@@ -47,25 +49,40 @@ def validation_of(columns: EventColumns, options: CaseOptions, later_than: int =
     """
     stream = Stream(columns, 0, options)
     asked = stream.asked[columns.position[stream.asked] > later_than]
-    held = _last_of_each(columns.user_key[asked], options.seed)
-    asked = asked[held]
-    learn = np.ones(len(columns), bool)
-    learn[asked] = False
-    return Validation(columns.take(learn), stream.cases(asked))
+    most = min(most_questions(len(stream.catalogue)), max(len(asked) // _SHARE, 1))
+    asked = asked[stream.history_lengths(asked) > 0]
+    asked = asked[_last_of_each(columns.user_key[asked], most, options.seed)]
+    return Validation(columns.take(_left_to_learn(columns, asked)), stream.cases(asked))
 
 
-def _last_of_each(users: np.ndarray, seed: int) -> np.ndarray:
-    """``(N,) bool``: which of the rows are held out. users: ``(N,)``, whose each row is, in log order."""
+def most_questions(items: int) -> int:
+    """So many are asked where there are so many items to score."""
+    return max(1, min(QUESTIONS, SCORES // max(items, 1)))
+
+
+def _last_of_each(users: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """``(N,) bool``: which of the rows are held out, about ``most``. users: ``(N,)``, whose each row is, in log
+    order."""
     known, owner, sizes = np.unique(users, return_inverse=True, return_counts=True)
-    each = min(QUESTIONS, len(users) // _SHARE) // max(len(known), 1)
     order = np.argsort(owner, kind="stable")
     from_end = np.empty(len(users), np.int64)
     from_end[order] = np.repeat(np.cumsum(sizes), sizes) - np.arange(len(users))
-    held = from_end <= min(max(each, 1), _MOST_EACH)
-    if len(known) > QUESTIONS:
-        drawn = np.random.default_rng(seed).choice(len(known), QUESTIONS, replace=False)
+    held = from_end <= min(max(most // max(len(known), 1), 1), _MOST_EACH)
+    if len(known) > most:
+        drawn = np.random.default_rng(seed).choice(len(known), most, replace=False)
         held &= np.isin(owner, drawn)
     return held
+
+
+def _left_to_learn(columns: EventColumns, asked: np.ndarray) -> np.ndarray:
+    """``(N,) bool``: all but what is asked for, and what the same user does with the same item from then on: without
+    the event before it, that would be learned as the answer. asked: ``(Q,) int64``, rows."""
+    users = np.unique(columns.user_key, return_inverse=True)[1]
+    known, items = np.unique(columns.item_key, return_inverse=True)
+    pairs = np.unique(users * len(known) + items, return_inverse=True)[1]
+    asked_at = np.full(len(columns) and int(pairs.max()) + 1, len(columns))
+    np.minimum.at(asked_at, pairs[asked], asked)
+    return np.arange(len(columns)) < asked_at[pairs]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

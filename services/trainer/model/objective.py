@@ -186,11 +186,14 @@ class Objective:
     def weighed(self, examples: Examples, table: ItemTable, trim_share: float = 0.0) -> Loss:
         """Weighted mean loss, and how much weight is behind it.
 
-        trim_share: share of the examples left out, those of the highest losses; events that say no all stay.
+        trim_share: share of the examples left out, those of the highest losses; events that say no all stay, and are
+        none of those that the share is of.
         """
         refused = examples.weight < 0  # (N,)
         losses = self._losses(examples, refused, table)  # (N,)
-        kept = without_worst(torch.where(refused, 0.0, losses), trim_share)  # (N,)
+        kept = torch.ones_like(refused)  # (N,)
+        if trim_share:
+            kept[~refused] = without_worst(losses[~refused], trim_share)
         weight = examples.weight.abs() * kept  # (N,)
         total = weight.sum()
         return Loss((losses * weight).sum() / total.clamp(min=1e-9), total)

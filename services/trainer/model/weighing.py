@@ -15,9 +15,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from services.trainer.model.answering import Cases, catalogue_scores, ranks_of
+from services.trainer.model.answering import Cases, catalogue_scores
 from services.trainer.model.evaluation import CaseOptions
-from services.trainer.model.mixture import QUESTIONS, ExpertScorer, MixedModel
+from services.trainer.model.mixture import ExpertScorer, MixedModel, most_questions
 from services.trainer.model.protocols.stream import Stream
 from services.trainer.model.rules import learn_rules
 from services.trainer.model.scoring import ModelScorer, Scorer
@@ -33,7 +33,8 @@ ENOUGH_TO_CHOOSE = 200
 """Questions about what came since from which on weights are chosen anew."""
 RULES_EVERY = 1_024
 """New events after which sequence rules are counted again, as good as in service."""
-_BATCH, _K = 256, 10
+_K, _NONE = 10, -1
+_SCORES_AT_ONCE, _MOST_AT_ONCE = 1 << 22, 256
 
 
 class Weighing:
@@ -48,7 +49,8 @@ class Weighing:
         """Ask about events that neither the model nor the experts, which are over its items, have learned."""
         voices = [replace(self._silent, weight=1.0), replace(self._silent, ease_weight=1.0)]
         scorers = [model, *(ExpertScorer(model.item_keys, experts, voice) for voice in voices)]
-        parts = [slice(start, start + _BATCH) for start in range(0, len(cases), _BATCH)]
+        step = min(max(_SCORES_AT_ONCE // max(len(cases.catalogue), 1), 1), _MOST_AT_ONCE)
+        parts = [slice(start, start + step) for start in range(0, len(cases), step)]
         self._gains += [ndcg_gains(_ranks(cases, part, scorers), _K) for part in parts]
 
     def choice(self, served: Mixture = USUAL) -> Mixture:
@@ -88,7 +90,7 @@ def chosen_anew(
     learned = int(np.searchsorted(columns.position, learned_to, side="right"))
     stream = Stream(columns, learned, options)
     asked = stream.asked if prompted is None else stream.asked[~prompted[stream.asked]]
-    asked = asked[-QUESTIONS:]
+    asked = asked[-most_questions(len(stream.catalogue)) :]
     if len(asked) < ENOUGH_TO_CHOOSE:
         return mixed.mixture
     weighing, experts = Weighing(options.roles.target or frozenset()), mixed.experts
@@ -123,15 +125,45 @@ def nearest_good(gains: np.ndarray, usual: tuple[int, int]) -> tuple[int, int]:
 
 
 def _ranks(cases: Cases, part: slice, scorers: Sequence[Scorer]) -> np.ndarray:
-    """``(W, E, B) int64``: ranks of what is asked for. Everybody is asked once, whatever they weigh."""
-    scores, sequence, ease = (catalogue_scores(cases, scorer, part) for scorer in scorers)
+    """``(W, E, B) int64``: ranks of what is asked for, exact up to `_K`. Everybody is asked once, whatever they
+    weigh."""
+    model, sequence, ease = (catalogue_scores(cases, scorer, part) for scorer in scorers)
     sequence, ease = (np.nan_to_num(each, nan=0.0, neginf=0.0) for each in (sequence, ease))
-    targets = np.searchsorted(cases.catalogue, cases.targets[part])
+    target = np.searchsorted(cases.catalogue, cases.targets[part])[:, None]
+    columns = _contenders(model, (sequence > 0) | (ease > 0))
+    own, others = (
+        [np.take_along_axis(each, places, axis=1) for each in (model, sequence, ease)]
+        for places in (target, columns)
+    )
+    others[0][(columns == target) | (columns == _NONE)] = np.nan
     ranks = [
-        [ranks_of(scores + weight * sequence + ease_weight * ease, targets) for ease_weight in EASE_WEIGHTS]
+        [
+            _rank(*(m + weight * s + ease_weight * e for m, s, e in (own, others)))
+            for ease_weight in EASE_WEIGHTS
+        ]
         for weight in WEIGHTS
     ]
     return np.array(ranks)
+
+
+def _contenders(scores: np.ndarray, called: np.ndarray) -> np.ndarray:
+    """``(B, C) int64``: the only items that can be among the best `_K` however rules are weighed, -1 for none: those
+    that rules call for, ``called (B, V) bool``, and of the others those of the highest ``scores (B, V)``. Equal ones
+    share the middle of their places, so twice as many are looked at."""
+    row, item = np.nonzero(called)
+    counts = np.bincount(row, minlength=len(called))
+    table = np.full((len(called), counts.max(initial=0)), _NONE)
+    table[row, np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)] = item
+    others = np.where(called | np.isnan(scores), -np.inf, scores)
+    number = min(2 * _K + 2, scores.shape[1])
+    best = np.argpartition(-others, number - 1, axis=1)[:, :number]
+    return np.hstack([table, np.where(np.isneginf(np.take_along_axis(others, best, axis=1)), _NONE, best)])
+
+
+def _rank(own: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """``(B,) int64``: 1 + better + half of the equal ``others (B, C)``, NaN for none, than ``own (B, 1)``."""
+    ranks = 1 + (others > own).sum(axis=1) + (others == own).sum(axis=1) // 2
+    return np.where(np.isneginf(own[:, 0]), _K + 1, ranks)
 
 
 def _place_of(mixture: Mixture) -> tuple[int, int]:

@@ -157,6 +157,21 @@ def test_without_showings_each_behaviour_stands_beside_other_items():
     assert np.array_equal(examples.asked[:, 0], examples.user_key == 1)
 
 
+def test_of_a_single_item_there_is_no_example():
+    columns = log_of_one_item()
+    assert (
+        len(sampled_examples(columns, [frozenset({int(EventType.CLICK)})], np.array([7], np.uint64), 0)) == 0
+    )
+
+
+def log_of_one_item() -> EventColumns:
+    position = np.arange(1, 6)
+    keys, kinds = np.full(5, 7, np.uint64), np.full(5, int(EventType.CLICK))
+    return EventColumns(
+        position, position.astype(np.uint64), keys, kinds, position * 1000, np.full(5, np.nan, np.float32)
+    )
+
+
 def test_a_sampled_row_stands_for_all_that_were_not_drawn():
     items = np.arange(1, 101, dtype=np.uint64)
     examples = sampled_examples(log((1, 7, CLICK, 0)), LABELS_OF, items, seed=0)

@@ -1,5 +1,7 @@
 """Which question each user is asked, and where the answer ranks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -35,6 +37,15 @@ def test_leave_one_out_asks_for_the_last_event():
     split = leave_one_out(events((1, 5), (2, 5), (1, 6), (2, 7)))
     assert split.cases.targets.tolist() == [6, 7]
     assert len(split.train) == 2
+
+
+def test_leave_one_out_shows_nothing_of_the_event_that_is_asked_for():
+    columns = events((1, 5), (1, 6), (1, 7), (1, 8))
+    basket = replace(columns, position=np.array([1, 2, 2, 2]))
+    split = leave_one_out(basket)
+    assert split.cases.targets.tolist() == [6]
+    assert split.train.item_key.tolist() == [5]
+    assert split.cases.histories.item_keys[split.cases.histories.mask].tolist() == [5]
 
 
 def test_the_hold_out_is_the_newest_share():

@@ -111,3 +111,9 @@ def test_what_is_left_out_teaches_nothing():
     losses = full_softmax_losses(some.users, some.target, items)
     found = exact(5)(some, items, trim_share=0.25)
     torch.testing.assert_close(found, losses.sort().values[:3].mean())
+
+
+def test_what_is_left_out_is_a_share_of_what_says_yes():
+    weight, items = torch.tensor([-1.0, -1.0, -1.0, -1.0, -1.0, -1.0, 1.0, 1.0, 1.0, 1.0]), table(12)
+    some = examples(10)._replace(weight=weight)
+    assert exact(12).weighed(some, items, trim_share=0.5).weight == 6 + 2

@@ -122,11 +122,45 @@ def test_of_many_users_some_are_asked(monkeypatch):
     assert len(np.unique(made.cases.user_keys)) == len(made.cases) == 7
 
 
-def test_validation_asks_for_each_users_last_event_and_learns_the_rest():
+def test_of_large_catalogues_less_is_asked(monkeypatch):
+    monkeypatch.setattr("services.trainer.model.mixture.SCORES", 7 * 20)
+    assert len(validation_of(walks(n_users=30, n_items=20), CaseOptions()).cases) == 7
+
+
+@pytest.fixture
+def all_asked(monkeypatch):
+    """Of every second event at most, so that short logs will do."""
+    monkeypatch.setattr("services.trainer.model.mixture._SHARE", 2)
+
+
+def test_validation_asks_for_each_users_last_event_and_learns_the_rest(all_asked):
     log = events((1, 10), (1, 20), (2, 10), (2, 30), (2, 20))
     made = validation_of(log, CaseOptions())
     assert made.cases.targets.tolist() == [20, 20]
     assert made.learn.item_key.tolist() == [10, 10, 30]
+
+
+def test_of_short_histories_a_tenth_is_asked_and_the_rest_can_still_be_learned():
+    made = validation_of(walks(n_users=40, length=2), CaseOptions())
+    assert (len(made.cases), len(made.learn)) == (8, 72)
+
+
+def test_nobody_is_asked_of_whom_nothing_is_known():
+    made = validation_of(events(*((user, user) for user in range(40)), (1, 50), (1, 60)), CaseOptions())
+    assert set(made.cases.user_keys.tolist()) == {1}
+
+
+def test_what_follows_a_held_out_event_on_its_item_is_held_out_with_it(all_asked):
+    log = events(
+        (1, 10), (1, 20), (1, 20), (1, 30), (2, 20), event_type=[VIEW, VIEW, PURCHASE, PURCHASE, VIEW]
+    )
+    roles = EventRoles(target=frozenset({VIEW, PURCHASE}), seen=frozenset({VIEW}))
+    made = validation_of(log.take(np.array([0, 1, 2, 4])), CaseOptions(roles))
+    assert made.cases.targets.tolist() == [20]
+    assert list(zip(made.learn.user_key.tolist(), made.learn.item_key.tolist(), strict=True)) == [
+        (1, 10),
+        (2, 20),
+    ]
 
 
 def test_events_on_unknown_items_leave_no_gap():

@@ -92,14 +92,14 @@ def learn_behaviours(
         _log.info("too few labels for a probability", labels=lacking)
     if not names:
         return Foretelling(metrics=metrics)
-    with _threads(plan.threads):
+    with torch_threads(plan.threads):
         inputs = inputs_of(examples, traffic.columns, mixed, plan.roles, plan.window)
         head, judged = _judged_head(inputs, examples.about(enough), names, plan.seed)
     return Foretelling(head, Behaviours(names, examples.given, WINDOW_SECONDS), metrics | judged)
 
 
 @contextmanager
-def _threads(number: int) -> Iterator[None]:
+def torch_threads(number: int) -> Iterator[None]:
     """torch's threads, for a while."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)

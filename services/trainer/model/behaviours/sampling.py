@@ -26,18 +26,19 @@ def sampled_examples(
     Args:
         columns: a stretch of the log.
         labels_of: for each of O objectives the codes of its event types.
-        item_keys: ``(V,) uint64``, sorted: the items that may be drawn, at least two.
+        item_keys: ``(V,) uint64``, sorted: the items that may be drawn. Of fewer than two there is no example.
         seed: of the draw.
     """
-    known = np.isin(columns.item_key, item_keys)
+    known = np.isin(columns.item_key, item_keys) & (len(item_keys) > 1)
     about = np.stack([has_type(columns.event_type, types) & known for types in labels_of], axis=1)
     chosen = np.flatnonzero(about.any(axis=1))
-    drawn = min(NEGATIVES, len(item_keys) - 1)
+    others = max(len(item_keys) - 1, 1)
+    drawn = min(NEGATIVES, others)
     rows = np.repeat(chosen, drawn + 1)
     is_label = np.arange(len(rows)) % (drawn + 1) == 0
     own = np.searchsorted(item_keys, columns.item_key[rows])
-    other = np.random.default_rng(seed).integers(1, len(item_keys), len(rows))
-    item = np.where(is_label, own, (own + other) % len(item_keys))
+    other = np.random.default_rng(seed).integers(1, others + 1, len(rows))
+    item = np.where(is_label, own, (own + other) % (others + 1))
     return Examples(
         columns.user_key[rows],
         item_keys[item],
@@ -45,6 +46,6 @@ def sampled_examples(
         columns.time_ms[rows],
         about[rows] & is_label[:, None],
         about[rows],
-        drawn / (len(item_keys) - 1),
+        drawn / others,
         SAMPLED,
     )
