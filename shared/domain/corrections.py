@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -37,30 +36,64 @@ def corrections_of(event: Event) -> list[Correction]:
 
 def without_taken_back(columns: EventColumns, corrections: Iterable[Correction]) -> EventColumns:
     """The rows of `columns` that no correction takes back. A correction of nothing does nothing, and none takes back
-    what another has taken back already."""
+    what another has taken back already. However often one user corrects one item, it takes time by the number of rows
+    and corrections."""
     corrections = sorted(corrections, key=lambda each: each.position)
     if not corrections:
         return columns
-    candidates = _candidates(columns, {each.user_key for each in corrections})
+    earlier = _Earlier(columns, corrections)
     kept = np.ones(len(columns), bool)
     for correction in corrections:
-        rows = candidates[correction.user_key, correction.item_key, correction.event_type]
-        fitting = [row for row in rows if kept[row] and _fits(columns, row, correction)]
-        if fitting:
-            kept[fitting[-1]] = False
+        _take_back(earlier.fitting(correction), kept)
     return columns.take(kept)
 
 
-def _candidates(columns: EventColumns, user_keys: set[int]) -> dict[tuple[int, int, int], list[int]]:
-    """Rows of these users in log order, by user, item and event type."""
-    rows: defaultdict[tuple[int, int, int], list[int]] = defaultdict(list)
-    users = np.fromiter(user_keys, np.uint64, len(user_keys))
-    for row in np.flatnonzero(np.isin(columns.user_key, users)).tolist():
-        user, item, kind = columns.user_key[row], columns.item_key[row], columns.event_type[row]
-        rows[int(user), int(item), int(kind)].append(row)
-    return rows
+def _take_back(rows: list[int], kept: np.ndarray) -> None:
+    """The last of these rows that is still kept, if there is one; it and those behind it leave `rows`."""
+    while rows:
+        row = rows.pop()
+        if kept[row]:
+            kept[row] = False
+            return
 
 
-def _fits(columns: EventColumns, row: int, correction: Correction) -> bool:
-    earlier = int(columns.position[row]) < correction.position
-    return earlier and correction.time_ms in (None, int(columns.time_ms[row]))
+_Named = tuple[int, int, int, int | None]
+"""What a correction names: user, item, event type, and time or None."""
+
+
+class _Earlier:
+    """Rows before a position that only goes on, by what corrections name.
+
+    A row is laid on two stacks at most, that of all times and that of its own. Taken back from one, it stays on the
+    other until it comes up there and is passed over: so each row is met twice, whatever the number of corrections.
+    """
+
+    def __init__(self, columns: EventColumns, corrections: Sequence[Correction]) -> None:
+        self._columns = columns
+        self._stacks: dict[_Named, list[int]] = {each[1:]: [] for each in corrections}
+        concerned = _among(columns.user_key, {each.user_key for each in corrections})
+        concerned &= _among(columns.item_key, {each.item_key for each in corrections})
+        self._rows = np.flatnonzero(concerned)
+        self._ends = columns.position[self._rows]
+        self._reached = 0
+
+    def fitting(self, correction: Correction) -> list[int]:
+        """The rows that the correction may take back, the newest last; the caller removes what has been. Corrections
+        must come by position."""
+        end = int(np.searchsorted(self._ends, correction.position))
+        for row in self._rows[self._reached : end].tolist():
+            self._lay(row)
+        self._reached = end
+        return self._stacks[correction[1:]]
+
+    def _lay(self, row: int) -> None:
+        of = self._columns
+        subject = int(of.user_key[row]), int(of.item_key[row]), int(of.event_type[row])
+        for time_ms in (None, int(of.time_ms[row])):
+            if (stack := self._stacks.get((*subject, time_ms))) is not None:
+                stack.append(row)
+
+
+def _among(keys: np.ndarray, wanted: set[int]) -> np.ndarray:
+    """Where keys (N,) uint64 are one of those: (N,) bool."""
+    return np.isin(keys, np.fromiter(wanted, np.uint64, len(wanted)))

@@ -76,7 +76,10 @@ class SteadySchedule:
 
 
 def _affordable(step: int, elapsed: float, planned: int, max_seconds: float) -> int:
-    return min(planned, max(step, int(step * max_seconds / max(elapsed, 1e-9))))
+    """Steps that fit into the time at the speed of so many in ``elapsed`` seconds: ``planned`` at most, which an
+    endless time leaves as it is."""
+    fitting = step * max_seconds / max(elapsed, 1e-9)  # infinite when the time is, which no int can be
+    return min(planned, max(step, int(min(planned, fitting))))
 
 
 def _warm_up(step: int, total: int) -> float:

@@ -1,5 +1,7 @@
 """Learning rates rise, hold and fall as they should, whatever the speed."""
 
+import math
+
 import pytest
 
 from services.trainer.model.schedules import CosineSchedule, SteadySchedule
@@ -31,3 +33,13 @@ def test_a_steady_run_ends_with_its_time():
     schedule = SteadySchedule(planned=100_000, max_seconds=10.0)
     schedule.observe(step=1_200, elapsed=10.0)
     assert (schedule.total, schedule.rate(1_200)) == (1_200, 0.0)
+
+
+@pytest.mark.parametrize("kind", [CosineSchedule, SteadySchedule])
+@pytest.mark.parametrize("elapsed", [0.0, 2.0, 1e9], ids=["at once", "slow", "for ever"])
+def test_without_a_cap_a_run_has_its_planned_length_whatever_its_speed(kind, elapsed):
+    schedule = kind(planned=1000, max_seconds=math.inf)
+    for step in (0, 1, 100, 1000):
+        schedule.observe(step, elapsed)
+        assert (schedule.total, schedule.capped) == (1000, False)
+    assert 0.0 < schedule.rate(100) <= 1.0

@@ -1,8 +1,10 @@
 """The one signature of all encoders, and what those that read a sequence of vectors share.
 
-Histories are right-aligned: padding stands on the left, T-1 is the most recent event. Ages may be shifted by
-any constant: an encoder reads only the time between two events. So training, in which every position asks,
-agrees with serving, in which only the last one does, and a replay of decades-old history gives the same vectors.
+Histories are right-aligned: padding stands on the left, T-1 is the most recent event. An encoder reads only the time
+between two events, so adding a constant to all ages changes nothing that is not rounded: training, in which every
+position asks, agrees with serving, in which only the last one does. But ages are float32, which at 27 years tells
+apart 64 s and no less. A replay of decades-old history gives the same vectors only if the age of the newest event is
+subtracted before the cast, as `services.ranking.encoding` does.
 """
 
 from __future__ import annotations
