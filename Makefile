@@ -8,6 +8,8 @@ MESSAGES ?= 1000000
 SEED ?= 1
 TEST_PROCESSES ?= 3
 SERVICES := ingestion feature ranking trainer
+# The tag that deploy/compose.yaml runs: this variable, else the version of the project.
+FRESHET_VERSION ?= $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test fuzz lint bench chaos evaluate proto replay images lock clean
@@ -60,7 +62,7 @@ replay: $(STAMP) ## send DATA (default ../shared/data/ml-100k) to the running su
 
 images: ## build one container image per service (needs Docker)
 	@for service in $(SERVICES); do \
-	  docker build --build-arg SERVICE=$$service --file deploy/docker/Dockerfile --tag freshet-$$service . || exit 1; done
+	  docker build --build-arg SERVICE=$$service --file deploy/docker/Dockerfile --tag freshet-$$service:$(FRESHET_VERSION) . || exit 1; done
 
 lock: $(STAMP) ## pin what is installed now
 	@$(BIN)/pip freeze --exclude-editable --exclude freshet | sed -e 's/+cpu$$//' > requirements.lock

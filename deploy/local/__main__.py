@@ -9,7 +9,7 @@ import click
 from deploy.local.errors import LauncherError
 from deploy.local.settings import SuiteSettings
 from deploy.local.shop.running import RunSettings, run_local
-from deploy.local.shop.traffic import RefusedError, ShopSettings
+from deploy.local.shop.traffic import EVENTS_PER_SECOND_AND_SHOPPER, RefusedError, ShopSettings
 from shared.client import FreshetError
 
 
@@ -27,7 +27,11 @@ from shared.client import FreshetError
     help="How many.",
 )
 @click.option(
-    "--events-per-second", type=click.FloatRange(1), default=200.0, show_default=True, help="At most so many."
+    "--events-per-second",
+    type=click.FloatRange(1),
+    default=200.0,
+    show_default=True,
+    help=f"At most so many, and {EVENTS_PER_SECOND_AND_SHOPPER:g} a shopper: more is refused as a flood.",
 )
 @click.option(
     "--warm-up-events", type=click.IntRange(0), default=60_000, show_default=True, help="Events of the past."

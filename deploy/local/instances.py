@@ -6,6 +6,7 @@ and so on, each with its share of the partitions. One alone is `feature`.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from deploy.local.brokers import Brokers
 from deploy.local.errors import SettingsError
@@ -21,6 +22,8 @@ from shared.domain.owners import Owners, divided, ranges
 
 PORT_STEP = 100
 """Between the ports of one feature instance and the next: those right behind the first are other services'."""
+PRESET_FILES = (".yaml", ".yml")
+"""How the names of presets end that are files and not shipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Instance:
         return f"{LOOPBACK}:{self.grpc.number}"
 
     def check_ports(self) -> None:
-        """Raises PortTaken."""
+        """Raises PortTaken, PortForbidden."""
         for port in (self.grpc, self.metrics):
             settle(port)
 
@@ -93,7 +96,7 @@ def environment_of(
         "FRESHET_DATABASE_URL": brokers.database_url,
         "FRESHET_GRPC_ADDRESS": instance.address,
         "FRESHET_METRICS_PORT": str(instance.metrics.number),
-        "FRESHET_DOMAIN": settings.domain,
+        "FRESHET_DOMAIN": _from_anywhere(settings.domain),
         "FRESHET_LOG_LEVEL": settings.log_level,
         "FRESHET_TRAIN_DIRECTORY": str(settings.directory.absolute() / "training"),
         **_about_features(instance, owners),
@@ -101,6 +104,11 @@ def environment_of(
     told_and_known = {key: value for key, value in told.items() if value is not None}
     given = settings.environment
     return {**told_and_known, **given.get(instance.service, {}), **given.get(instance.name, {})}
+
+
+def _from_anywhere(domain: str | None) -> str | None:
+    """A preset's own file by its absolute path: services do not run in the directory of whoever names it."""
+    return str(Path(domain).absolute()) if domain and domain.endswith(PRESET_FILES) else domain
 
 
 def _about_features(instance: Instance, owners: Owners | None) -> dict[str, str]:

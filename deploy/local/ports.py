@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from deploy.local.errors import PortTaken
+from deploy.local.errors import PortForbidden, PortTaken
 
 LOOPBACK = "127.0.0.1"
 # Below the range from which the kernel takes ports for outgoing connections (32768 and up on Linux):
@@ -52,10 +52,14 @@ def free_ports(count: int) -> list[int]:
 
 
 def settle(request: PortRequest) -> int:
-    """The port to use: the one asked for, or a free one. Raises PortTaken."""
+    """The port to use: the one asked for, or a free one. Raises PortTaken, PortForbidden."""
     if request.number == 0:
         return free_ports(1)[0]
-    if not is_free(request.number):
+    try:
+        free = is_free(request.number)
+    except PermissionError as error:
+        raise PortForbidden(request.number, request.variable) from error
+    if not free:
         raise PortTaken(request.number, holder_of(request.number), request.variable)
     return request.number
 

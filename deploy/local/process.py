@@ -12,7 +12,8 @@ from typing import Protocol
 
 import psutil
 
-from deploy.local.errors import StartFailed
+from deploy.local.directory import opened
+from deploy.local.errors import EndedEarly, StartFailed
 
 LEASH = Path(__file__).with_name("leash.py")
 TAIL_LINES = 15
@@ -53,7 +54,8 @@ class Process(Protocol):
 
 
 Starter = Callable[[Launch], Awaitable[Process]]
-"""Starts a child in a session of its own, its output appended to its log, that does not outlive us. Raises OSError."""
+"""Starts a child in a session of its own, its output appended to its log, that does not outlive us. Raises OSError,
+LauncherError."""
 
 
 class Child:
@@ -84,11 +86,11 @@ class Child:
         return await self._process.wait()
 
     async def ready(self, probe: Callable[[], Awaitable[bool]]) -> None:
-        """Polls `probe` until True. Raises StartFailed if the child ends or `ready_seconds` pass first."""
+        """Polls `probe` until True. Raises EndedEarly if the child ends first, StartFailed if `ready_seconds` pass."""
         deadline = time.monotonic() + self.launch.ready_seconds
         while not await probe():
-            if not self.running:
-                raise StartFailed(f"{self.launch.name} ended with code {self.returncode}\n{self.log_tail()}")
+            if self.returncode is not None:
+                raise EndedEarly(self.launch.name, self.returncode, self.log_tail())
             if time.monotonic() > deadline:
                 within = f"{self.launch.ready_seconds:g} s"
                 raise StartFailed(f"{self.launch.name} was not ready within {within}\n{self.log_tail()}")
@@ -137,13 +139,12 @@ class Child:
 
 
 async def executed(launch: Launch) -> Process:
-    """Starts the command on a leash. Raises OSError.
+    """Starts the command on a leash. Raises OSError, and DirectoryUnusable where its log cannot be written.
 
     The leash is tied to the calling thread: on Linux a child also ends when the thread that started it does.
     """
     leash = [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), launch.user or "-"]
-    launch.log.parent.mkdir(parents=True, exist_ok=True)
-    with launch.log.open("ab") as log:
+    with opened(launch.log, "ab") as log:
         return await asyncio.create_subprocess_exec(
             *leash,
             *launch.command,
@@ -157,7 +158,7 @@ async def executed(launch: Launch) -> Process:
 
 
 async def spawn(launch: Launch, starter: Starter = executed) -> Child:
-    """Starts a child. Raises OSError."""
+    """Starts a child. Raises OSError, LauncherError."""
     return Child(launch, await starter(launch))
 
 

@@ -1,11 +1,12 @@
 """What brokers and services have in common: start, stop, restart, and the faults that tests inject."""
 
 import asyncio
+import math
 import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -64,11 +65,17 @@ class Server(ABC):
         """Whether there is a process that has not ended."""
         return self._child is not None and self._child.running
 
-    async def start(self) -> None:
-        """Starts it and returns when it serves. Raises LauncherError if it runs already or fails to."""
+    async def start(self, *, patiently: bool = False) -> None:
+        """Starts it and returns when it serves; `patiently`: however long that takes.
+
+        Raises LauncherError if it runs already or fails to, EndedEarly if it ends before it serves.
+        """
         if self.running:
             raise LauncherError(f"{self.name} runs already as pid {self.pid}")
-        self._child = await spawn(await self.prepare(), self._starter)
+        launch = await self.prepare()
+        if patiently:
+            launch = replace(launch, ready_seconds=math.inf)
+        self._child = await spawn(launch, self._starter)
         try:
             await self._child.ready(self.probe)
         except BaseException:

@@ -9,9 +9,10 @@ from deploy.local.instances import Instance
 from deploy.local.process import Launch
 from deploy.local.server import Server
 from deploy.local.settings import REPOSITORY, SuiteSettings
+from shared.runtime.channels import NO_PROXY
 
 PROBE_SECONDS = 1.0
-CHANNEL_OPTIONS = (("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1))
+CHANNEL_OPTIONS = (*NO_PROXY, ("grpc.use_local_subchannel_pool", 1))
 
 
 class Service(Server):
@@ -27,7 +28,7 @@ class Service(Server):
         return self._instance.address
 
     async def prepare(self) -> Launch:
-        """Checks that its ports are free. Raises PortTaken."""
+        """Checks that its ports are free. Raises PortTaken, PortForbidden."""
         self._instance.check_ports()
         return Launch(
             self.name,

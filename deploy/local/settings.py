@@ -35,6 +35,7 @@ OTHER_VARIABLES = (
     "FRESHET_TRAIN_DIRECTORY",
     "FRESHET_LOG_LEVEL",
 )
+DEFAULT_DIRECTORY, DEFAULT_NATS_PORT, DEFAULT_POSTGRES_PORT = REPOSITORY / ".freshet", 4222, 15432
 HIGHEST_PORT = 65_535
 INSTANCES_VARIABLE = "FRESHET_FEATURE_INSTANCES"
 
@@ -61,7 +62,7 @@ class BrokerSettings:
     `nats_monitor_port` None means no monitoring port.
     """
 
-    directory: Path = REPOSITORY / ".freshet"
+    directory: Path = DEFAULT_DIRECTORY
     nats_port: int = 0
     nats_monitor_port: int | None = None
     postgres_port: int = 0
@@ -111,10 +112,10 @@ class SuiteSettings(BrokerSettings):
         """What FRESHET_* variables say, defaults for the rest. Raises SettingsError listing all bad ones."""
         numbers = _Numbers(environ)
         settings = cls(
-            directory=Path(environ.get("FRESHET_DIRECTORY") or REPOSITORY / ".freshet").absolute(),
-            nats_port=numbers.read(NATS_PORT_VARIABLE, 4222),
+            directory=Path(environ.get("FRESHET_DIRECTORY") or DEFAULT_DIRECTORY).absolute(),
+            nats_port=numbers.read(NATS_PORT_VARIABLE, DEFAULT_NATS_PORT),
             nats_monitor_port=numbers.read_optional(MONITOR_PORT_VARIABLE),
-            postgres_port=numbers.read(POSTGRES_PORT_VARIABLE, 15432),
+            postgres_port=numbers.read(POSTGRES_PORT_VARIABLE, DEFAULT_POSTGRES_PORT),
             nats_url=environ.get("FRESHET_NATS_URL") or None,
             database_url=environ.get("FRESHET_DATABASE_URL") or None,
             namespace=environ.get("FRESHET_NAMESPACE") or "",

@@ -7,9 +7,16 @@ from contextlib import asynccontextmanager
 from deploy.local.brokers import Brokers, local_brokers
 from deploy.local.errors import LauncherError
 from deploy.local.instances import environment_of, feature_owners, instances_of
+from deploy.local.ports import LOOPBACK
 from deploy.local.server import Death
 from deploy.local.service import Service
-from deploy.local.settings import FEATURE, SuiteSettings
+from deploy.local.settings import (
+    DEFAULT_DIRECTORY,
+    DEFAULT_NATS_PORT,
+    DEFAULT_POSTGRES_PORT,
+    FEATURE,
+    SuiteSettings,
+)
 from deploy.local.together import all_or_error
 from shared.client.addresses import address_variable
 from shared.domain.owners import DEFAULT_PARTITIONS
@@ -63,7 +70,10 @@ class Suite:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What the command and the SDK are to be told in their environment to find the services."""
+        """What the command and the SDK are to be told in their environment to find the services.
+
+        The log, the database and the namespace are among it where they are not those that are found unaided.
+        """
         found = {
             address_variable(service): self.address(service)
             for service in dict.fromkeys(each.service for each in self.instances)
@@ -72,10 +82,20 @@ class Suite:
             found[address_variable(FEATURE)] = self.owners.text
         if self.settings.partitions != DEFAULT_PARTITIONS:
             found["FRESHET_PARTITIONS"] = str(self.settings.partitions)
+        return found | self._stores()
+
+    def _stores(self) -> dict[str, str]:
+        found = {}
+        if self.nats_url != f"nats://{LOOPBACK}:{DEFAULT_NATS_PORT}":
+            found["FRESHET_NATS_URL"] = self.nats_url
+        if not _has_usual_database(self.settings):
+            found["FRESHET_DATABASE_URL"] = self.database_url
+        if self.settings.namespace:
+            found["FRESHET_NAMESPACE"] = self.settings.namespace
         return found
 
     async def start(self, name: str) -> None:
-        """Starts a service and returns when it is SERVING. Raises PortTaken, StartFailed."""
+        """Starts a service and returns when it is SERVING. Raises PortTaken, PortForbidden, StartFailed."""
         await self.service(name).start()
 
     async def stop(self, name: str) -> None:
@@ -102,6 +122,12 @@ class Suite:
     async def stop_all(self) -> None:
         """Stops all services side by side."""
         await all_or_error(*(service.stop() for service in self._services.values()))
+
+
+def _has_usual_database(settings: SuiteSettings) -> bool:
+    """Whether the command finds the database unaided: it reads the password in the directory of a run by default."""
+    place = (settings.database_url, settings.directory.absolute(), settings.postgres_port)
+    return place == (None, DEFAULT_DIRECTORY, DEFAULT_POSTGRES_PORT)
 
 
 @asynccontextmanager

@@ -20,14 +20,16 @@ import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from shared.domain.preset import PresetError
 from shared.domain.stream_settings import UnfitSettingError
 from shared.runtime import memory
+from shared.runtime.channels import MAX_MESSAGE_BYTES
+from shared.runtime.health import Health
 from shared.runtime.logs import configure_logs
 from shared.runtime.metrics import metrics_endpoint
 from shared.runtime.settings import ServiceSettings
 
 _log = structlog.get_logger("life_cycle")
-MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 _SERVER_OPTIONS = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -59,25 +61,35 @@ class _Server:
     settings: ServiceSettings
     service: Service
     grpc: grpc.aio.Server = field(init=False)
-    health: health.aio.HealthServicer = field(init=False)
+    health: Health = field(init=False)
 
     async def start(self) -> None:
         self.grpc = grpc.aio.server(options=_SERVER_OPTIONS)
-        self.health = health.aio.HealthServicer()
-        await self.tell(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self.health = Health()
+        self.tell(health_pb2.HealthCheckResponse.NOT_SERVING)
         self.service.register(self.grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self.grpc)
         names = (*self.service.rpc_services, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self.grpc)
-        self.grpc.add_insecure_port(self.settings.grpc_address)
+        self._listen()
         await self.grpc.start()
 
-    async def tell(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+    def _listen(self) -> None:
+        address = self.settings.grpc_address
+        try:
+            self.grpc.add_insecure_port(address)
+        except RuntimeError as error:  # why, gRPC itself has told on stderr
+            raise UnfitSettingError(
+                f"FRESHET_GRPC_ADDRESS={address!r}: cannot listen there, is it taken? Set another host:port"
+            ) from error
+
+    def tell(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for name in ("", *self.service.rpc_services):
-            await self.health.set(name, status)
+            self.health.set(name, status)
 
     async def drain(self) -> None:
-        await self.tell(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self.tell(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self.health.end_watches()
         await asyncio.sleep(self.settings.drain_notice_seconds)
         self.service.notice()
         await self.grpc.stop(self.settings.drain_grace_seconds)
@@ -91,8 +103,8 @@ def run(
     freed: Callable[[], None] = memory.give_back_at_once,
 ) -> None:
     """Configure logs and run `main`, which ends in `serve`. A setting that does not fit what is there is told on stderr
-    and ends the process with code 2, as a bad one does. freed: of `shared.runtime.memory`, what becomes of large blocks
-    that are freed."""
+    and ends the process with code 2, as a bad one does; so does a preset that is none. freed: of
+    `shared.runtime.memory`, what becomes of large blocks that are freed."""
     configure_logs(name, settings.log_level)
     freed()
     try:
@@ -100,10 +112,16 @@ def run(
     except UnfitSettingError as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None
+    except PresetError as error:
+        print(f"FRESHET_DOMAIN={settings.domain!r}: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 async def serve(settings: ServiceSettings, service: Service) -> None:
-    """Run `service` until SIGTERM or SIGINT, or until one of its workers fails, which raises."""
+    """Run `service` until SIGTERM or SIGINT, or until one of its workers fails, which raises.
+
+    Raises UnfitSettingError when it cannot listen where the settings say.
+    """
     stop = _stop_signal()
     server = _Server(settings, service)
     with metrics_endpoint(settings.host, settings.metrics_port):
@@ -112,9 +130,8 @@ async def serve(settings: ServiceSettings, service: Service) -> None:
             async with asyncio.TaskGroup() as workers:
                 tasks = [workers.create_task(_worker(worker)) for worker in service.workers]
                 await _until_ready(service, stop)
-                _spare_garbage_collector()
-                await server.tell(health_pb2.HealthCheckResponse.SERVING)
-                _log.info("serving", address=settings.grpc_address)
+                if not stop.is_set():
+                    _serving(server)
                 await stop.wait()
                 _log.info("draining")
                 await server.drain()
@@ -122,6 +139,12 @@ async def serve(settings: ServiceSettings, service: Service) -> None:
         finally:
             await server.grpc.stop(0)
     _log.info("stopped")
+
+
+def _serving(server: _Server) -> None:
+    _spare_garbage_collector()
+    server.tell(health_pb2.HealthCheckResponse.SERVING)
+    _log.info("serving", address=server.settings.grpc_address)
 
 
 async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:

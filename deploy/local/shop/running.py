@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,9 +15,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from deploy.local.errors import LauncherError
 from deploy.local.live_view import json_line, plain_line, table
-from deploy.local.server import Server
+from deploy.local.reviving import Reviver
 from deploy.local.shop.observer import Observer
 from deploy.local.shop.statistics import Statistics
 from deploy.local.shop.traffic import ShopSettings, Traffic
@@ -34,7 +32,6 @@ QUICK_TRAINING = {
     "FRESHET_TRAIN_THREADS": "1",
 }
 TABLE_SECONDS, LINE_SECONDS = 0.5, 5.0
-DEATHS, DEATHS_WITHIN_SECONDS = 3, 60.0
 AWAY_SECONDS = 60.0
 
 
@@ -97,12 +94,21 @@ async def _inside(suite: Suite, settings: RunSettings, view: "_View") -> None:
             observer = Observer(client, statistics)
             group.create_task(_keep_alive(suite, observer, view))
             if settings.shop is not None:
-                group.create_task(_shop(Traffic(client, settings.shop, statistics), client, observer))
+                shop = _bearable(settings.shop, view)
+                group.create_task(_shop(Traffic(client, shop, statistics), client, observer))
                 group.create_task(observer.watch())
                 group.create_task(view.show(observer))
             await asyncio.Event().wait()
     except BaseExceptionGroup as errors:
         raise _first(errors) from errors
+
+
+def _bearable(shop: ShopSettings, view: "_View") -> ShopSettings:
+    bearable = shop.bearable()
+    if bearable != shop:
+        rates = f"{bearable.events_per_second:g} events a second, not {shop.events_per_second:g}"
+        view.say(f"{shop.shopper_count} shoppers send {rates}: more would be refused as a flood")
+    return bearable
 
 
 def _first(errors: BaseExceptionGroup) -> BaseException:
@@ -129,23 +135,13 @@ async def _train(client: FreshetClient) -> None:
 
 
 async def _keep_alive(suite: Suite, observer: Observer, view: "_View") -> None:
-    """Starts again what ends by itself. Raises LauncherError if a process keeps ending."""
-    deaths: dict[str, deque[float]] = {}
-    while True:
-        death = await suite.death()
-        times = deaths.setdefault(death.name, deque(maxlen=DEATHS))
-        times.append(time.monotonic())
-        if len(times) == DEATHS and times[-1] - times[0] < DEATHS_WITHIN_SECONDS:
-            raise LauncherError(f"{death.name} keeps ending\n{death}")
-        notice = f"{death.name} ended with code {death.returncode}; started again"
-        await _server(suite, death.name).start()
-        observer.notices.append(notice)
-        view.say(notice)
+    """Starts again what ends by itself. Raises a group with a LauncherError if a process keeps ending."""
 
+    def notice(text: str) -> None:
+        observer.notices.append(text)
+        view.say(text)
 
-def _server(suite: Suite, name: str) -> Server:
-    brokers = {broker.name: broker for broker in (suite.brokers.nats, suite.brokers.postgres) if broker}
-    return brokers.get(name) or suite.service(name)
+    await Reviver(suite, view.say, notice).run()
 
 
 def with_quick_training(settings: SuiteSettings) -> SuiteSettings:

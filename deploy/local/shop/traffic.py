@@ -3,8 +3,9 @@
 import asyncio
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Self
 
 from deploy.local.shop.catalogue import CATEGORY_NAMES, STYLE_NAMES, Catalogue, make_catalogue
 from deploy.local.shop.history import PastBehaviour, past_behaviours
@@ -29,6 +30,8 @@ from shared.client.patience import PASSING, Patience, Written, write_all
 
 BATCH_SIZE = 500
 VISITORS = 24
+# What a person in a shop does at most. Ingestion refuses who sends more than 2 a second for long (`refuse-floods`).
+EVENTS_PER_SECOND_AND_SHOPPER = 1.5
 ORGANIC_SHARE = 0.3
 ROUNDS_MEAN = 3
 HOME, CATEGORY_PAGE = "home", "category-page"
@@ -47,6 +50,17 @@ class ShopSettings:
     shopper_count: int = 300
     warm_up_events: int = 60_000
     events_per_second: float = 200.0
+
+    @property
+    def places(self) -> int:
+        """How many shoppers are in the shop at a time."""
+        return min(VISITORS, self.shopper_count)
+
+    def bearable(self) -> Self:
+        """The same shop, with no more events than so many shoppers may send: places share the rate evenly, so that the
+        place with the fewest shoppers limits it."""
+        most = EVENTS_PER_SECOND_AND_SHOPPER * self.places * (self.shopper_count // self.places)
+        return replace(self, events_per_second=min(self.events_per_second, most))
 
 
 class Pace:
@@ -109,7 +123,7 @@ class Traffic:
 
     async def run(self) -> None:
         """Lets shoppers visit until cancelled. Each visitor place has shoppers of its own."""
-        places = min(VISITORS, len(self._shoppers))
+        places = self._settings.places
         async with asyncio.TaskGroup() as group:
             for place in range(places):
                 group.create_task(self._visitor(self._shoppers[place::places]))

@@ -1,6 +1,7 @@
 """A stand-in for a service: a gRPC server with health only, told how to behave by STAND_IN.
 
-"" serves; "crash" ends with code 1; "unwell" says NOT_SERVING; "stubborn" ignores SIGTERM.
+"" serves; "crash" ends with code 1; "unwell" says NOT_SERVING; "stubborn" ignores SIGTERM; "dependent" serves only once
+feature listens; "crash-beside FILE" ends with code 1 where the file exists.
 """
 
 import asyncio
@@ -8,6 +9,7 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -22,6 +24,8 @@ async def main() -> None:
     stop = asyncio.Event()
     on_term = (lambda: None) if BEHAVIOUR == "stubborn" else stop.set
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, on_term)
+    if BEHAVIOUR == "dependent":
+        await listening(os.environ["FRESHET_FEATURE_ADDRESS"])
     server = grpc.aio.server()
     servicer = health.aio.HealthServicer()
     await servicer.set("", NOT_SERVING if BEHAVIOUR == "unwell" else SERVING)
@@ -33,6 +37,17 @@ async def main() -> None:
     print("drained")
 
 
-if BEHAVIOUR == "crash":
+async def listening(address: str) -> None:
+    """Returns when somebody listens there."""
+    while True:
+        try:
+            _, writer = await asyncio.open_connection(*address.split(":"))
+        except OSError:
+            await asyncio.sleep(0.02)
+        else:
+            return writer.close()
+
+
+if BEHAVIOUR == "crash" or Path(BEHAVIOUR.removeprefix("crash-beside ")).is_file():
     sys.exit("no such table: users")
 asyncio.run(main())

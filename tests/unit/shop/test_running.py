@@ -3,11 +3,13 @@
 import asyncio
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
 from deploy.local.brokers import Brokers
-from deploy.local.settings import GRPC_PORTS, SuiteSettings
+from deploy.local.instances import environment_of
+from deploy.local.settings import DEFAULT_POSTGRES_PORT, GRPC_PORTS, SuiteSettings
 from deploy.local.shop.running import until_stopped, with_quick_training
 from deploy.local.shop.welcome import examples, welcome, whereabouts
 from deploy.local.suite import Suite
@@ -45,9 +47,9 @@ def test_the_environment_wins_over_quick_training(monkeypatch):
 
 
 def suite(**chosen: object) -> Suite:
-    """A suite as it is before anything of it starts."""
+    """A suite as it is before anything of it starts, with its brokers where they are by default."""
     return Suite(
-        SuiteSettings(**chosen),
+        SuiteSettings(**{"postgres_port": DEFAULT_POSTGRES_PORT, **chosen}),
         Brokers("nats://127.0.0.1:4222", "postgresql://127.0.0.1/freshet"),
     )
 
@@ -72,6 +74,35 @@ def test_examples_work_as_they_stand_when_ports_are_moved():
 def test_examples_find_every_feature_instance():
     owners = "0-7=127.0.0.1:50052,8-15=127.0.0.1:50152"
     assert examples(suite(feature_instances=2))[0] == f"export FRESHET_FEATURE_ADDRESS={owners}"
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        {"postgres_port": 7},
+        {"directory": Path("/elsewhere")},
+        {"database_url": "postgresql://127.0.0.1/freshet"},
+    ],
+)
+def test_examples_find_a_database_that_is_not_where_it_is_by_default(elsewhere):
+    export = "export FRESHET_DATABASE_URL=postgresql://127.0.0.1/freshet"
+    assert examples(suite(**elsewhere))[0] == export
+
+
+def test_examples_find_a_log_at_another_port_and_a_namespace():
+    moved = suite(namespace="mine")
+    moved.brokers.nats_url = "nats://127.0.0.1:7"
+    assert examples(moved)[0] == "export FRESHET_NATS_URL=nats://127.0.0.1:7 FRESHET_NAMESPACE=mine"
+
+
+@pytest.mark.parametrize(
+    ("domain", "told"),
+    [("video", "video"), ("mine.yaml", f"{Path.cwd()}/mine.yaml"), ("/etc/mine.yml", "/etc/mine.yml")],
+)
+def test_services_find_a_preset_file_wherever_they_run(domain, told):
+    whole = suite(domain=domain)
+    environment = environment_of(whole.instances[0], whole.settings, whole.brokers, whole.owners)
+    assert environment["FRESHET_DOMAIN"] == told
 
 
 def test_programs_are_told_the_addresses():

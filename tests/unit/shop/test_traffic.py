@@ -4,17 +4,25 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
+from dataclasses import replace
 
 import grpc
 import pytest
 
 from deploy.local.shop.shopper import is_control
 from deploy.local.shop.statistics import Statistics
-from deploy.local.shop.traffic import Pace, RefusedError, ShopSettings, Traffic
+from deploy.local.shop.traffic import (
+    EVENTS_PER_SECOND_AND_SHOPPER,
+    Pace,
+    RefusedError,
+    ShopSettings,
+    Traffic,
+)
 from freshet.ingestion.v1 import ingestion_pb2
 from freshet.ranking.v1 import ranking_pb2
 from shared.client import Unavailable
 from shared.client.errors import Details, Origin
+from shared.domain.cleaning_steps import RefuseFloods
 
 SMALL = ShopSettings(item_count=50, shopper_count=8, warm_up_events=60, events_per_second=1e6)
 
@@ -162,6 +170,17 @@ async def test_a_refused_item_is_named_with_the_reason():
     client.refuse_items = True
     with pytest.raises(RefusedError, match="sku-00001: title: is too long"):
         await Traffic(client, SMALL, Statistics(started=0.0)).stock()
+
+
+@pytest.mark.parametrize("count", [2, 23, 24, 25, 47, 48, 100, 300])
+def test_no_shopper_sends_more_than_ingestion_takes_for_a_person(count):
+    shop = replace(SMALL, shopper_count=count).bearable()
+    most_of_one = shop.events_per_second / shop.places / (count // shop.places)
+    assert most_of_one == EVENTS_PER_SECOND_AND_SHOPPER < RefuseFloods().refill_per_second
+
+
+def test_a_shop_that_is_bearable_stays_as_busy_as_it_was_to_be():
+    assert ShopSettings().bearable() == ShopSettings()
 
 
 async def test_the_pace_lets_no_more_through_than_it_may():
