@@ -140,5 +140,5 @@ def _letters_table(letters: list[DeadLetter]) -> RenderableType:
         again = ", ".join(word(each) for each in letter.redrives)
         moment = letter.refuse_time.ToDatetime().isoformat(" ", "seconds")
         message = Text(_text(letter, SHOWN_CHARACTERS))
-        table.add_row(letter.dead_letter_id, moment, Text(wrong), message, again)
+        table.add_row(Text(letter.dead_letter_id), moment, Text(wrong), message, again)
     return table

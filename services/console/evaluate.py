@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import click
-import orjson
 from click.core import ParameterSource
 
 from services.console.dataset import Dataset
+from services.console.evaluation_files import Files
 from services.console.facts import LEAST_HISTORY, MOST_HISTORY, usual_history
 from services.console.failures import CommandFailed, run
 from services.console.offline import check_installed, ended_in_good_order, judge, write_columns
 from services.console.output import Output, json_option
 from services.console.replay import load
 from services.console.standings import as_lines, as_tables
+from shared.domain.preset import PresetError
 
 LEAVE_ONE_OUT, TEMPORAL, PREQUENTIAL = "leave-one-out", "temporal", "prequential"
 DEFAULT_MINUTES = 5.0
@@ -102,7 +103,7 @@ _NOT_LIVE = {
     "--output",
     "file",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    help="Write JSON here too.",
+    help="Write JSON into this file too.",
 )
 @click.option(
     "--plots",
@@ -127,16 +128,20 @@ def evaluate(directory: Path, file: Path | None, as_json: bool, **chosen: Any) -
       freshet evaluate --data data/ml-100k --protocol prequential --encoder transformer --minutes 5
       freshet evaluate --data data/ml-100k --live
     """
-    output = Output(as_json)
+    output, files = Output(as_json), Files(file, chosen["plots"])
     _check(chosen)
+    if not (chosen["live"] or chosen["against_running"]):
+        check_installed(bool(chosen["plots"]))
+    _check_domain(chosen)
+    files.prepare()
     dataset = load(directory, False, output)
     if not dataset.interactions:
         raise CommandFailed(f"{directory} has no interactions")
     chosen["history_length"] = chosen["history_length"] or usual_history(dataset.interactions)
     if chosen["live"] or chosen["against_running"]:
-        _live(dataset, file, output, chosen)
+        _live(dataset, files, output, chosen)
     else:
-        _offline(dataset, file, output, chosen)
+        _offline(dataset, files, output, chosen)
 
 
 def _check(chosen: dict[str, Any]) -> None:
@@ -157,12 +162,24 @@ def _check(chosen: dict[str, Any]) -> None:
             raise click.UsageError(f"{option} does not go with --live: the suite trains what it serves")
 
 
+def _check_domain(chosen: dict[str, Any]) -> None:
+    """Raises CommandFailed if there is no such preset, or none that makes sense. A running suite has its own."""
+    if chosen["against_running"]:
+        return
+    from shared.adapters.presets import load_preset  # of a package that judging a running suite does without
+
+    try:
+        load_preset(chosen["domain"])
+    except (PresetError, OSError, UnicodeDecodeError) as error:
+        raise CommandFailed(f"--domain {chosen['domain']}: {error}") from error
+
+
 def _typed(parameter: str) -> bool:
     """Whether a parameter stands on the command line, not in the environment."""
     return click.get_current_context().get_parameter_source(parameter) is ParameterSource.COMMANDLINE
 
 
-def _live(dataset: Dataset, file: Path | None, output: Output, chosen: dict[str, Any]) -> None:
+def _live(dataset: Dataset, files: Files, output: Output, chosen: dict[str, Any]) -> None:
     # The launcher is for developers' machines; judging offline does without.
     from deploy.local.errors import LauncherError
     from services.console import live
@@ -172,23 +189,21 @@ def _live(dataset: Dataset, file: Path | None, output: Output, chosen: dict[str,
         evaluation = run(live.judge_live(dataset, output, chosen["minutes"], suite))
     except LauncherError as error:
         raise CommandFailed(str(error)) from error
-    _write(evaluation.document(), file)
-    output.result(evaluation.document(), live.as_table(evaluation), live.as_lines(evaluation))
+    with files.written_too(evaluation.document()):
+        output.result(evaluation.document(), live.as_table(evaluation), live.as_lines(evaluation))
 
 
-def _offline(dataset: Dataset, file: Path | None, output: Output, chosen: dict[str, Any]) -> None:
-    check_installed(bool(chosen["plots"]))
+def _offline(dataset: Dataset, files: Files, output: Output, chosen: dict[str, Any]) -> None:
     with ended_in_good_order(), tempfile.TemporaryDirectory(prefix="freshet-evaluate-") as directory:
-        columns = Path(directory) / "columns.npz"
-        write_columns(dataset.interactions, columns)
-        job = _job(columns, chosen)
+        job = _job(Path(directory), chosen)
+        write_columns(dataset.interactions, Path(job["columns_file"]))
         board = judge(job, output)
-    document = {"dataset": dataset.name, "settings": _settings(job), **board}
-    _write(document, file)
-    output.result(document, as_tables(document), as_lines(document))
+        document = {"dataset": dataset.name, "settings": _settings(job), **board}
+        with files.written_too(document, Path(job["plots"])):
+            output.result(document, as_tables(document), as_lines(document))
 
 
-def _job(columns: Path, chosen: dict[str, Any]) -> dict[str, Any]:
+def _job(directory: Path, chosen: dict[str, Any]) -> dict[str, Any]:
     """What the trainer's code is told; what is not given is left to its defaults."""
     cut: datetime | None = chosen["cut"]
     given = {
@@ -197,10 +212,10 @@ def _job(columns: Path, chosen: dict[str, Any]) -> dict[str, Any]:
         "cut_time_ms": cut and int(cut.replace(tzinfo=UTC).timestamp() * 1_000),
         "held_out_share": chosen["held_out_share"],
         "seed": chosen["seed"],
-        "plots": chosen["plots"] and str(chosen["plots"].resolve()),
     }
     return {
-        "columns_file": str(columns),
+        "columns_file": str(directory / "columns.npz"),
+        "plots": str(directory / "plots") if chosen["plots"] else "",
         "domain": chosen["domain"],
         "protocol": chosen["protocol"],
         "encoders": list(chosen["encoder"]) or ["transformer+rules"],
@@ -214,8 +229,3 @@ def _job(columns: Path, chosen: dict[str, Any]) -> dict[str, Any]:
 
 def _settings(job: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in job.items() if name not in ("columns_file", "plots", "protocol")}
-
-
-def _write(document: dict[str, Any], file: Path | None) -> None:
-    if file is not None:
-        file.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))

@@ -11,7 +11,6 @@ from shared.client import Cancelled, DeadlineExceeded, FreshetError, Unavailable
 from shared.client.addresses import address_variable
 
 T = TypeVar("T")
-INTERRUPTED = 130
 
 
 class CommandFailed(click.ClickException):

@@ -8,6 +8,7 @@ import grpc
 from freshet.feature.v1.feature_pb2_grpc import FeatureServiceStub
 from freshet.feature.v1.state_pb2 import ReadUserStatesRequest, ReadUserStatesResponse
 from freshet.feature.v1.state_pb2_grpc import StateServiceStub
+from services.console.channels import open_channel
 from services.console.failures import CommandFailed
 from shared.client.addresses import address_from, address_variable, addresses_of
 from shared.domain.owners import DEFAULT_PARTITIONS, Owners, parse_owners, ranges
@@ -58,7 +59,7 @@ async def folded_position(instance: FeatureInstance, timeout_seconds: float) -> 
     # Nobody's key, one in each partition: an instance refuses those of partitions that it does not own.
     keys = instance.owned[:MAX_USERS]
     request = ReadUserStatesRequest(user_keys=keys, min_positions=[0] * len(keys))
-    async with grpc.aio.insecure_channel(instance.address) as channel:
+    async with open_channel(instance.address) as channel:
         try:
             answer: ReadUserStatesResponse = await StateServiceStub(channel).ReadUserStates(
                 request, timeout=timeout_seconds
@@ -88,7 +89,7 @@ async def ask_all_instances(method: str, request: Any) -> list[Any]:
 
 
 async def _ask(address: str, method: str, request: Any) -> Any:
-    async with grpc.aio.insecure_channel(address) as channel:
+    async with open_channel(address) as channel:
         call = getattr(FeatureServiceStub(channel), method)
         try:
             return await call(request, timeout=TIMEOUT_SECONDS, wait_for_ready=False)

@@ -11,6 +11,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from freshet.trainer.v1.trainer_pb2 import ListModelsResponse, ListTrainingRunsResponse
+from services.console.channels import open_channel
 from services.console.failures import CommandFailed
 from services.console.feature_instances import FeatureInstance, feature_instances, folded_position
 from services.console.training import state_word
@@ -75,7 +76,7 @@ async def health_of_instance(instance: FeatureInstance) -> ServiceHealth:
 
 async def _state(address: str) -> str:
     # A channel of its own: the client's would retry, and a service that is down should be told at once.
-    async with grpc.aio.insecure_channel(address) as channel:
+    async with open_channel(address) as channel:
         request = health_pb2.HealthCheckRequest(service="")
         try:
             answer = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=TIMEOUT_SECONDS)

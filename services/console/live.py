@@ -12,7 +12,7 @@ from rich.table import Table
 from deploy.local.suite import SuiteSettings, local_suite
 from services.console.dataset import Dataset
 from services.console.evaluation import Evaluation, evaluate_live
-from services.console.output import Output
+from services.console.output import Output, titled
 from shared.client import SERVICES, Addresses, FreshetClient
 
 WAIT_SECONDS = 60.0
@@ -62,9 +62,8 @@ def _suite_settings(directory: Path, told: OwnSuite) -> SuiteSettings:
 
 def as_table(evaluation: Evaluation) -> RenderableType:
     """The evaluation for people."""
-    table = Table(
-        "", "NDCG@10", "HR@10", "MRR@10", "coverage@10", title=f"{evaluation.dataset}, leave-one-out"
-    )
+    title = titled(f"{evaluation.dataset}, leave-one-out")
+    table = Table("", "NDCG@10", "HR@10", "MRR@10", "coverage@10", title=title)
     for name, metrics in (("model", evaluation.model), ("popular", evaluation.popular)):
         figures = (metrics.ndcg_at_10, metrics.hit_rate_at_10, metrics.mrr_at_10, metrics.coverage_at_10)
         table.add_row(name, *(f"{figure:.4f}" for figure in figures))

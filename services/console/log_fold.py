@@ -9,6 +9,7 @@ import click
 import numpy as np
 from nats.aio.client import Client
 
+from services.console.local_run import local_nats_url
 from services.console.log_connection import log_connection
 from shared.adapters.event_codec import decode_batch
 from shared.adapters.log_range import read_range
@@ -44,9 +45,8 @@ def log_options(command: F) -> F:
     url = click.option(
         "--nats-url",
         envvar="FRESHET_NATS_URL",
-        default="nats://127.0.0.1:4222",
-        show_default=True,
-        help="Where NATS is.",
+        default=local_nats_url,
+        help="Where NATS is; by default on this machine, at FRESHET_NATS_PORT or 4222.",
     )
     return url(namespace(command))
 

@@ -16,6 +16,7 @@ from freshet.trainer.v1.trainer_pb2 import (
     Promotion,
     PromotionCause,
 )
+from services.console.output import titled
 from shared.domain.drift import MATTERS
 
 NDCG = "ndcg@10"
@@ -51,11 +52,11 @@ def as_table(models: Sequence[Model]) -> RenderableType:
 
 def _cells(model: Model) -> list[str | Text]:
     return [
-        f"{model.model_version}{' *' if model.champion else ''}",
+        Text(f"{model.model_version}{' *' if model.champion else ''}"),
         model.create_time.ToDatetime().isoformat(" ", "minutes"),
         f"{model.trained_to_position:,}",
         f"{model.metrics[NDCG]:.4f}" if NDCG in model.metrics else "-",
-        model.compared_with_version or "-",
+        Text(model.compared_with_version or "-"),
         Text(_last_decision(model)),
     ]
 
@@ -102,9 +103,9 @@ def _last_reason(model: Model) -> str:
 def as_card(answer: GetModelResponse) -> RenderableType:
     """One model: its metrics, and its card."""
     model = answer.model
-    table = Table("metric", "value", title=f"Model {model.model_version}")
+    table = Table("metric", "value", title=titled(f"Model {model.model_version}"))
     for name in sorted(model.metrics):
-        table.add_row(name, f"{model.metrics[name]:.4f}")
+        table.add_row(Text(name), f"{model.metrics[name]:.4f}")
     return Group(table, Markdown(answer.model_card) if answer.model_card else Text(_NO_CARD))
 
 

@@ -14,12 +14,19 @@ json_option = click.option(
 )
 
 
+def titled(text: str) -> Text:
+    """A title that shows `text` as it stands; rich would read a plain one as markup."""
+    return Text(text, style="table.title")
+
+
 class Output:
     """Where a command prints: a table for people, or one JSON document for programs."""
 
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json
-        self._stdout, self.progress_console = Console(), Console(stderr=True)
+        # Ids and names come from outside: "[red]" in one is no colour, nor ":x:" a picture.
+        self._stdout = Console(markup=False, emoji=False)
+        self.progress_console = Console(stderr=True, markup=False, emoji=False)
 
     def result(self, document: Mapping[str, Any], table: RenderableType, lines: Iterable[str] = ()) -> None:
         """Prints the result, once: the document, or the table with lines below it that are never broken."""
@@ -37,11 +44,11 @@ class Output:
     def progress(self, unit: str) -> Progress:
         """A progress bar on stderr that counts in `unit` and goes away when it is done."""
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn(unit),
-            TextColumn("{task.fields[detail]}"),
+            TextColumn("{task.fields[detail]}", markup=False),
             TimeElapsedColumn(),
         )
         return Progress(*columns, console=self.progress_console, transient=True)

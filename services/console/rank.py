@@ -6,10 +6,11 @@ import click
 from google.protobuf.json_format import MessageToDict
 from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from freshet.ranking.v1.ranking_pb2 import RankItemsResponse
 from services.console.failures import run
-from services.console.output import Output, json_option
+from services.console.output import Output, json_option, titled
 from services.console.recommend import caption, heading, objectives_of, shares
 from shared.client import FreshetClient
 from shared.client.calls import RankItemsFields
@@ -47,10 +48,10 @@ async def _rank(user: str, items: tuple[str, ...], fields: RankItemsFields) -> R
 def as_table(user: str, answer: RankItemsResponse) -> RenderableType:
     """The answer for people."""
     objectives = objectives_of(answer)
-    table = Table(title=f"Items for {user}")
+    table = Table(title=titled(f"Items for {user}"))
     for name in ("#", "item", "score", "source", *map(heading, objectives)):
-        table.add_column(name, justify="left" if name in ("item", "source") else "right")
+        table.add_column(Text(name), justify="left" if name in ("item", "source") else "right")
     for result in answer.results:
         cells = (str(result.position), result.item_id, f"{result.score:.4f}", result.source)
-        table.add_row(*cells, *shares(result, objectives))
+        table.add_row(*map(Text, cells), *shares(result, objectives))
     return table

@@ -4,8 +4,10 @@ from typing import Any
 
 from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from freshet.ingestion.v1.ingestion_pb2 import ErasureReceipt
+from services.console.output import titled
 
 _COUNTS = {
     "deleted_events": "events deleted and overwritten",
@@ -33,9 +35,9 @@ def receipt_document(receipt: ErasureReceipt) -> dict[str, Any]:
 
 def receipt_table(receipt: ErasureReceipt) -> RenderableType:
     """The receipt for people."""
-    table = Table("what", "number", title=f"Erasure {receipt.receipt_id}")
+    table = Table("what", "number", title=titled(f"Erasure {receipt.receipt_id}"))
     for name, words in _COUNTS.items():
         table.add_row(words, f"{getattr(receipt, name):,}")
     table.add_row("position of the log at which it stands", f"{receipt.position:,}")
-    table.add_row("models that learned from the user", ", ".join(receipt.model_versions) or "none")
+    table.add_row("models that learned from the user", Text(", ".join(receipt.model_versions) or "none"))
     return table

@@ -8,6 +8,7 @@ import click
 from google.protobuf.json_format import MessageToDict
 from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from freshet.ranking.v1.ranking_pb2 import (
     DegradedReason,
@@ -18,7 +19,7 @@ from freshet.ranking.v1.ranking_pb2 import (
 )
 from services.console.dataset import BadLine, DatasetError, read_items
 from services.console.failures import CommandFailed, run
-from services.console.output import Output, json_option
+from services.console.output import Output, json_option, titled
 from shared.client import FreshetClient
 from shared.client.calls import RecommendFields
 
@@ -87,14 +88,14 @@ def _with_titles(document: dict[str, Any], title_of: dict[str, str]) -> dict[str
 
 def as_table(user: str, answer: RecommendResponse, title_of: dict[str, str]) -> RenderableType:
     """The answer for people."""
-    table = Table(title=f"Recommended to {user}")
+    table = Table(title=titled(f"Recommended to {user}"))
     objectives = objectives_of(answer)
     for name in ("#", "item", *(["title"] if title_of else []), "score", "source", *map(heading, objectives)):
-        table.add_column(name, justify="left" if name in ("item", "title", "source") else "right")
+        table.add_column(Text(name), justify="left" if name in ("item", "title", "source") else "right")
     for result in answer.results:
         title = [title_of.get(result.item_id, "")] if title_of else []
         cells = (str(result.position), result.item_id, *title, f"{result.score:.4f}", result.source)
-        table.add_row(*cells, *shares(result, objectives))
+        table.add_row(*map(Text, cells), *shares(result, objectives))
     return table
 
 

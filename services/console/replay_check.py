@@ -5,6 +5,7 @@ from typing import Any
 import click
 from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from freshet.feature.v1.feature_pb2 import (
     Fold,
@@ -119,6 +120,6 @@ def as_table(document: dict[str, Any]) -> RenderableType:
     table = Table("partition", "users", "items", "served digest", "replayed digest", title=title)
     for row in document["partitions"]:
         colour = "green" if row["equal"] else "red"
-        shown = [row["served_digest"][:16], f"[{colour}]{row['replayed_digest'][:16]}[/]"]
+        shown = [Text(row["served_digest"][:16]), Text(row["replayed_digest"][:16], style=colour)]
         table.add_row(str(row["partition"]), f"{row['users']:,}", f"{row['items']:,}", *shown)
     return table

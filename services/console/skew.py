@@ -8,6 +8,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from freshet.feature.v1.feature_pb2 import GetStateDigestRequest
 from freshet.log.v1.log_pb2 import Exposure
@@ -128,5 +129,6 @@ def as_table(document: dict[str, Any]) -> RenderableType:
     title = f"{document['differences']:,} differences in {document['exposures']:,} exposures"
     table = Table("exposure", "user", "position", "feature", title=title)
     for row in document["first_differences"]:
-        table.add_row(row["attribution_token"], row["user_id"], f"{row['position']:,}", row["feature"])
+        exposure, user = Text(row["attribution_token"]), Text(row["user_id"])
+        table.add_row(exposure, user, f"{row['position']:,}", row["feature"])
     return table

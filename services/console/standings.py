@@ -8,6 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from services.console.output import titled
+
 Document = Mapping[str, Any]
 GAINS = ("live history", "learning on")
 
@@ -67,9 +69,11 @@ def _gains(board: Document) -> Table:
 
 def _table(title: str, *heads: str) -> Table:
     """A table of cells that are never broken: the figure above its interval."""
-    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", pad_edge=False, collapse_padding=True)
+    table = Table(
+        title=titled(title), box=SIMPLE_HEAD, title_justify="left", pad_edge=False, collapse_padding=True
+    )
     for head in heads:
-        table.add_column(head, no_wrap=True)
+        table.add_column(Text(head), no_wrap=True)
     return table
 
 

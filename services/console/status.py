@@ -3,6 +3,7 @@
 import click
 from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from services.console.failures import CommandFailed, run
 from services.console.health import ServiceHealth, health_of_all
@@ -41,7 +42,7 @@ def as_table(states: list[ServiceHealth]) -> RenderableType:
     for state in states:
         colour = "green" if state.serving else "red"
         facts = "\n".join(f"{name.replace('_', ' ')}: {_text(fact)}" for name, fact in state.facts.items())
-        table.add_row(state.service, state.address, f"[{colour}]{state.state}[/]", facts)
+        table.add_row(state.service, Text(state.address), Text(state.state, style=colour), Text(facts))
     return table
 
 

@@ -10,12 +10,14 @@ from nats.aio.client import Client
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.console.failures import CommandFailed
+from services.console.local_run import local_database_url, local_nats_url
 from services.console.log_connection import log_connection
+from services.console.log_partitions import partitions_of
 from shared.adapters.database import UNAVAILABLE, database_engine
 from shared.adapters.streams import Names
 from shared.runtime.settings import ServiceSettings, read_settings
 
-_DATABASE_VARIABLE = "FRESHET_DATABASE_URL"
+_DATABASE_VARIABLE, _NATS_VARIABLE = "FRESHET_DATABASE_URL", "FRESHET_NATS_URL"
 
 
 @dataclass(frozen=True)
@@ -31,17 +33,18 @@ class Stores:
 @asynccontextmanager
 async def stores() -> AsyncIterator[Stores]:
     """Those that FRESHET_NATS_URL, FRESHET_DATABASE_URL and FRESHET_NAMESPACE name, or those of the run on this
-    machine. Raises CommandFailed when one is away, also while the context lasts."""
-    settings = read_settings(ServiceSettings)
-    if _DATABASE_VARIABLE not in os.environ:
-        settings.database_url = _local_database_url() or settings.database_url
+    machine. Raises CommandFailed when one is away, also while the context lasts, and for settings that contradict the
+    log."""
+    settings = _settings()
+    names = Names(settings.namespace)
     async with AsyncExitStack() as stack:
         connection = await stack.enter_async_context(log_connection(settings.nats_url))
         engine = await stack.enter_async_context(
             database_engine(settings.database_url, settings.namespace, "console")
         )
         try:
-            yield Stores(connection, engine, Names(settings.namespace), settings.partitions)
+            partitions = await partitions_of(connection, names, settings.partitions)
+            yield Stores(connection, engine, names, partitions)
         except nats.errors.Error:
             raise  # the log's; some are TimeoutErrors too
         except UNAVAILABLE as error:
@@ -49,17 +52,10 @@ async def stores() -> AsyncIterator[Stores]:
             raise CommandFailed(f"PostgreSQL cannot be read; set {_DATABASE_VARIABLE}: {reason}") from error
 
 
-def _local_database_url() -> str | None:
-    """The database that the launcher runs on this machine; None where there is no launcher or no such run."""
-    try:
-        from deploy.local.ports import PortRequest
-        from deploy.local.postgres_server import PORT_VARIABLE, PostgresServer
-        from deploy.local.settings import SuiteSettings
-    except ModuleNotFoundError:  # a machine that has the console alone
-        return None
-    local = SuiteSettings.from_environment()
-    server = PostgresServer(local.directory / "postgres", PortRequest(local.postgres_port, PORT_VARIABLE))
-    try:
-        return server.url
-    except FileNotFoundError:
-        return None
+def _settings() -> ServiceSettings:
+    settings = read_settings(ServiceSettings)
+    if _DATABASE_VARIABLE not in os.environ:
+        settings.database_url = local_database_url() or settings.database_url
+    if _NATS_VARIABLE not in os.environ:
+        settings.nats_url = local_nats_url()
+    return settings

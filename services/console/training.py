@@ -8,6 +8,7 @@ from google.protobuf.json_format import MessageToDict
 from rich.console import RenderableType
 from rich.progress import Progress, TaskID
 from rich.table import Table
+from rich.text import Text
 
 from freshet.trainer.v1.trainer_pb2 import (
     TRAINING_STATE_FAILED,
@@ -16,7 +17,7 @@ from freshet.trainer.v1.trainer_pb2 import (
     TrainingRun,
     TrainingState,
 )
-from services.console.output import Output
+from services.console.output import Output, titled
 from shared.client import FreshetClient
 from shared.client.patience import PASSING, Patience
 
@@ -85,9 +86,9 @@ def _times(count: int) -> str:
 
 def as_table(run: TrainingRun) -> RenderableType:
     """What came of a run, for people."""
-    table = Table("metric", "value", title=f"Training run {run.run_id}")
+    table = Table("metric", "value", title=titled(f"Training run {run.run_id}"))
     for name in sorted(run.metrics):
-        table.add_row(name, f"{run.metrics[name]:.4f}")
+        table.add_row(Text(name), f"{run.metrics[name]:.4f}")
     return table
 
 

@@ -6,12 +6,13 @@ import click
 from rich.console import RenderableType
 from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 
 from freshet.feature.v1.feature_pb2 import GetUserFeaturesResponse
 from freshet.ingestion.v1.ingestion_pb2 import ErasureReceipt
 from services.console.erasure_check import ErasureCheck, Place, find_receipt
 from services.console.failures import CommandFailed, run
-from services.console.output import Output, json_option
+from services.console.output import Output, json_option, titled
 from services.console.receipts import receipt_document
 from services.console.stores import Stores, stores
 from shared.adapters.keys import user_key
@@ -26,9 +27,9 @@ from shared.client import FreshetClient, FreshetError
 def verify_erasure(user_id: str, receipt_id: str, as_json: bool) -> None:
     """Look through everything that is stored for what the erasure of USER_ID, or of the receipt, should have removed.
 
-    It reads the log and the database themselves: FRESHET_NATS_URL, FRESHET_DATABASE_URL, FRESHET_NAMESPACE and
-    FRESHET_PARTITIONS say which; by default those of `make run`. The live feature service is asked only if USER_ID is
-    given. Ends with 1 if anything is left.
+    It reads the log and the database themselves: FRESHET_NATS_URL, FRESHET_DATABASE_URL and FRESHET_NAMESPACE say
+    which; by default those of `make run`. The live feature service is asked only if USER_ID is given. Ends with 1 if
+    anything is left.
 
     \b
     Example:
@@ -95,11 +96,12 @@ def _document(receipt: ErasureReceipt, places: list[Place], models: list[str]) -
 
 
 def _table(receipt: ErasureReceipt, places: list[Place]) -> RenderableType:
-    table = Table("place", "left", "", title=f"Erasure {receipt.receipt_id}, up to {receipt.position:,}")
+    title = titled(f"Erasure {receipt.receipt_id}, up to {receipt.position:,}")
+    table = Table("place", "left", "", title=title)
     for place in places:
         colour = {None: "yellow", 0: "green"}.get(place.left, "red")
         left = "?" if place.left is None else f"{place.left:,}"
-        table.add_row(place.name, f"[{colour}]{left}[/]", place.note)
+        table.add_row(Text(place.name), Text(left, style=colour), Text(place.note))
     return table
 
 

@@ -217,6 +217,15 @@ async def log_bounds(connection: Client, names: Names) -> Bounds:
     return Bounds(int(answer["state"]["first_seq"]) if answer["state"]["messages"] else last + 1, last)
 
 
+async def log_partitions(connection: Client, names: Names) -> int | None:
+    """The number of partitions that the log was made with; None when nobody said. Raises like `log_bounds`."""
+    answer = await _patiently(connection, f"STREAM.INFO.{names.events}", {})
+    if "error" in answer:
+        raise StreamError(f"stream {names.events}: {answer['error']['description']}")
+    known = (answer["config"].get("metadata") or {}).get(_PARTITIONS)
+    return int(known) if known is not None else None
+
+
 async def last_position(connection: Client, names: Names) -> int:
     """The last sequence of the log; 0 when it is empty."""
     return (await log_bounds(connection, names)).last

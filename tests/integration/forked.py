@@ -26,7 +26,7 @@ from deploy.local.process import Launch, Process
 from deploy.local.settings import SERVICES
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["services.console.command", *(f"services.{name}.main" for name in SERVICES)])
+_context.set_forkserver_preload(["services.console.cli", *(f"services.{name}.main" for name in SERVICES)])
 
 
 async def forked(launch: Launch) -> Process:

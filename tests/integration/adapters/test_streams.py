@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from shared.adapters.streams import api, ensure_streams
+from shared.adapters.streams import Names, StreamError, api, ensure_streams, log_partitions
 from shared.domain.stream_settings import StreamSettings, UnfitSettingError
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -32,6 +32,17 @@ async def test_who_says_nothing_of_partitions_changes_nothing(space):
     await ensure_streams(space.nats, space.names, StreamSettings(partitions=4))
     await ensure_streams(space.nats, space.names, StreamSettings())
     assert await metadata(space) == {"freshet.partitions": "4"}
+
+
+async def test_the_log_tells_how_many_partitions_it_has_if_anybody_has_said(space):
+    assert await log_partitions(space.nats, space.names) is None
+    await ensure_streams(space.nats, space.names, StreamSettings(partitions=4))
+    assert await log_partitions(space.nats, space.names) == 4
+
+
+async def test_a_log_that_is_not_there_tells_nothing(space):
+    with pytest.raises(StreamError, match="stream nowhere_EVENTS"):
+        await log_partitions(space.nats, Names("nowhere"))
 
 
 async def test_services_that_start_together_agree(space):

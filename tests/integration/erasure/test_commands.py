@@ -62,6 +62,13 @@ async def test_erase_asks_first_and_does_nothing_without_a_yes(world, ann):
     assert (await world.holds_of(ann))["events"] == 1
 
 
+async def test_verify_with_another_number_of_partitions_than_the_logs_names_both(world, ann):
+    ended = await freshet(world, "verify-erasure", ann, FRESHET_PARTITIONS="8")
+    told = f"has {PARTITIONS} partitions, and FRESHET_PARTITIONS is 8: set it to {PARTITIONS} or not at all"
+    assert ended.code == 1
+    assert told in ended.stderr.replace("\n", " ")
+
+
 async def test_verify_of_a_user_who_was_never_erased_says_so(world, ann):
     ended = await freshet(world, "verify-erasure", ann)
     assert ended.code == 1

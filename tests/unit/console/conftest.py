@@ -16,7 +16,7 @@ from freshet.feature.v1 import feature_pb2, feature_pb2_grpc, state_pb2, state_p
 from freshet.ingestion.v1 import ingestion_pb2, ingestion_pb2_grpc
 from freshet.ranking.v1 import ranking_pb2, ranking_pb2_grpc
 from freshet.trainer.v1 import trainer_pb2, trainer_pb2_grpc
-from services.console.command import cli
+from services.console.cli import cli
 from shared.client import SERVICES
 from shared.client.addresses import address_variable
 from shared.domain.consistency import encode_token

@@ -82,6 +82,18 @@ def test_status_tells_position_and_model(services):
     assert states["trainer"]["facts"]["last_run_state"] == "succeeded"
 
 
+@pytest.mark.parametrize("variable", ["http_proxy", "https_proxy", "grpc_proxy"])
+def test_the_services_are_asked_themselves_where_the_environment_names_a_proxy(
+    services, monkeypatch, variable
+):
+    for exception in ("no_proxy", "no_grpc_proxy"):
+        monkeypatch.delenv(exception, raising=False)
+    monkeypatch.setenv(variable, "http://127.0.0.1:1")
+    states = {state["service"]: state for state in document(freshet("status", "--json"))["services"]}
+    assert {state["state"] for state in states.values()} == {"serving"}
+    assert states["feature"]["facts"]["folded_to_position"] == 41
+
+
 def test_status_tells_how_far_traffic_has_moved_away_from_the_champion(services):
     services.drift = trainer_pb2.Drift(model_version="abc", items_psi=0.31, new_item_share=0.125)
     states = {state["service"]: state for state in document(freshet("status", "--json"))["services"]}

@@ -1,5 +1,6 @@
 """`freshet evaluate` as typed, judging in a process of the trainer's code."""
 
+import importlib
 import io
 import json
 import os
@@ -11,13 +12,16 @@ import psutil
 import pytest
 from rich.console import Console
 
+from services.console.command import INTERRUPTED
 from services.console.dataset import Interaction
+from services.console.evaluation_files import Files
 from services.console.facts import usual_history
-from services.console.failures import INTERRUPTED
 from services.console.offline import write_columns
 from services.console.standings import as_lines, as_tables
 from tests.conditions import eventually
 from tests.unit.console.conftest import document, freshet
+
+evaluate_module = importlib.import_module("services.console.evaluate")
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +149,59 @@ def test_columns_are_ordered_by_time_and_ties_stay_in_file_order(tmp_path):
     first, second, third = columns["item_key"].tolist()
     write_columns([rows[1], rows[0], rows[2]], tmp_path / "columns.npz")
     assert np.load(tmp_path / "columns.npz")["item_key"].tolist() == [first, second, third]
+
+
+BASELINES = ("--protocol", "prequential", "--encoder", "none", "--warm-up", 20, "--threads", 1)
+
+
+@pytest.fixture
+def never_judged(monkeypatch):
+    """Judging would fail the test."""
+
+    def judge(*_):
+        raise AssertionError("judged")
+
+    monkeypatch.setattr(evaluate_module, "judge", judge)
+
+
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        (("--output", "/proc/x/out.json"), "--output /proc/x/out.json: No such file or directory"),
+        (("--plots", "/proc/x"), "--plots /proc/x: No such file or directory"),
+        (("--plots", "/proc"), "--plots /proc: "),
+        (("--domain", "/tmp/nope.yaml"), "--domain /tmp/nope.yaml: there is no preset '/tmp/nope.yaml'"),
+        (("--domain", "nope"), "--domain nope: there is no preset 'nope'; shipped are"),
+        (("--live", "--domain", "nope"), "--domain nope: there is no preset 'nope'; shipped are"),
+    ],
+)
+def test_what_would_fail_in_the_end_is_told_in_a_line_before_anything_is_judged(
+    ring, never_judged, arguments, told
+):
+    result = freshet("evaluate", "--data", ring, *arguments)
+    assert result.exit_code == 1
+    assert f"freshet: {told}" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_directories_that_are_missing_are_made(ring, tmp_path):
+    file, pictures = tmp_path / "a" / "b" / "it.json", tmp_path / "c" / "d"
+    result = freshet("evaluate", "--data", ring, *BASELINES, "--output", file, "--plots", pictures, "--json")
+    assert json.loads(file.read_text()) == document(result)
+    assert {"comparison.png", "segments.png"} <= {picture.name for picture in pictures.iterdir()}
+
+
+def test_a_write_that_fails_names_the_option_when_the_result_is_shown_already(ring):
+    result = freshet("evaluate", "--data", ring, *BASELINES, "--output", "/dev/full")
+    assert result.exit_code == 1
+    assert "NDCG@10" in result.stdout
+    assert result.stderr.strip() == "freshet: --output /dev/full: No space left on device"
+
+
+def test_the_file_is_written_although_the_result_could_not_be_shown(tmp_path):
+    with pytest.raises(BrokenPipeError), Files(tmp_path / "it.json", None).written_too({"users": 2}):
+        raise BrokenPipeError
+    assert json.loads((tmp_path / "it.json").read_text()) == {"users": 2}
 
 
 async def test_sigterm_ends_the_judging_too_and_leaves_nothing_behind(ring, tmp_path):

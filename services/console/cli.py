@@ -1,0 +1,123 @@
+"""The commands of `freshet`, and what is said when one fails."""
+
+import contextlib
+import errno
+import importlib
+import os
+import sys
+from typing import NoReturn
+
+import click
+
+from services.console.failures import CommandFailed
+from services.console.loading import loading
+
+# Each command is a module of this package with a function of that name, "_" for "-"; it is loaded when it is used,
+# because some need what only a developer's machine has.
+COMMANDS = {
+    "up": "Start everything on this machine.",
+    "status": "Show how the services are.",
+    "simulate": "Write a data set of a simulated shop.",
+    "replay": "Send a data set as events.",
+    "train": "Train a model and show what was decided about it.",
+    "models": "List models, promote them and roll them back.",
+    "replay-check": "Prove that the log gives the state that is served.",
+    "skew": "Compare the features that were served with those that the log gives.",
+    "recommend": "Show what is recommended to a user.",
+    "rank": "Rank items for a user, with the probability of each behaviour.",
+    "evaluate": "Judge recommendations against a data set.",
+    "erase": "Remove everything that is stored of a user.",
+    "verify-erasure": "Check that nothing is left of an erased user.",
+    "items": "Change the catalogue.",
+    "dead-letters": "List refused messages and send them again.",
+}
+
+_NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""Failures of a write to what is open already; that of a closed pipe is told by nobody, as with other commands."""
+
+
+class Commands(click.Group):
+    """The commands, loaded one by one."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the order of use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Loads a command. Raises CommandFailed if a package is missing that it needs."""
+        if name not in COMMANDS:
+            return None
+        module = name.replace("-", "_")
+        try:
+            with loading():
+                loaded = importlib.import_module(f"services.console.{module}")
+        except ModuleNotFoundError as error:
+            raise CommandFailed(
+                f"`freshet {name}` needs the package {error.name}: pip install 'freshet[local]'"
+            ) from error
+        command: click.Command = getattr(loaded, module)
+        return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Raises click.UsageError naming an argument that is not UTF-8, as everything is that goes to a service."""
+        for number, argument in enumerate(args, start=1):
+            if not _is_utf8(argument):
+                shown = os.fsencode(argument).decode(errors="backslashreplace")
+                raise click.UsageError(f"argument {number}, '{shown}', is not UTF-8")
+        return super().parse_args(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Lists the commands without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="freshet")
+def cli() -> None:
+    """Freshet: a recommender in which every click changes the very next answer.
+
+    The services are found through FRESHET_INGESTION_ADDRESS, FRESHET_FEATURE_ADDRESS,
+    FRESHET_RANKING_ADDRESS and FRESHET_TRAINER_ADDRESS (by default 127.0.0.1:50051 to 50054).
+
+    Exit codes: 0 fine, 1 failed, 2 wrong usage, 130 interrupted.
+
+    \b
+    Example:
+      freshet up &
+      freshet replay data/ml-100k
+      freshet train
+      freshet recommend 42
+    """
+
+
+def run_typed() -> NoReturn:
+    """Does what was typed and ends the process with its exit code. Raises KeyboardInterrupt when it was stopped."""
+    try:
+        sys.exit(cli.main(prog_name="freshet", standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort as error:
+        raise KeyboardInterrupt from error
+    except OSError as error:
+        if error.filename is not None or error.errno not in _NOT_WRITTEN:
+            raise
+        _throw_away_output()
+        failure = CommandFailed(f"the output cannot be written: {error.strerror}")
+        failure.show()
+        sys.exit(failure.exit_code)
+
+
+def _is_utf8(argument: str) -> bool:
+    try:
+        argument.encode()
+    except UnicodeEncodeError:  # Python has kept bytes that it could not decode
+        return False
+    return True
+
+
+def _throw_away_output() -> None:
+    """What stdout did not take is still waiting for it, and would fail again when Python ends."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,62 @@
+"""The command line itself: what it is stopped by, what it cannot write, what it cannot read."""
+
+import subprocess
+import sys
+
+import pytest
+
+from services.console.command import INTERRUPTED
+from tests.unit.console.conftest import freshet
+
+INTERRUPTED_WHILE_LOADING = """
+import os, signal, sys
+
+module = sys.argv.pop(1)
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == module:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+from services.console.command import main
+main()
+"""
+
+
+def run(code: str, *arguments: str, **streams: object) -> subprocess.CompletedProcess[str]:
+    """Code in a process of its own."""
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, **streams)
+
+
+@pytest.mark.parametrize("module", ["click", "grpc._cython", "shared.client", "services.console.status"])
+def test_an_interrupt_while_code_is_loaded_is_told_in_a_line_and_ends_with_130(module):
+    ended = run(INTERRUPTED_WHILE_LOADING, module, "status")
+    assert (ended.returncode, ended.stderr) == (INTERRUPTED, "freshet: stopped\n")
+
+
+def test_to_load_where_the_command_begins_loads_no_package():
+    code = "import sys, services.console.command; print({'click', 'grpc', 'rich'} & set(sys.modules))"
+    assert run(code, stdout=subprocess.PIPE).stdout == "set()\n"
+
+
+@pytest.mark.parametrize("arguments", [("status",), ("status", "--json"), ("--help",)])
+def test_a_full_disk_behind_stdout_is_told_in_a_line_and_ends_with_1(nobody, arguments):
+    with open("/dev/full", "w") as full:
+        ended = run("from services.console.command import main; main()", *arguments, stdout=full)
+    told = "freshet: the output cannot be written: No space left on device\n"
+    assert (ended.returncode, ended.stderr) == (1, told)
+
+
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        (("recommend", "a\udcffb"), "argument 2, 'a\\xffb', is not UTF-8"),
+        (("items", "delete", "\udcff", "--yes"), "argument 3, '\\xff', is not UTF-8"),
+        (("evaluate", "--data", "é", "--output=\udcff"), "argument 4, '--output=\\xff', is not UTF-8"),
+    ],
+)
+def test_an_argument_that_is_not_utf8_is_wrong_usage_told_in_a_line(arguments, told):
+    result = freshet(*arguments)
+    assert (result.exit_code, result.stderr) == (2, f"Error: {told}\n")
