@@ -4,14 +4,16 @@
         written = await client.write_user_event(user_event("click", "u1", ["i1"]))
         answer = await client.recommend("u1", min_consistency_token=written.consistency_token)
 
-Addresses come from the environment (FRESHET_RANKING_ADDRESS and so on) or from `Addresses`. Every call has a
-deadline, a request id and safe retries; errors are `FreshetError`s that carry what the service said.
+Addresses come from the environment (FRESHET_RANKING_ADDRESS and so on) or from `Addresses`. Every call has a request
+id and safe retries, and all but a stream of events a deadline; errors are `FreshetError`s that carry what the service
+said.
 """
 
 from shared.client.addresses import SERVICES, Addresses
 from shared.client.async_client import FreshetClient
 from shared.client.errors import (
     Cancelled,
+    ClientClosed,
     DeadlineExceeded,
     FailedPrecondition,
     FieldViolation,
@@ -32,6 +34,7 @@ __all__ = [
     "SERVICES",
     "Addresses",
     "Cancelled",
+    "ClientClosed",
     "DeadlineExceeded",
     "FailedPrecondition",
     "FieldViolation",

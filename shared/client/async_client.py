@@ -13,8 +13,8 @@ from shared.client import calls
 from shared.client.addresses import Addresses
 from shared.client.async_stream import AsyncEventStream, Events
 from shared.client.calls import Call, StreamCall
-from shared.client.connection import CHANNEL_OPTIONS, CallOptions, open_stream, prepare
-from shared.client.errors import Origin, decode_error
+from shared.client.connection import CHANNEL_OPTIONS, CallOptions, Connections, open_stream, prepare
+from shared.client.errors import Origin
 from shared.client.resuming import Unanswered, stream_call
 
 P = ParamSpec("P")
@@ -53,7 +53,7 @@ class FreshetClient:
         self.addresses = addresses or Addresses()
         self._credentials = credentials
         self._options = CallOptions()
-        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._connections = Connections(self._connect)
 
     write_user_event = _answers(calls.write_user_event)
     batch_write_user_events = _answers(calls.batch_write_user_events)
@@ -83,33 +83,36 @@ class FreshetClient:
         """Writes events as they come; hands out one outcome for each, in the same order.
 
         A broken stream is taken up again: events without an outcome are sent once more with their ids, so that each
-        takes effect once. After a minute without any outcome the error is raised. Leaving the iteration early
-        cancels the stream; events without an outcome may then have been written or not.
+        takes effect once. After a minute of failing without any outcome the error is raised. Leaving the iteration
+        early cancels the stream; events without an outcome may then have been written or not. What `user_events`
+        raises comes after all outcomes before it; so does the TypeError for what is no UserEvent in it.
         """
         call = stream_call()
         origin = self._options.origin_of(call, self.addresses.of(call.service))
-        decode = functools.partial(decode_error, origin=origin)
+        decode = functools.partial(self._connections.failure, origin=origin)
         stream = AsyncEventStream(functools.partial(self._open_stream, call, origin), decode, Unanswered())
-        async with aclosing(stream.outcomes(user_events)) as responses:
-            async for response in responses:
-                yield response
+        with self._connections.cancellation_typed(origin):
+            async with aclosing(stream.outcomes(user_events)) as responses:
+                async for response in responses:
+                    yield response
 
     def with_options(self, timeout_seconds: float | None = None, request_id: str | None = None) -> Self:
-        """The same client with another deadline or a given request id; it shares the connections."""
+        """The same client with another deadline or a given request id; it shares the connections.
+
+        Raises ValueError for a timeout that is not above 0 and at most a year, and a request id that is not printable
+        ASCII.
+        """
         view = self._view()
         view._options = CallOptions(timeout_seconds, request_id)
         return view
 
     def channel(self, service: str) -> grpc.aio.Channel:
-        """The connection to a service, for calls that the SDK does not have, such as health."""
-        if service not in self._channels:
-            self._channels[service] = self._connect(self.addresses.of(service))
-        return self._channels[service]
+        """The connection to a service, for calls that the SDK does not have, such as health. Raises ClientClosed."""
+        return self._connections.to(Origin(service, self.addresses.of(service), "channel", ""))
 
     async def close(self) -> None:
-        """Closes the connections; calls in flight are cancelled."""
-        while self._channels:
-            _, channel = self._channels.popitem()
+        """Closes the connections; calls in flight raise ClientClosed, and so do all from now on."""
+        for channel in self._connections.close():
             await channel.close()
 
     async def __aenter__(self) -> Self:
@@ -120,7 +123,7 @@ class FreshetClient:
 
     def _view(self) -> Self:
         view = type(self)(self.addresses, self._credentials)
-        view._channels = self._channels
+        view._connections = self._connections
         return view
 
     def _connect(self, target: str) -> grpc.aio.Channel:
@@ -130,26 +133,23 @@ class FreshetClient:
 
     async def _send(self, call: Call[R]) -> R:
         invoke, origin = self._prepare(call)
-        try:
+        with self._connections.typed(origin):
             response: R = await invoke()
-        except grpc.aio.AioRpcError as error:
-            raise decode_error(error, origin) from error
         return response
 
     async def _stream(self, call: StreamCall[R]) -> AsyncIterator[R]:
         invoke, origin = self._prepare(call)
         responses = invoke()
         try:
-            async for response in responses:
-                yield response
-        except grpc.aio.AioRpcError as error:
-            raise decode_error(error, origin) from error
+            with self._connections.typed(origin):
+                async for response in responses:
+                    yield response
         finally:
             responses.cancel()  # when the iteration is left early; else it has ended
 
     def _open_stream(self, call: Call[Any], origin: Origin, requests: Any) -> Any:
-        return open_stream(self.channel(call.service), call, origin, self._options)(requests)
+        return open_stream(self._connections.to(origin), call, origin, self._options)(requests)
 
     def _prepare(self, call: Call[Any]) -> tuple[Callable[[], Any], Origin]:
         origin = self._options.origin_of(call, self.addresses.of(call.service))
-        return prepare(self.channel(call.service), call, origin, self._options), origin
+        return prepare(self._connections.to(origin), call, origin, self._options), origin

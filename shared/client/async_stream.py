@@ -10,6 +10,7 @@ import grpc
 from freshet.event.v1.event_pb2 import UserEvent
 from freshet.ingestion.v1.ingestion_pb2 import StreamUserEventsRequest, StreamUserEventsResponse
 from shared.client.errors import FreshetError
+from shared.client.events import as_event
 from shared.client.resuming import MAX_WAITING, Unanswered
 
 Events = AsyncIterable[UserEvent] | Iterable[UserEvent]
@@ -72,9 +73,11 @@ class AsyncEventStream:
                 await self._moved.wait()
 
     async def _take_in(self, events: Events) -> None:
+        index = 0
         try:
             async for event in _as_async(events):
-                self._waiting.append(event)
+                self._waiting.append(as_event(event, f"user_events[{index}]"))
+                index += 1
                 self._moved.set()
                 while len(self._waiting) >= MAX_WAITING:
                     await self._room()

@@ -1,7 +1,8 @@
 """What the SDK can ask: each function describes one call and does no I/O.
 
 The clients make a method of each of these functions; what is documented here holds for both of them.
-Times are in seconds. Every call can raise a `FreshetError`.
+Times are in seconds. Every call can raise a `FreshetError`. A bare string in the place of a list of ids, and what is
+no `UserEvent` in the place of one, is a TypeError.
 """
 
 import uuid
@@ -18,7 +19,7 @@ from freshet.feature.v1 import feature_pb2 as feature
 from freshet.ingestion.v1 import ingestion_pb2 as ingestion
 from freshet.ranking.v1 import ranking_pb2 as ranking
 from freshet.trainer.v1 import trainer_pb2 as trainer
-from shared.client.events import with_event_id
+from shared.client.events import listed, with_event_id
 
 DEFAULT_TIMEOUT_SECONDS = 5.0
 BATCH_TIMEOUT_SECONDS = 30.0
@@ -32,12 +33,12 @@ Response = TypeVar("Response", bound=Message)
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[Response]):
-    """One call: the service that answers, the RPC's name, the request, and the deadline it has by default."""
+    """One call: the service that answers, the RPC's name, the request, and the deadline it has by default, if any."""
 
     service: str
     method: str
     request: Message
-    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
+    timeout_seconds: float | None = DEFAULT_TIMEOUT_SECONDS
 
 
 class StreamCall(Call[Response]):
@@ -80,7 +81,7 @@ def batch_write_user_events(
     user_events: Iterable[UserEvent],
 ) -> Call[ingestion.BatchWriteUserEventsResponse]:
     """Writes up to 1,000 events in this order, each with an outcome. Those without an id get one."""
-    events = [with_event_id(event) for event in user_events]
+    events = [with_event_id(event, f"user_events[{index}]") for index, event in enumerate(user_events)]
     request = ingestion.BatchWriteUserEventsRequest(user_events=events)
     return Call("ingestion", "BatchWriteUserEvents", request, BATCH_TIMEOUT_SECONDS)
 
@@ -98,7 +99,7 @@ def erase_user(user_id: str) -> Call[ingestion.EraseUserResponse]:
 
 def delete_items(item_ids: Iterable[str]) -> Call[ingestion.DeleteItemsResponse]:
     """Takes up to 1,000 items out of the catalogue; the outcome is DUPLICATE for those that are not in it."""
-    request = ingestion.DeleteItemsRequest(item_ids=item_ids)
+    request = ingestion.DeleteItemsRequest(item_ids=listed("item_ids", item_ids))
     return Call("ingestion", "DeleteItems", request, BATCH_TIMEOUT_SECONDS)
 
 
@@ -123,7 +124,7 @@ def redrive_dead_letters(
     """Sends up to 500 letters again: ids for messages as they came, `DeadLetterRedrive`s for corrected events."""
     wishes = [
         ingestion.DeadLetterRedrive(dead_letter_id=each) if isinstance(each, str) else each
-        for each in redrives
+        for each in listed("redrives", redrives)
     ]
     request = ingestion.RedriveDeadLettersRequest(redrives=wishes)
     return Call("ingestion", "RedriveDeadLetters", request, BATCH_TIMEOUT_SECONDS)
@@ -152,13 +153,14 @@ def batch_get_item_features(
 ) -> Call[feature.BatchGetItemFeaturesResponse]:
     """What users did with up to 1,000 items, in the order of the ids."""
     request = feature.BatchGetItemFeaturesRequest(
-        item_ids=item_ids, min_consistency_token=min_consistency_token
+        item_ids=listed("item_ids", item_ids), min_consistency_token=min_consistency_token
     )
     return Call("feature", "BatchGetItemFeatures", request)
 
 
 def recommend(user_id: str, **fields: Unpack[RecommendFields]) -> Call[ranking.RecommendResponse]:
     """Recommends items, the best first. FailedPrecondition: the consistency token is not reached."""
+    listed("exclude_item_ids", fields.get("exclude_item_ids", ()))
     return Call("ranking", "Recommend", ranking.RecommendRequest(user_id=user_id, **fields))
 
 
@@ -167,7 +169,7 @@ def rank_items(
 ) -> Call[ranking.RankItemsResponse]:
     """Ranks 1 to 500 items, the best first, each with the probability of each behaviour; nothing is logged as shown.
     FailedPrecondition: the consistency token is not reached."""
-    request = ranking.RankItemsRequest(user_id=user_id, item_ids=item_ids, **fields)
+    request = ranking.RankItemsRequest(user_id=user_id, item_ids=listed("item_ids", item_ids), **fields)
     return Call("ranking", "RankItems", request)
 
 

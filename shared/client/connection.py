@@ -1,17 +1,22 @@
 """What both clients share: stubs, channel options, and what goes with every call."""
 
+import asyncio
 import json
+import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+import grpc
 
 from freshet.feature.v1.feature_pb2_grpc import FeatureServiceStub
 from freshet.ingestion.v1.ingestion_pb2_grpc import IngestionServiceStub
 from freshet.ranking.v1.ranking_pb2_grpc import RankingServiceStub
 from freshet.trainer.v1.trainer_pb2_grpc import TrainerServiceStub
 from shared.client.calls import Call
-from shared.client.errors import Origin
+from shared.client.errors import FreshetError, Origin, cancelled, client_closed, decode_error
 
 STUBS: dict[str, Any] = {
     "ingestion": IngestionServiceStub,
@@ -20,6 +25,10 @@ STUBS: dict[str, Any] = {
     "trainer": TrainerServiceStub,
 }
 REQUEST_ID_KEY = "x-request-id"
+MAX_MESSAGE_BYTES = 32 * 1024 * 1024
+"""The largest answer that the services give, and the largest request that they take."""
+MAX_TIMEOUT_SECONDS = 365 * 86_400.0
+"""gRPC cannot count much further."""
 
 # Every call is safe to repeat: events, items and training runs carry ids, the rest only reads.
 SERVICE_CONFIG = {
@@ -41,6 +50,7 @@ SERVICE_CONFIG = {
 
 CHANNEL_OPTIONS = (
     ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     # A service that comes back is found again within two seconds.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
@@ -51,18 +61,93 @@ CHANNEL_OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class CallOptions:
-    """What a caller can choose for calls; None: each call's own deadline, a fresh id for each request."""
+    """What a caller can choose for calls; None: each call's own deadline, a fresh id for each request.
+
+    Raises ValueError for what gRPC cannot carry.
+    """
 
     timeout_seconds: float | None = None
     request_id: str | None = None
 
-    def timeout_of(self, call: Call[Any]) -> float:
-        """The deadline of a call, in seconds from now."""
+    def __post_init__(self) -> None:
+        seconds, request_id = self.timeout_seconds, self.request_id or ""
+        if seconds is not None and not 0 < seconds <= MAX_TIMEOUT_SECONDS:
+            rule = f"must be finite, above 0 and at most {MAX_TIMEOUT_SECONDS:.0f} (a year)"
+            raise ValueError(f"timeout_seconds {rule}, got {seconds!r}")
+        if not (request_id.isascii() and request_id.isprintable()):
+            raise ValueError(f"request_id must be printable ASCII, got {request_id!r}")
+
+    def timeout_of(self, call: Call[Any]) -> float | None:
+        """The deadline of a call, in seconds from now; None: it has none."""
         return call.timeout_seconds if self.timeout_seconds is None else self.timeout_seconds
 
     def origin_of(self, call: Call[Any], address: str) -> Origin:
         """Who is asked what, with the id that the request goes under."""
         return Origin(call.service, address, call.method, self.request_id or uuid.uuid4().hex)
+
+
+class Connections:
+    """The channels of a client and of all its views, one for each service, opened at the first use.
+
+    connect: opens a channel to an address, sync or async. Any thread may use it.
+    """
+
+    def __init__(self, connect: Callable[[str], Any]) -> None:
+        self._connect, self._lock = connect, threading.Lock()
+        self._channels: dict[str, Any] = {}
+        self.closed = False
+
+    def to(self, origin: Origin) -> Any:
+        """The channel to a service. Raises ClientClosed."""
+        with self._lock:
+            if self.closed:
+                raise client_closed(origin)
+            if origin.service not in self._channels:
+                self._channels[origin.service] = self._connect(origin.address)
+            return self._channels[origin.service]
+
+    def close(self) -> list[Any]:
+        """Hands out no channel any more. Returns the open ones: closing them is left to the client."""
+        with self._lock:
+            self.closed = True
+            channels = list(self._channels.values())
+            self._channels.clear()
+            return channels
+
+    def failure(self, error: Any, origin: Origin) -> FreshetError:
+        """The typed form of what grpc raised."""
+        if self.closed and error.code() is grpc.StatusCode.CANCELLED:
+            return cancelled(origin, by_close=True)
+        return decode_error(error, origin)
+
+    @contextmanager
+    def typed(self, origin: Origin) -> Iterator[None]:
+        """Gives what grpc raises within its type."""
+        try:
+            with self.cancellation_typed(origin):
+                yield
+        except grpc.RpcError as error:
+            raise self.failure(error, origin) from error
+        except ValueError as error:
+            # What grpc says of a channel that another thread closed after it was handed out.
+            if not self.closed:
+                raise
+            raise client_closed(origin) from error
+
+    @contextmanager
+    def cancellation_typed(self, origin: Origin) -> Iterator[None]:
+        """Gives grpc's cancellation of a call its type; the cancellation of the running task stays what it is."""
+        try:
+            yield
+        except asyncio.CancelledError as error:
+            if _task_is_cancelled():
+                raise
+            raise cancelled(origin, by_close=self.closed) from error
+
+
+def _task_is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def prepare(channel: Any, call: Call[Any], origin: Origin, options: CallOptions) -> Callable[[], Any]:

@@ -81,6 +81,10 @@ class Cancelled(FreshetError):
     """The call was cancelled."""
 
 
+class ClientClosed(Cancelled):
+    """The client is closed. A call that was under way then may have happened: with the same id it is safe to repeat."""
+
+
 class InvalidArgument(FreshetError):
     """The request is wrong; `violations` names each bad field. Retrying is of no use."""
 
@@ -106,7 +110,10 @@ class FailedPrecondition(FreshetError):
 
 
 class ResourceExhausted(FreshetError):
-    """Too much at once; `retry_delay_seconds` says when to come back."""
+    """Too much at once; `retry_delay_seconds` says when to come back.
+
+    Without it nothing passes by waiting: gRPC itself refuses so a message that is too large.
+    """
 
 
 class DeadlineExceeded(FreshetError):
@@ -154,6 +161,19 @@ CLASSES: dict[grpc.StatusCode, type[FreshetError]] = {
     grpc.StatusCode.UNIMPLEMENTED: Unimplemented,
     grpc.StatusCode.INTERNAL: Internal,
 }
+
+
+def client_closed(origin: Origin) -> ClientClosed:
+    """What a call on a closed client raises."""
+    text = f"the client is closed, {origin.method} needs one that is open"
+    return ClientClosed(grpc.StatusCode.CANCELLED, text, Details(), origin)
+
+
+def cancelled(origin: Origin, by_close: bool) -> Cancelled:
+    """What a call raises that was cancelled while it was under way, by the closing of its client or otherwise."""
+    kind, cause = (ClientClosed, "the client is closed: ") if by_close else (Cancelled, "")
+    text = f"{cause}{origin.method} was cancelled while it was under way"
+    return kind(grpc.StatusCode.CANCELLED, text, Details(), origin)
 
 
 def decode_error(error: Any, origin: Origin) -> FreshetError:

@@ -3,9 +3,11 @@
 import uuid
 from collections.abc import Iterable
 from datetime import datetime
-from typing import TypedDict, Unpack
+from typing import TypedDict, TypeVar, Unpack
 
 from freshet.event.v1.event_pb2 import EventItem, UserEvent
+
+T = TypeVar("T")
 
 
 class EventFields(TypedDict, total=False):
@@ -27,20 +29,39 @@ def user_event(
 ) -> UserEvent:
     """An event with an id of its own. Items are ids, or `EventItem`s with quantity, value or position.
 
-    `event_time` must know its time zone. Raises ValueError if it does not.
+    `event_time` must know its time zone. Raises ValueError if it does not, TypeError when items is one bare id.
     """
     time = fields.get("event_time")
     if time is not None and time.tzinfo is None:
         raise ValueError(f"event_time needs a time zone, got {time.isoformat()}")
-    event = UserEvent(event_type=event_type, user_id=user_id, items=map(_item, items), **fields)
+    event = UserEvent(
+        event_type=event_type, user_id=user_id, items=map(_item, listed("items", items)), **fields
+    )
     return with_event_id(event)
 
 
-def with_event_id(event: UserEvent) -> UserEvent:
-    """The same event; one without an id gets one in place: sending the object again is a DUPLICATE."""
-    if not event.event_id:
+def with_event_id(event: UserEvent, place: str = "user_event") -> UserEvent:
+    """The same event; one without an id gets one in place: sending the object again is a DUPLICATE.
+
+    Raises TypeError that names the place, if what is there is no event.
+    """
+    if not as_event(event, place).event_id:
         event.event_id = uuid.uuid4().hex
     return event
+
+
+def as_event(event: UserEvent, place: str) -> UserEvent:
+    """The same event. Raises TypeError that names the place, if what is there is no event."""
+    if not isinstance(event, UserEvent):
+        raise TypeError(f"{place} is of type {type(event).__name__}; it must be a UserEvent")
+    return event
+
+
+def listed(name: str, ids: Iterable[T]) -> Iterable[T]:
+    """The same ids. Raises TypeError for a bare string, which would be taken apart into its letters."""
+    if isinstance(ids, str):
+        raise TypeError(f"{name} takes a list of ids, got the string {ids!r}; write [{ids!r}] for one id")
+    return ids
 
 
 def _item(item: str | EventItem) -> EventItem:

@@ -50,10 +50,12 @@ class Patience:
                 return answer
 
     async def pause(self, failure: FreshetError) -> None:
-        """Waits a little longer than the last time. Raises `failure` when the patience is used up."""
+        """Waits a little longer than the last time. Raises `failure` when the patience is used up, or of no use."""
         now = time.monotonic()
         self._failing_since = now if self._failing_since is None else self._failing_since
-        if now - self._failing_since >= self._wait_seconds:
+        # Services that have too much to do say when to come back; gRPC, of a message that is too large, does not.
+        hopeless = isinstance(failure, ResourceExhausted) and failure.retry_delay_seconds is None
+        if hopeless or now - self._failing_since >= self._wait_seconds:
             raise failure
         if self._on_wait is not None:
             self._on_wait(failure)

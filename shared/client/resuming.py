@@ -3,11 +3,19 @@
 import random
 import time
 from collections import deque
+from collections.abc import Callable
 
 from freshet.event.v1.event_pb2 import UserEvent
 from freshet.ingestion.v1.ingestion_pb2 import StreamUserEventsRequest, StreamUserEventsResponse
-from shared.client.calls import WATCH_TIMEOUT_SECONDS, StreamCall
-from shared.client.errors import Cancelled, FreshetError, Internal, ResourceExhausted, Unavailable
+from shared.client.calls import StreamCall
+from shared.client.errors import (
+    Cancelled,
+    ClientClosed,
+    FreshetError,
+    Internal,
+    ResourceExhausted,
+    Unavailable,
+)
 from shared.client.events import with_event_id
 
 MAX_AHEAD = 4096
@@ -15,10 +23,10 @@ MAX_AHEAD = 4096
 MAX_WAITING = 1024
 """Events taken in from the sender's source ahead of sending."""
 WAIT_SECONDS = 60.0
-"""How long a stream is taken up again without any outcome in between."""
+"""How long a failing stream is taken up again without any outcome in between."""
+STANDING_SECONDS = 5.0
+"""A call this old was accepted by the service: an attempt to connect fails sooner."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 2.0
-PASSING = (Unavailable, ResourceExhausted, Cancelled)
-"""A service that goes down cancels the streams that do not end in time."""
 
 
 class Unanswered:
@@ -26,11 +34,17 @@ class Unanswered:
 
     Outcomes come in the order sent, so the first event without one is the next to be answered. When a stream
     breaks, everything here is sent again, with the same ids: what was written all the same answers DUPLICATE.
+
+    The patience is for failing, not for quiet: an idle stream that stands owes nothing, however long.
     """
 
-    def __init__(self, wait_seconds: float = WAIT_SECONDS) -> None:
+    def __init__(
+        self, wait_seconds: float = WAIT_SECONDS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._events: deque[UserEvent] = deque()
-        self._wait_seconds, self._failing_since = wait_seconds, 0.0
+        self._wait_seconds, self._clock = wait_seconds, clock
+        self._opened_at: float | None = None
+        self._failing_since: float | None = None
         self._pause_seconds = FIRST_PAUSE_SECONDS
 
     def __len__(self) -> int:
@@ -43,29 +57,48 @@ class Unanswered:
 
     def add(self, event: UserEvent) -> StreamUserEventsRequest:
         """Note an event that is about to be sent; one without an id gets one, in place."""
+        self._note_standing()
         self._events.append(with_event_id(event))
         return StreamUserEventsRequest(user_event=event)
 
     def again(self) -> list[StreamUserEventsRequest]:
-        """Everything without an outcome, to be sent on a new stream."""
+        """Everything without an outcome, to be sent on the stream that is opened now."""
+        self._opened_at = self._clock()
         return [StreamUserEventsRequest(user_event=event) for event in self._events]
 
     def answered(self, response: StreamUserEventsResponse) -> StreamUserEventsResponse:
         """Note that the first event has its outcome."""
         self._events.popleft()
-        self._failing_since, self._pause_seconds = 0.0, FIRST_PAUSE_SECONDS
+        self._recovered()
         return response
 
     def pause_seconds(self, error: FreshetError) -> float:
         """How long to wait before the stream is taken up again. Raises `error` if that is of no use (any more)."""
-        now = time.monotonic()
-        self._failing_since = self._failing_since or now
-        passing = isinstance(error, PASSING) or _lost_its_status(error)
-        if not passing or now - self._failing_since >= self._wait_seconds:
+        self._note_standing()
+        now, self._opened_at = self._clock(), None
+        self._failing_since = now if self._failing_since is None else self._failing_since
+        if not _passes(error) or now - self._failing_since >= self._wait_seconds:
             raise error
         pause = error.retry_delay_seconds or self._pause_seconds
         self._pause_seconds = min(2 * self._pause_seconds, LONGEST_PAUSE_SECONDS)
         return pause * random.uniform(0.8, 1.2)
+
+    def _note_standing(self) -> None:
+        """Before an event is owed an outcome, or a call is over: if the stream stood idle, it did not fail."""
+        opened_at = self._opened_at
+        if opened_at is not None and not self._events and self._clock() - opened_at >= STANDING_SECONDS:
+            self._recovered()
+
+    def _recovered(self) -> None:
+        self._failing_since, self._pause_seconds = None, FIRST_PAUSE_SECONDS
+
+
+def _passes(error: FreshetError) -> bool:
+    if isinstance(error, ResourceExhausted):
+        return error.retry_delay_seconds is not None
+    # A service that goes down cancels the streams that do not end in time; a client that is closed stays so.
+    passing = isinstance(error, (Unavailable, Cancelled)) and not isinstance(error, ClientClosed)
+    return passing or _lost_its_status(error)
 
 
 def _lost_its_status(error: FreshetError) -> bool:
@@ -75,5 +108,5 @@ def _lost_its_status(error: FreshetError) -> bool:
 
 
 def stream_call() -> StreamCall[StreamUserEventsResponse]:
-    """The call that writes a stream of events."""
-    return StreamCall("ingestion", "StreamUserEvents", StreamUserEventsRequest(), WATCH_TIMEOUT_SECONDS)
+    """The call that writes a stream of events; it may go on for ever."""
+    return StreamCall("ingestion", "StreamUserEvents", StreamUserEventsRequest(), timeout_seconds=None)

@@ -12,8 +12,8 @@ from freshet.ingestion.v1.ingestion_pb2 import StreamUserEventsResponse
 from shared.client import calls
 from shared.client.addresses import Addresses
 from shared.client.calls import Call, StreamCall
-from shared.client.connection import CHANNEL_OPTIONS, STUBS, CallOptions, open_stream, prepare
-from shared.client.errors import Origin, decode_error
+from shared.client.connection import CHANNEL_OPTIONS, CallOptions, Connections, open_stream, prepare
+from shared.client.errors import Origin
 from shared.client.resuming import Unanswered, stream_call
 from shared.client.sync_stream import SyncEventStream
 
@@ -51,7 +51,7 @@ class SyncFreshetClient:
         self.addresses = addresses or Addresses()
         self._credentials = credentials
         self._options = CallOptions()
-        self._channels = {service: self._connect(self.addresses.of(service)) for service in STUBS}
+        self._connections = Connections(self._connect)
 
     write_user_event = _answers(calls.write_user_event)
     batch_write_user_events = _answers(calls.batch_write_user_events)
@@ -81,28 +81,33 @@ class SyncFreshetClient:
         """Writes events as they come; hands out one outcome for each, in the same order.
 
         A broken stream is taken up again: events without an outcome are sent once more with their ids, so that each
-        takes effect once. After a minute without any outcome the error is raised. Leaving the iteration early
-        cancels the stream; events without an outcome may then have been written or not.
+        takes effect once. After a minute of failing without any outcome the error is raised. Leaving the iteration
+        early cancels the stream; events without an outcome may then have been written or not. What `user_events`
+        raises comes after all outcomes before it; so does the TypeError for what is no UserEvent in it.
         """
         call = stream_call()
         origin = self._options.origin_of(call, self.addresses.of(call.service))
-        decode = functools.partial(decode_error, origin=origin)
-        invoke = open_stream(self.channel(call.service), call, origin, self._options)
-        yield from SyncEventStream(invoke, decode, Unanswered()).outcomes(user_events)
+        decode = functools.partial(self._connections.failure, origin=origin)
+        stream = SyncEventStream(functools.partial(self._open_stream, call, origin), decode, Unanswered())
+        yield from stream.outcomes(user_events)
 
     def with_options(self, timeout_seconds: float | None = None, request_id: str | None = None) -> Self:
-        """The same client with another deadline or a given request id; it shares the connections."""
+        """The same client with another deadline or a given request id; it shares the connections.
+
+        Raises ValueError for a timeout that is not above 0 and at most a year, and a request id that is not printable
+        ASCII.
+        """
         view = object.__new__(type(self))
         view.__dict__.update(self.__dict__, _options=CallOptions(timeout_seconds, request_id))
         return view
 
     def channel(self, service: str) -> grpc.Channel:
-        """The connection to a service, for calls that the SDK does not have, such as health."""
-        return self._channels[service]
+        """The connection to a service, for calls that the SDK does not have, such as health. Raises ClientClosed."""
+        return self._connections.to(Origin(service, self.addresses.of(service), "channel", ""))
 
     def close(self) -> None:
-        """Closes the connections; calls in flight are cancelled."""
-        for channel in self._channels.values():
+        """Closes the connections; calls in flight raise ClientClosed, and so do all from now on."""
+        for channel in self._connections.close():
             channel.close()
 
     def __enter__(self) -> Self:
@@ -118,22 +123,23 @@ class SyncFreshetClient:
 
     def _send(self, call: Call[R]) -> R:
         invoke, origin = self._prepare(call)
-        try:
+        with self._connections.typed(origin):
             response: R = invoke()
-        except grpc.RpcError as error:
-            raise decode_error(error, origin) from error
         return response
 
     def _stream(self, call: StreamCall[R]) -> Iterator[R]:
         invoke, origin = self._prepare(call)
-        responses = invoke()
-        try:
-            yield from responses
-        except grpc.RpcError as error:
-            raise decode_error(error, origin) from error
-        finally:
-            responses.cancel()  # when the iteration is left early; else it has ended
+        with self._connections.typed(origin):
+            responses = invoke()
+            try:
+                yield from responses
+            finally:
+                responses.cancel()  # when the iteration is left early; else it has ended
+
+    def _open_stream(self, call: Call[Any], origin: Origin, requests: Any) -> Any:
+        with self._connections.typed(origin):
+            return open_stream(self._connections.to(origin), call, origin, self._options)(requests)
 
     def _prepare(self, call: Call[Any]) -> tuple[Callable[[], Any], Origin]:
         origin = self._options.origin_of(call, self.addresses.of(call.service))
-        return prepare(self.channel(call.service), call, origin, self._options), origin
+        return prepare(self._connections.to(origin), call, origin, self._options), origin

@@ -11,6 +11,7 @@ import grpc
 from freshet.event.v1.event_pb2 import UserEvent
 from freshet.ingestion.v1.ingestion_pb2 import StreamUserEventsRequest, StreamUserEventsResponse
 from shared.client.errors import FreshetError
+from shared.client.events import as_event
 from shared.client.resuming import MAX_WAITING, Unanswered
 
 Open = Callable[[Iterator[StreamUserEventsRequest]], Any]
@@ -60,7 +61,7 @@ class SyncEventStream:
             for response in call:
                 yield self._answered(response)
         except grpc.RpcError as error:
-            time.sleep(self._unanswered.pause_seconds(self._decode(error)))
+            time.sleep(self._pause_seconds(error))
         finally:
             call.cancel()
 
@@ -68,6 +69,10 @@ class SyncEventStream:
         with self._moved:
             self._moved.notify_all()
             return self._unanswered.answered(response)
+
+    def _pause_seconds(self, error: grpc.RpcError) -> float:
+        with self._moved:
+            return self._unanswered.pause_seconds(self._decode(error))
 
     def _requests(
         self, call_number: int, again: list[StreamUserEventsRequest]
@@ -88,9 +93,9 @@ class SyncEventStream:
 
     def _take_in(self, events: Iterable[UserEvent]) -> None:
         try:
-            for event in events:
+            for index, event in enumerate(events):
                 with self._moved:
-                    self._waiting.append(event)
+                    self._waiting.append(as_event(event, f"user_events[{index}]"))
                     self._moved.notify_all()
                     self._moved.wait_for(lambda: self._closed or len(self._waiting) < MAX_WAITING)
                 if self._closed:

@@ -17,14 +17,16 @@ from freshet.trainer.v1 import trainer_pb2, trainer_pb2_grpc
 from shared.client import Addresses, FreshetClient, SyncFreshetClient
 
 NOBODY = "127.0.0.1:1"
+MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 
 
 @dataclass
 class Script:
     """What the servers were asked, and the errors they raise before they start to answer.
 
-    breaks: how the next streams of events end: after so many outcomes, with this error. ended: runs that nobody
-    watches any more.
+    breaks: how the next streams of events end: after so many outcomes, with this error. streams: for each stream of
+    events that was opened, the seconds that it may take. page_bytes: how large a page of dead letters is. ended: runs
+    that nobody watches any more.
     """
 
     requests: list[Any] = field(default_factory=list)
@@ -32,6 +34,8 @@ class Script:
     errors: list[status_pb2.Status] = field(default_factory=list)
     delay_seconds: float = 0.0
     breaks: list[tuple[int, status_pb2.Status]] = field(default_factory=list)
+    streams: list[float | None] = field(default_factory=list)
+    page_bytes: int = 0
     ended: list[str] = field(default_factory=list)
 
     async def record(self, request: Any, context: grpc.aio.ServicerContext) -> None:
@@ -59,7 +63,13 @@ class Ingestion(ingestion_pb2_grpc.IngestionServiceServicer):
         await self.script.record(request, context)
         return ingestion_pb2.BatchWriteUserEventsResponse(consistency_token="8")
 
+    async def ListDeadLetters(self, request, context):
+        await self.script.record(request, context)
+        letter = ingestion_pb2.DeadLetter(payload=bytes(self.script.page_bytes))
+        return ingestion_pb2.ListDeadLettersResponse(dead_letters=[letter])
+
     async def StreamUserEvents(self, requests, context):
+        self.script.streams.append(context.time_remaining())
         good, error = self.script.breaks.pop(0) if self.script.breaks else (None, None)
         count = 0
         async for request in requests:
@@ -119,17 +129,40 @@ def script() -> Script:
     return Script()
 
 
+class Servers:
+    """A server with three of the services on a free port, with the limits of the real ones."""
+
+    def __init__(self, script: Script) -> None:
+        self.script, self.address = script, "127.0.0.1:0"
+
+    async def start(self) -> None:
+        """Starts to answer; the address stays the same from the first start on."""
+        self._server = grpc.aio.server(options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)])
+        ingestion_pb2_grpc.add_IngestionServiceServicer_to_server(Ingestion(self.script), self._server)
+        ranking_pb2_grpc.add_RankingServiceServicer_to_server(Ranking(self.script), self._server)
+        trainer_pb2_grpc.add_TrainerServiceServicer_to_server(Trainer(self.script), self._server)
+        self.address = f"127.0.0.1:{self._server.add_insecure_port(self.address)}"
+        await self._server.start()
+
+    async def stop(self) -> None:
+        """Goes down; what is under way is cancelled."""
+        await self._server.stop(None)
+
+
 @pytest.fixture
-async def addresses(script: Script) -> AsyncIterator[Addresses]:
-    """A server with three of the services on a free port; nobody answers for features."""
-    server = grpc.aio.server()
-    ingestion_pb2_grpc.add_IngestionServiceServicer_to_server(Ingestion(script), server)
-    ranking_pb2_grpc.add_RankingServiceServicer_to_server(Ranking(script), server)
-    trainer_pb2_grpc.add_TrainerServiceServicer_to_server(Trainer(script), server)
-    target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    await server.start()
-    yield Addresses(ingestion=target, feature=NOBODY, ranking=target, trainer=target)
-    await server.stop(None)
+async def servers(script: Script) -> AsyncIterator[Servers]:
+    """The servers of this test."""
+    servers = Servers(script)
+    await servers.start()
+    yield servers
+    await servers.stop()
+
+
+@pytest.fixture
+def addresses(servers: Servers) -> Addresses:
+    """Where the servers of this test are; nobody answers for features."""
+    there = servers.address
+    return Addresses(ingestion=there, feature=NOBODY, ranking=there, trainer=there)
 
 
 @pytest.fixture
@@ -176,6 +209,11 @@ def overloaded(delay_seconds: int) -> status_pb2.Status:
     """RESOURCE_EXHAUSTED that asks to come back later."""
     retry = error_details_pb2.RetryInfo(retry_delay=Duration(seconds=delay_seconds))
     return status(code_pb2.RESOURCE_EXHAUSTED, "too many writes in flight", retry)
+
+
+def too_large() -> status_pb2.Status:
+    """RESOURCE_EXHAUSTED as gRPC itself says it: without a time to come back."""
+    return status(code_pb2.RESOURCE_EXHAUSTED, "Received message larger than max")
 
 
 def away() -> status_pb2.Status:
