@@ -120,10 +120,10 @@ class TrainingPlan:
         `passes` passes of ``pass_seconds`` have helped, and makes some more if there is time; None when what is left of
         its time and that of a continuation does not reach for as many."""
         left = self.second_minutes or self.max_minutes * (1.0 + self.continuation) - spent_seconds / 60.0
-        affordable = int(60.0 * left / max(pass_seconds, 1e-9))
+        affordable = 60.0 * left / max(pass_seconds, 1e-9)  # infinite when the time is
         if affordable < max(passes, 1):
             return None
-        epochs = min(self.refit_passes(passes), affordable)
+        epochs = int(min(self.refit_passes(passes), affordable))
         return replace(self, epochs=epochs, max_minutes=left, second_minutes=0.0, steady=True)
 
     def refit_passes(self, passes: int) -> int:

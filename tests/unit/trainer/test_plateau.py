@@ -1,5 +1,7 @@
 """When training stops, which weights it keeps, and how many passes are worth repeating."""
 
+import math
+
 import numpy as np
 import torch
 
@@ -45,3 +47,8 @@ def test_a_repeated_run_makes_some_more_passes_if_there_is_time_and_none_if_ther
     plan = TrainingPlan(max_minutes=10.0, refit=1.5, continuation=0.2)  # 720 s in all
     repeated = [plan.refitted(20, seconds, 24 * seconds) for seconds in (1.0, 15.5, 20.0)]
     assert [each and each.epochs for each in repeated] == [30, 22, None]
+
+
+def test_with_endless_time_a_repeated_run_makes_all_passes_that_help():
+    plan = TrainingPlan(max_minutes=math.inf, refit=1.5)
+    assert plan.refitted(20, 60.0, 1200.0).epochs == 30
