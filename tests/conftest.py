@@ -1,7 +1,10 @@
 """What holds for all tests."""
 
 import os
+from collections.abc import Iterator
 
+import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from deploy.local import ports
@@ -16,3 +19,10 @@ def pytest_configure() -> None:
     number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     ports.FREE_RANGE = ports.FREE_RANGE[number::count]
+
+
+@pytest.fixture(autouse=True)
+def logs_as_by_default() -> Iterator[None]:
+    """What a test configures for its logs is not there for the next one, which may look at its own."""
+    yield
+    structlog.reset_defaults()

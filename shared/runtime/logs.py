@@ -22,7 +22,8 @@ def configure_logs(service: str, level: str) -> None:
         processors=[*shared, structlog.processors.JSONRenderer(serializer=_render)],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stdout),
-        cache_logger_on_first_use=True,
+        # A logger that is kept for good would outlive another configuration, such as the next test's.
+        cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(sys.stdout)
     renderer = structlog.processors.JSONRenderer(serializer=_render)
