@@ -67,6 +67,13 @@ class EventColumns:
         """
         return EventColumns(**{field.name: getattr(self, field.name)[selection] for field in fields(self)})
 
+    def pairs(self) -> np.ndarray:
+        """``(N,) int64``: the number of each row's pair of user and item, from 0."""
+        users = np.unique(self.user_key, return_inverse=True)[1]
+        known, items = np.unique(self.item_key, return_inverse=True)
+        numbered: np.ndarray = np.unique(users * len(known) + items, return_inverse=True)[1]
+        return numbered
+
     @staticmethod
     def concatenate(parts: Sequence[EventColumns]) -> EventColumns:
         """The parts one after the other; they must follow each other in the log.

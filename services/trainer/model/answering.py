@@ -60,13 +60,17 @@ def answer(cases: Cases, scorer: Scorer, k: int) -> Answers:
     """
     ranks = np.empty(len(cases), np.int64)
     top = np.empty((len(cases), min(k, len(cases.catalogue))), np.int64)
-    step = min(max(_SCORES_AT_ONCE // max(len(cases.catalogue), 1), 1), _MOST_AT_ONCE)
-    for start in range(0, len(cases), step):
-        part = slice(start, min(start + step, len(cases)))
+    for part in parts_of(cases):
         scores = catalogue_scores(cases, scorer, part)
         ranks[part] = ranks_of(scores, np.searchsorted(cases.catalogue, cases.targets[part]))
         top[part] = _top(scores, top.shape[1])
     return Answers(ranks, top)
+
+
+def parts_of(cases: Cases) -> list[slice]:
+    """The questions in parts whose scores are few enough to be held at once."""
+    step = min(max(_SCORES_AT_ONCE // max(len(cases.catalogue), 1), 1), _MOST_AT_ONCE)
+    return [slice(start, min(start + step, len(cases))) for start in range(0, len(cases), step)]
 
 
 def catalogue_scores(cases: Cases, scorer: Scorer, part: slice) -> np.ndarray:

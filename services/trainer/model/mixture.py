@@ -77,10 +77,8 @@ def _last_of_each(users: np.ndarray, most: int, seed: int) -> np.ndarray:
 def _left_to_learn(columns: EventColumns, asked: np.ndarray) -> np.ndarray:
     """``(N,) bool``: all but what is asked for, and what the same user does with the same item from then on: without
     the event before it, that would be learned as the answer. asked: ``(Q,) int64``, rows."""
-    users = np.unique(columns.user_key, return_inverse=True)[1]
-    known, items = np.unique(columns.item_key, return_inverse=True)
-    pairs = np.unique(users * len(known) + items, return_inverse=True)[1]
-    asked_at = np.full(len(columns) and int(pairs.max()) + 1, len(columns))
+    pairs = columns.pairs()
+    asked_at = np.full(len(columns), len(columns))
     np.minimum.at(asked_at, pairs[asked], asked)
     return np.arange(len(columns)) < asked_at[pairs]
 

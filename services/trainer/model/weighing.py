@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from services.trainer.model.answering import Cases, catalogue_scores
+from services.trainer.model.answering import Cases, catalogue_scores, parts_of
 from services.trainer.model.evaluation import CaseOptions
 from services.trainer.model.mixture import ExpertScorer, MixedModel, most_questions
 from services.trainer.model.protocols.stream import Stream
@@ -34,7 +34,6 @@ ENOUGH_TO_CHOOSE = 200
 RULES_EVERY = 1_024
 """New events after which sequence rules are counted again, as good as in service."""
 _K, _NONE = 10, -1
-_SCORES_AT_ONCE, _MOST_AT_ONCE = 1 << 22, 256
 
 
 class Weighing:
@@ -49,9 +48,7 @@ class Weighing:
         """Ask about events that neither the model nor the experts, which are over its items, have learned."""
         voices = [replace(self._silent, weight=1.0), replace(self._silent, ease_weight=1.0)]
         scorers = [model, *(ExpertScorer(model.item_keys, experts, voice) for voice in voices)]
-        step = min(max(_SCORES_AT_ONCE // max(len(cases.catalogue), 1), 1), _MOST_AT_ONCE)
-        parts = [slice(start, start + step) for start in range(0, len(cases), step)]
-        self._gains += [ndcg_gains(_ranks(cases, part, scorers), _K) for part in parts]
+        self._gains += [ndcg_gains(_ranks(cases, part, scorers), _K) for part in parts_of(cases)]
 
     def choice(self, served: Mixture = USUAL) -> Mixture:
         """The weights that were served, or better ones; the model alone where nothing was asked."""

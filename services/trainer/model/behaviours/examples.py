@@ -108,7 +108,7 @@ def shown_examples(columns: EventColumns, labels_of: list[frozenset[int]], given
         labels_of: for each of O objectives the codes of its event types.
         given: SHOWN or VIEWED.
     """
-    pair, span = _pairs(columns), int(columns.position.max(initial=0)) + 1
+    pair, span = columns.pairs(), int(columns.position.max(initial=0)) + 1
     place = pair * span + columns.position
     rows = np.flatnonzero(has_type(columns.event_type, SHOWINGS[given]))
     rows = rows[np.unique(place[rows], return_index=True)[1]]  # by pair, then in log order
@@ -128,13 +128,6 @@ def shown_examples(columns: EventColumns, labels_of: list[frozenset[int]], given
         1.0,
         given,
     )
-
-
-def _pairs(columns: EventColumns) -> np.ndarray:
-    """``(N,) int64``: the number of each row's pair of user and item."""
-    user = np.unique(columns.user_key, return_inverse=True)[1]
-    items, item = np.unique(columns.item_key, return_inverse=True)
-    return np.unique(user * len(items) + item, return_inverse=True)[1]
 
 
 def _outcomes(

@@ -95,10 +95,7 @@ class Stream:
 
     def _already_seen(self, types: frozenset[int] | None) -> np.ndarray:
         """``(N,) bool``: whether the row's user has seen the row's item in an earlier event."""
-        columns = self._columns
-        items = np.unique(columns.item_key, return_inverse=True)[1]
-        users = np.unique(columns.user_key, return_inverse=True)[1]
-        pairs = users * (items.max(initial=0) + 1) + items
+        pairs = self._columns.pairs()
         return self._timeline(pairs, types).counts_before(pairs, self._moments) > 0
 
     def _histories(self, asked: np.ndarray, moments: np.ndarray) -> Histories:
