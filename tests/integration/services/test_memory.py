@@ -66,8 +66,9 @@ async def test_a_kill_under_load_loses_and_doubles_nothing_of_users_beyond_memor
 
 
 async def let_go(running: Running, users: list[str]) -> None:
-    """Write an event of each user; then so many others come that they leave memory."""
-    await written(running, [message("rate", user) for user in users])
+    """Write an event of each user; then so many others come that they leave memory. Of users whose events are folded
+    together none is the oldest, so these are folded first."""
+    await number_of_users(running, await written(running, [message("rate", user) for user in users]))
     crowd = [f"{uuid.uuid4()}" for _ in range(IN_MEMORY + 10)]
     token = await written(running, [message("rate", user) for user in crowd])
     await eventually(lambda: few_in_memory(running, token))
