@@ -147,11 +147,12 @@ class ItemCounters:
 
     def drop(self, belongs: Callable[[np.ndarray], np.ndarray]) -> None:
         """Forget the rows for whose partitions `belongs` (partition (n,) -> (n,) bool) says yes."""
-        kept = self.records[~belongs(self.records["partition"])]
-        changed = self._changed[: self._rows][~belongs(self.records["partition"])]
+        stay = ~belongs(self.records["partition"])
+        kept, changed = self._records[: self._rows][stay], self._changed[: self._rows][stay]
         self._forget_all()
         self.restore(kept)
-        self._changed[: self._rows] = changed
+        # They have other rows now: new ones are given out by key.
+        self._changed[self._enter(kept["partition"], kept["item_key"])] = changed
 
     def of_items(self, item_keys: Sequence[int]) -> np.ndarray:
         """The sum over this instance's partitions for each of n items, (n,) ITEM_RECORD; zeros for one never seen."""

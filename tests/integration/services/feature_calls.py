@@ -10,7 +10,7 @@ import grpc
 
 from deploy.local.brokers import Brokers
 from freshet.event.v1.event_pb2 import UserEvent
-from freshet.feature.v1.feature_pb2 import GetStateDigestRequest, GetUserFeaturesResponse
+from freshet.feature.v1.feature_pb2 import GetStateDigestRequest, GetUserFeaturesResponse, PartitionDigest
 from freshet.feature.v1.feature_pb2_grpc import FeatureServiceStub
 from freshet.ingestion.v1.ingestion_pb2 import ErasureReceipt, WriteStatus
 from freshet.log.v1.log_pb2 import Erasure
@@ -78,17 +78,22 @@ async def number_of_users(running: Running, token: str) -> int:
     return sum(each.user_count for each in answer.partition_digests)
 
 
-async def digests_served_and_anew(running: Running, token: str = "") -> tuple[dict[int, str], dict[int, str]]:
-    """Digests by partition: those of the state served, and those of a fold of the log from its first message."""
+Digests = dict[int, tuple[str, int, int]]
+"""The digest of each partition, and how many users and items it covers: where they differ, these tell how."""
+
+
+async def digests_served_and_anew(running: Running, token: str = "") -> tuple[Digests, Digests]:
+    """Those of the state served, and those of a fold of the log from its first message."""
     request = GetStateDigestRequest(min_consistency_token=token)
     answer = await FeatureServiceStub(running.client.channel("feature")).GetStateDigest(request, timeout=30)
     limits = {each.partition: int(each.position) for each in answer.partition_digests}
     log, empty = Log(running.space.nats, running.space.names), State(fold_settings(answer.fold, None))
     anew = digests(await fold_log(log, empty, limits, lambda position: None), limits)
-    return (
-        {each.partition: each.digest for each in answer.partition_digests},
-        {each.partition: each.digest for each in anew},
-    )
+    return _by_partition(answer.partition_digests), _by_partition(anew)
+
+
+def _by_partition(partition_digests: Iterable[PartitionDigest]) -> Digests:
+    return {each.partition: (each.digest, each.user_count, each.item_count) for each in partition_digests}
 
 
 @asynccontextmanager

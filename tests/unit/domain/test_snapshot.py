@@ -1,12 +1,14 @@
-"""A checkpoint that could not be stored is joined with the next one."""
+"""What checkpoints store is the state; one that could not be stored is joined with the next one."""
 
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.domain.event import Event
 from shared.domain.snapshot import Snapshot, take_snapshot
-from shared.domain.state import fold_events
+from shared.domain.state import State, fold_events
 from tests.builders import state
 from tests.unit.domain.strategies import logs
 
@@ -30,14 +32,40 @@ class Store:
             self.items[int(record["partition"]), int(record["item_key"])] = record.tobytes()
 
 
+def erase(folded: State, user_key: int, log: list[Event]) -> None:
+    """What an erasure does to a state that reflects `log`."""
+    folded.erase(user_key)
+    without = [each for each in log if each.user_key != user_key]
+    folded.take_items(user_key % 4, fold_events(state(history_length=2), without))
+
+
+def everything(folded: State) -> Store:
+    """A store that holds the state as it is."""
+    every = Snapshot(
+        0, folded.users.records_where(lambda keys: np.full(len(keys), True)), {}, folded.items.records
+    )
+    every.departed = {int(key): folded.users.departed_of(key).tobytes() for key in folded.users.departed}
+    return Store(every)
+
+
+@given(logs(), st.data())
+def test_what_changed_before_and_after_an_erasure_is_stored(log, data):
+    first, then = sorted(data.draw(st.tuples(*[st.integers(0, len(log))] * 2)))
+    folded = fold_events(state(history_length=2), log[:first])
+    older = take_snapshot(folded, first)
+    fold_events(folded, log[:then])
+    erase(folded, data.draw(st.integers(1, 3)), log[:then])
+    newer = take_snapshot(fold_events(folded, log[then:]), len(log))
+    stored, whole = Store(older, newer), everything(folded)
+    assert (stored.users, stored.items) == (whole.users, whole.items)
+
+
 @given(logs(), st.data())
 def test_joined_snapshots_store_what_both_would_have_also_when_a_user_is_erased_in_between(log, data):
     cut, erased = data.draw(st.integers(0, len(log))), data.draw(st.integers(1, 3))
     folded = fold_events(state(history_length=2), log[:cut])
     older = take_snapshot(folded, cut)
-    folded.erase(erased)
-    without = [each for each in log[:cut] if each.user_key != erased]
-    folded.take_items(erased % 4, fold_events(state(history_length=2), without))
+    erase(folded, erased, log[:cut])
     newer = take_snapshot(fold_events(folded, log[cut:]), len(log))
     apart, joined = Store(older, newer), Store(older.joined(newer))
     assert (joined.users, joined.items) == (apart.users, apart.items)
