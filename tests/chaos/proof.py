@@ -106,7 +106,7 @@ class Proof:
     async def _once(self, once: State) -> list[Check]:
         users, items = user_ids(), [item.item_id for item in catalogue()]
         served_users, served_items = await self._served_users(users), await self._served_items(items)
-        plain = plain_counts(self.facts.events)
+        plain = plain_counts([each for each in self.facts.events if each.user_id in users])
         return [
             _same("user counts = distinct events folded once", user_counts(once, users), served_users),
             _same("user counts of uncorrected types = plain count", plain, only_plain(served_users)),

@@ -28,13 +28,19 @@ from tests.chaos.plan import SERVICES, make_plan
 from tests.chaos.proof import Proof
 from tests.chaos.readers import Readers
 from tests.chaos.shoppers import catalogue
+from tests.chaos.visitors import Visitors
 from tests.conditions import eventually
 
 NAMESPACE = "chaos"
 TOLD_SECONDS = 2.0
 PAUSE_SECONDS = 0.015
 DRAIN_SECONDS = 60.0
-ENVIRONMENT = {"FRESHET_DUPLICATE_WINDOW_SECONDS": "1", "FRESHET_DRAIN_NOTICE_SECONDS": "0"}
+ENVIRONMENT = {
+    "FRESHET_DUPLICATE_WINDOW_SECONDS": "1",
+    "FRESHET_DRAIN_NOTICE_SECONDS": "0",
+    "FRESHET_CHECKPOINT_SECONDS": "2",
+    "FRESHET_ERASURE_SETTLE_SECONDS": "0.2",
+}
 
 
 @dataclass
@@ -88,10 +94,13 @@ async def _storm(run: Run, suite: Suite, client: FreshetClient, injector: Inject
     started = time.monotonic()
     async with nats_connection(suite.nats_url, "chaos") as connection:
         load = Load(client, connection, Names(NAMESPACE), run.ledger, run.seed)
+        visitors = Visitors(client, run.ledger, run.seed)
         async with _in_background(Readers(client, run.ledger, run.seed).run), asyncio.TaskGroup() as tasks:
             tasks.create_task(load.run(PAUSE_SECONDS))
+            tasks.create_task(visitors.run())
             await injector.run(make_plan(run.seed, run.asked_kills, seconds), started + seconds)
             load.stop()
+            visitors.stop()
         run.seconds = time.monotonic() - started
 
 
