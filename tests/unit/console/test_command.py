@@ -12,6 +12,8 @@ INTERRUPTED_WHILE_LOADING = """
 import os, signal, sys
 
 module = sys.argv.pop(1)
+# Shells let what they start in the background ignore it, and that is inherited.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 class Interrupting:
     def find_spec(self, name, path=None, target=None):
