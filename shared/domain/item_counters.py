@@ -136,23 +136,27 @@ class ItemCounters:
 
     def restore(self, records: np.ndarray) -> None:
         """Put back rows (n,) ITEM_RECORD, of distinct items and partitions, in place of those that are there."""
-        self._settle()
-        rows = self._enter(records["partition"], records["item_key"])
-        self._records[rows] = records
+        self._place(records)
 
     def put(self, records: np.ndarray) -> None:
         """Like `restore`, for rows that are not stored yet."""
-        self.restore(records)
-        self._changed[self._enter(records["partition"], records["item_key"])] = True
+        rows = self._place(records)  # which may replace self._changed by a longer one
+        self._changed[rows] = True
+
+    def _place(self, records: np.ndarray) -> np.ndarray:
+        """Where the records (n,) are now, (n,) int32: new rows are given out by key, not in the order of `records`."""
+        self._settle()
+        rows = self._enter(records["partition"], records["item_key"])
+        self._records[rows] = records
+        return rows
 
     def drop(self, belongs: Callable[[np.ndarray], np.ndarray]) -> None:
         """Forget the rows for whose partitions `belongs` (partition (n,) -> (n,) bool) says yes."""
         stay = ~belongs(self.records["partition"])
         kept, changed = self._records[: self._rows][stay], self._changed[: self._rows][stay]
         self._forget_all()
-        self.restore(kept)
-        # They have other rows now: new ones are given out by key.
-        self._changed[self._enter(kept["partition"], kept["item_key"])] = changed
+        rows = self._place(kept)
+        self._changed[rows] = changed
 
     def of_items(self, item_keys: Sequence[int]) -> np.ndarray:
         """The sum over this instance's partitions for each of n items, (n,) ITEM_RECORD; zeros for one never seen."""
