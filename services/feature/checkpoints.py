@@ -8,7 +8,6 @@ from typing import NamedTuple
 import structlog
 from prometheus_client import Gauge, Histogram
 
-from services.feature.erasures import Erasures
 from services.feature.projection import Projection
 from shared.adapters.database import DEFECTS, UNAVAILABLE
 from shared.adapters.state_store import StateStore
@@ -29,9 +28,8 @@ class Pace(NamedTuple):
 class Checkpoints:
     """Saves a projection's state."""
 
-    def __init__(self, projection: Projection, erasures: Erasures, store: StateStore, pace: Pace) -> None:
+    def __init__(self, projection: Projection, store: StateStore, pace: Pace) -> None:
         self._projection = projection
-        self._erasures = erasures
         self._store = store
         self._pace = pace
         self._written = 0
@@ -57,13 +55,16 @@ class Checkpoints:
         """Store what changed, one checkpoint at a time: an older one that ended last would undo a newer one. What a
         failed write did not store is stored with the next one. Raises OwnershipLostError."""
         async with self._turn:
-            nothing_new = self._projection.position == self._written and self._unsaved is None
-            if nothing_new or self._erasures.under_way:
-                await self._store.check_owner(self._projection.state)
-            else:
+            if self._anything_new():
                 await self._save()
-            if self._unsaved is None:
-                self._let_go()
+            else:
+                await self._store.check_owner(self._projection.state)
+            self._let_go()
+
+    def _anything_new(self) -> bool:
+        """Items that were folded anew are new at an old position."""
+        moved = self._projection.position != self._written
+        return moved or bool(self._projection.state.emptied) or self._unsaved is not None
 
     async def _save(self) -> None:
         newer = take_snapshot(self._projection.state, self._projection.position)

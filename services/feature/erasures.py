@@ -3,12 +3,16 @@
 The request of an erasure ends the user's state at once. What items count of them cannot be subtracted exactly (a user
 may be the reason that a window has moved on), so when everything of the user has left the log, the items of the
 partition are folded anew from it, beside the live state, and take its place: the digest is then that of a log in which
-the user has never been. Until then no checkpoint is written, so that a crash on the way begins again.
+the user has never been. Until then the partition is marked, in checkpoints too: a crash on the way begins again.
+
+Decision: partitions are folded anew one after the other, and an erasure that ends while its partition's turn is under
+way gives it another turn. Beginning again at each would never come to an end while erasures come faster than that.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -28,17 +32,29 @@ from shared.domain.state import State, fold
 
 _log = structlog.get_logger("erasures")
 RETRY_SECONDS = 1.0
+BATCHES_AT_ONCE = 8
+"""Folded before other work of the process has its turn: more than the live state folds of them meanwhile."""
 PARTITIONS_REFOLDED = Counter("freshet_partitions_refolded_total", "Partitions folded anew after an erasure.")
 
 
 @dataclass
 class _Refold:
-    """A partition on its way. later: what the live state has folded since `to_position`."""
+    """A partition's turn. later: what the live state has folded of it since `to_position`."""
 
     partition: int
     to_position: int
     state: State
-    later: list[EventBatch] = field(default_factory=list)
+    later: deque[EventBatch] = field(default_factory=deque)
+
+    def also_folded(self, batch: EventBatch) -> None:
+        self.later.append(self.state.not_folded(batch))
+
+    async def catch_up(self) -> None:
+        """Return when the state reflects what the live state does."""
+        while self.later:
+            for _ in range(min(BATCHES_AT_ONCE, len(self.later))):
+                fold(self.state, self.later.popleft())
+            await asyncio.sleep(0)
 
 
 class Erasures:
@@ -50,17 +66,18 @@ class Erasures:
         self._names = names
         self._clean_to: dict[int, int] = {}
         self._erased_at: dict[int, int] = {}
-        self._under_way: dict[int, tuple[_Refold, asyncio.Task[None]]] = {}
-        self._settled = asyncio.Event()
+        self._under_way: _Refold | None = None
+        self._due, self._settled = asyncio.Event(), asyncio.Event()
         self._settled.set()
 
     def begin(self, last_position: int, steps: Iterable[ErasureStep]) -> None:
-        """Partitions that are folded from the beginning of the log, whose last position is given, need no second
-        fold for erasures that are complete already. steps: of the erasures up to there."""
+        """Go on from the loaded state. Partitions that are folded from the beginning of the log, whose last position
+        is given, need no second fold for erasures that are complete already. steps: of the erasures up to there."""
         fresh = [partition for partition, position in self._state.positions.items() if position == 0]
         self._clean_to = dict.fromkeys(fresh, last_position)
         for step in steps:
             self._note(step.receipt.user_key, step.receipt.position)
+        self._tell()
 
     def erased_at(self, user_key: int) -> int:
         """The position of the newest request to erase a user, 0 if there is none. What is stored of them from before
@@ -70,13 +87,8 @@ class Erasures:
     def _note(self, user_key: int, position: int) -> None:
         self._erased_at[user_key] = max(position, self.erased_at(user_key))
 
-    @property
-    def under_way(self) -> bool:
-        """Whether some items still count somebody who was erased."""
-        return bool(self._under_way)
-
     async def settled(self) -> None:
-        """Wait until none is under way."""
+        """Wait until no items count somebody who was erased."""
         await self._settled.wait()
 
     def take(self, messages: Sequence[LogMessage]) -> list[int]:
@@ -100,39 +112,45 @@ class Erasures:
             self._state.erase(receipt.user_key)
             yield receipt.user_key
         elif receipt.deleted_events and message.position > self._clean_to.get(partition, 0):
-            self._refold(partition, message.position)
+            self._state.to_refold[partition] = message.position
+            self._tell()
 
-    def _refold(self, partition: int, position: int) -> None:
-        if partition in self._under_way:
-            self._under_way[partition][1].cancel()
-        refold = _Refold(partition, position, State(self._state.settings, [partition]))
-        self._under_way[partition] = (refold, asyncio.create_task(self._run_until_done(refold)))
-        self._settled.clear()
+    def _tell(self) -> None:
+        """Wake who waits for a partition to fold anew, or for there being none."""
+        one, other = (self._due, self._settled) if self._state.to_refold else (self._settled, self._due)
+        one.set()
+        other.clear()
 
     def also_folded(self, batch: EventBatch) -> None:
         """The live state has folded a batch."""
-        for refold, _ in self._under_way.values():
-            refold.later.append(batch)
+        if self._under_way is not None:
+            self._under_way.also_folded(batch)
 
-    async def _run_until_done(self, refold: _Refold) -> None:
+    async def run(self) -> None:
+        """Fold anew what is marked, the partition that has waited longest first, until cancelled."""
         while True:
+            await self._due.wait()
             try:
-                return await self._run(refold)
+                await self._refold(next(iter(self._state.to_refold)))
             except (nats.errors.Error, StreamError, TimeoutError, OSError) as error:
                 _log.warning("partition is folded anew once more", reason=repr(error))
-                refold.state = State(self._state.settings, [refold.partition])
                 await asyncio.sleep(RETRY_SECONDS)
 
-    async def _run(self, refold: _Refold) -> None:
-        await fold_anew(self._connection, self._names, refold.state, refold.to_position)
-        self._finish(refold)
+    async def _refold(self, partition: int) -> None:
+        to_position = self._state.positions[partition]
+        refold = self._under_way = _Refold(partition, to_position, State(self._state.settings, [partition]))
+        try:
+            await fold_anew(self._connection, self._names, refold.state, to_position)
+            await refold.catch_up()
+            self._finish(refold)
+        finally:
+            self._under_way = None
 
     def _finish(self, refold: _Refold) -> None:
-        for batch in refold.later:
-            fold(refold.state, refold.state.not_folded(batch))
         self._state.take_items(refold.partition, refold.state)
-        del self._under_way[refold.partition]
-        if not self._under_way:
-            self._settled.set()
+        erased_to = self._state.to_refold.pop(refold.partition)
+        if erased_to > refold.to_position:
+            self._state.to_refold[refold.partition] = erased_to
+        self._tell()
         PARTITIONS_REFOLDED.inc()
         _log.info("partition folded anew", partition=refold.partition, position=refold.to_position)

@@ -104,7 +104,7 @@ class Workers:
         absent = AbsentUsers(self._state, self._store, damaged)
         self.projection = Projection(self._state, absent, self.erasures, tools.names)
         pace = Pace(settings.checkpoint_seconds, settings.users_in_memory)
-        self.checkpoints = Checkpoints(self.projection, self.erasures, self._store, pace)
+        self.checkpoints = Checkpoints(self.projection, self._store, pace)
         self.catalogue = Catalogue()
 
     async def follow(self) -> None:
@@ -138,6 +138,7 @@ def _service(tools: Tools, workers: Workers) -> Service:
         workers=[
             workers.follow,
             workers.write_checkpoints,
+            workers.erasures.run,
             partial(workers.catalogue.follow, tools.nats, tools.names),
         ],
         ready=workers.ready,

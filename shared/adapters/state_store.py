@@ -24,6 +24,8 @@ from shared.domain.item_counters import ITEM_RECORD
 from shared.domain.snapshot import Snapshot
 from shared.domain.state import State
 
+_NO_PARTITION = -1
+"""For the branch that a CASE must have."""
 _ROWS = 5_000
 _ROWS_AT_ONCE = 200
 """Rows made before other work of the process has its turn: about 1 ms."""
@@ -65,12 +67,17 @@ class StateStore:
     async def _claim(self, connection: AsyncConnection, state: State) -> None:
         mine = checkpoints.c.partition.in_(list(state.positions))
         stored = (await connection.execute(sa.select(checkpoints).where(mine).with_for_update())).all()
-        for row in stored:
-            state.positions[row.partition] = row.position if row.fold == self._fold else 0
+        for row in [row for row in stored if row.fold == self._fold]:
+            state.positions[row.partition] = row.position
+            if row.refold_position:
+                state.to_refold[row.partition] = row.refold_position
         empty = [partition for partition, position in state.positions.items() if position == 0]
         for table in (user_states, item_counters):
             await connection.execute(sa.delete(table).where(table.c.partition.in_(empty)))
-        rows = [(each, position, self._fold, self._owner) for each, position in state.positions.items()]
+        rows = [
+            (each, position, self._fold, self._owner, state.to_refold.get(each, 0))
+            for each, position in state.positions.items()
+        ]
         await _upsert(connection, checkpoints, rows)
 
     async def save(self, state: State, snapshot: Snapshot) -> None:
@@ -78,23 +85,28 @@ class StateStore:
         OwnershipLostError when another instance has taken one of them over: then nothing is stored."""
         partitions = state.settings.partitions
         async with self._engine.begin() as connection:
-            await self._move_checkpoint(connection, state, snapshot.position)
+            await self._move_checkpoint(connection, state, snapshot)
             await _forget(connection, snapshot)
             await _upsert(connection, user_states, await _user_rows(snapshot, partitions))
             await _upsert(connection, item_counters, await _item_rows(snapshot))
 
-    async def _move_checkpoint(self, connection: AsyncConnection, state: State, position: int) -> None:
-        mine = checkpoints.c.partition.in_(list(state.positions)) & (checkpoints.c.owner == self._owner)
+    async def _move_checkpoint(self, connection: AsyncConnection, state: State, snapshot: Snapshot) -> None:
         # A partition that was taken over further ahead than the others keeps its position: its rows reflect that.
-        further = sa.func.greatest(checkpoints.c.position, position)
-        moved = await connection.execute(sa.update(checkpoints).where(mine).values(position=further))
-        if moved.rowcount < len(state.positions):
+        further = sa.func.greatest(checkpoints.c.position, snapshot.position)
+        branches = {_NO_PARTITION: 0, **snapshot.to_refold}
+        to_refold = sa.case(branches, value=checkpoints.c.partition, else_=0)
+        await self._update_mine(connection, state, position=further, refold_position=to_refold)
+
+    async def _update_mine(self, connection: AsyncConnection, state: State, **values: object) -> None:
+        mine = checkpoints.c.partition.in_(list(state.positions)) & (checkpoints.c.owner == self._owner)
+        updated = await connection.execute(sa.update(checkpoints).where(mine).values(**values))
+        if updated.rowcount < len(state.positions):
             raise OwnershipLostError("another instance has taken over a partition of this one")
 
     async def check_owner(self, state: State) -> None:
         """Raises OwnershipLostError when another instance has taken over a partition of the state."""
         async with self._engine.begin() as connection:
-            await self._move_checkpoint(connection, state, 0)
+            await self._update_mine(connection, state, owner=self._owner)
 
     async def read_users(self, user_keys: Sequence[int]) -> list[StoredUser]:
         """The stored users among keys."""

@@ -82,8 +82,9 @@ checkpoints = sa.Table(
     sa.Column("position", sa.BigInteger, nullable=False),
     sa.Column("fold", sa.Text, nullable=False),
     sa.Column("owner", sa.Text, nullable=False, server_default=""),
-    comment="The position that a partition's stored state reflects, the fold that made it, and the instance that "
-    "may write it. Written by feature.",
+    sa.Column("refold_position", sa.BigInteger, nullable=False, server_default="0"),
+    comment="The position that a partition's stored state reflects, the fold that made it, the instance that may write "
+    "it, and where the erasure ended that its items still have to be folded anew for, 0 for none. Written by feature.",
 )
 
 training_runs = sa.Table(

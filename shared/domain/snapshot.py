@@ -13,7 +13,7 @@ from shared.domain.state import State
 class Snapshot:
     """Changed users and items as of `position`. records (n,) user records; departed: by user key, of those users that
     have some; items (m,) ITEM_RECORD; erased: keys of users whose stored rows go, emptied: partitions whose
-    stored items go, before the others are stored."""
+    stored items go, before the others are stored; to_refold: as in `State`."""
 
     position: int
     records: np.ndarray
@@ -21,6 +21,7 @@ class Snapshot:
     items: np.ndarray
     erased: set[int] = field(default_factory=set)
     emptied: set[int] = field(default_factory=set)
+    to_refold: dict[int, int] = field(default_factory=dict)
 
     def joined(self, newer: Snapshot) -> Snapshot:
         """Both, the newer where both have one: what to store when this one could not be."""
@@ -37,6 +38,7 @@ class Snapshot:
             items[_last(places)],
             self.erased | newer.erased,
             self.emptied | newer.emptied,
+            newer.to_refold,
         )
 
 
@@ -54,6 +56,7 @@ def take_snapshot(state: State, position: int) -> Snapshot:
     departed = {
         key: users.departed_of(key).tobytes() for key in records["user_key"].tolist() if key in users.departed
     }
-    snapshot = Snapshot(position, records, departed, state.items.changed_rows(), state.erased, state.emptied)
+    items, to_refold = state.items.changed_rows(), state.to_refold.copy()
+    snapshot = Snapshot(position, records, departed, items, state.erased, state.emptied, to_refold)
     state.erased, state.emptied = set(), set()
     return snapshot

@@ -34,7 +34,8 @@ class FoldSettings(NamedTuple):
 
 class State:
     """State of some partitions. positions: the log position up to which each one is folded. erased: users, and
-    emptied: partitions of items, that a store has to forget at the next checkpoint."""
+    emptied: partitions of items, that a store has to forget at the next checkpoint. to_refold: partitions whose items
+    still count somebody who was erased, and the position at which the newest such erasure ended."""
 
     def __init__(self, settings: FoldSettings, owned: Iterable[int] | None = None) -> None:
         self.settings = settings
@@ -43,6 +44,7 @@ class State:
         self.positions = dict.fromkeys(range(settings.partitions) if owned is None else owned, 0)
         self.erased: set[int] = set()
         self.emptied: set[int] = set()
+        self.to_refold: dict[int, int] = {}
 
     def partition_of(self, user_keys: np.ndarray) -> np.ndarray:
         """Partitions (n,) of user keys (n,) uint64."""

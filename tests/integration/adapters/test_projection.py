@@ -49,7 +49,7 @@ async def feature(space) -> Feature:
     erasures = Erasures(folded, space.nats, space.names)
     absent = AbsentUsers(folded, store, DamagedUsers(folded, space.nats, space.names, erasures))
     projection = Projection(folded, absent, erasures, space.names)
-    return Feature(store, projection, Checkpoints(projection, erasures, store, Pace(60.0, IN_MEMORY)))
+    return Feature(store, projection, Checkpoints(projection, store, Pace(60.0, IN_MEMORY)))
 
 
 async def stored(space) -> State:
@@ -82,6 +82,26 @@ async def test_what_could_not_be_stored_is_stored_with_the_next(space, feature, 
     feature.fold(2, 17)
     await feature.checkpoints.write_if_possible()
     assert digest(await stored(space)) == digest(feature.state)
+
+
+async def test_checkpoints_do_not_wait_for_items_that_are_folded_anew_after_an_erasure(space, feature):
+    feature.fold(1, 16)
+    feature.state.to_refold[0] = 1
+    await feature.checkpoints.write()
+    again = await stored(space)
+    assert (set(again.positions.values()), again.to_refold) == ({1}, {0: 1})
+    assert digest(again) == digest(feature.state)
+
+
+async def test_items_that_were_folded_anew_are_stored_although_no_event_has_come(space, feature):
+    feature.fold(1, 16)
+    feature.state.to_refold[0] = 1
+    await feature.checkpoints.write()
+    feature.state.take_items(0, state())
+    del feature.state.to_refold[0]
+    await feature.checkpoints.write()
+    again = await stored(space)
+    assert (len(again.items), again.to_refold) == (0, {})
 
 
 async def _power_cut(*_) -> None:

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from shared.adapters.keys import item_key, partition_of, signed, user_key
 from shared.adapters.streams import last_position_of
-from shared.adapters.tables import item_counters
+from shared.adapters.tables import checkpoints, item_counters
+from shared.domain.consistency import decode_token
 from tests.builders import message
 from tests.conditions import eventually
 from tests.integration.services.conftest import Running
@@ -86,12 +87,25 @@ async def test_a_kill_while_a_partition_is_folded_anew_is_made_good_for_at_the_n
         feature.resume()
         await features.client.get_user_features(bob, token)
         assert await folds_anew(features)
+        await checkpoint_behind(features, token)
         await features.suite.kill("feature")
     finally:
         brokers.nats.resume()
     await features.suite.start("feature")
     served, anew = await digests_served_and_anew(features, token)
     assert served == anew
+
+
+async def checkpoint_behind(running: Running, token: str) -> None:
+    """Wait until a checkpoint reflects what the token covers."""
+    [(partition, position)] = decode_token(token).items()
+
+    async def there() -> bool:
+        query = sa.select(checkpoints.c.position).where(checkpoints.c.partition == partition)
+        async with running.space.engine.connect() as connection:
+            return (await connection.execute(query)).scalar_one() >= position
+
+    await eventually(there)
 
 
 async def stored_items(running: Running, item_id: str) -> int:

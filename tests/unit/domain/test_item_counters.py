@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from shared.domain.co_visits import PLACES, count_neighbours
 from shared.domain.event import EventType
 from shared.domain.item_behaviours import BEHAVIOURS, KINDS, SIGNAL_UNITS
-from shared.domain.item_counters import ITEM_RECORD, empty_rows, merge_rows, trending
+from shared.domain.item_counters import ITEM_RECORD, ItemCounters, empty_rows, merge_rows, trending
 from shared.domain.state import State, fold_events
 from shared.domain.windows import WINDOWS, merged, sliding
 from tests.builders import DAY_MS, START_MS, VIDEO, event, state
@@ -104,6 +104,23 @@ def test_signal_sums_the_weights_of_the_preset():
 def test_an_item_never_seen_has_zeros():
     assert fold_events(state(), [event(1)]).items.of_items([99]).tobytes() == empty_rows(1).tobytes()
     assert merge_rows(empty_rows(0), 99).tobytes() == empty_rows(1).tobytes()
+
+
+def by_key(records: np.ndarray) -> bytes:
+    return np.sort(records, order="item_key").tobytes()
+
+
+def test_rows_that_are_put_back_keep_their_place_and_their_mark_however_many_there_are():
+    records = np.zeros(2000, ITEM_RECORD)
+    records["item_key"], records["partition"] = np.arange(2000, 0, -1), np.arange(2000) % 4
+    counters = ItemCounters(VIDEO, partitions=4)
+    counters.restore(records)
+    assert len(counters.changed_rows()) == 0
+    counters.put(records[:900])
+    counters.drop(lambda partition: partition == 3)
+    left = records[records["partition"] != 3]
+    assert by_key(counters.records) == by_key(left)
+    assert by_key(counters.changed_rows()) == by_key(left[left["item_key"] > 1100])
 
 
 def test_items_right_behind_each_other_in_a_visit_are_neighbours():
