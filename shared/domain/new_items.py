@@ -4,21 +4,28 @@ A new item's vector is the mean of the vectors of the items beside it in histori
 what its categories, its brand and the words of its title usually look like counts as some of them (`TagMeans`), and,
 where texts have vectors, what items whose texts mean about the same look like (`TextContent`). Its bias is low, as of
 an item that few know. Pure.
+
+Decision: only items that the catalogue describes get rows. Nothing else can be recommended, and ids that nobody has
+ever described, of which senders can make up any number, take no memory of those who serve.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from shared.domain.lru import LeastRecentlyUsed
 from shared.domain.tag_means import TagMeans
 from shared.domain.text_content import Description, TextContent, TextLessons, learn_texts
 
 CONTENT_COUNTS = 5.0
 """Content weighs as much as so many events beside known items."""
 BIAS_QUANTILE = 0.25
+STRANGERS = 10_000
+"""Items that are not described yet of which the company is remembered."""
 LEAST_VARIANCE = 1e-9
 """Of a table's vectors: below, they are all the same, and all tags say the same."""
 
@@ -29,6 +36,18 @@ class NewRows(NamedTuple):
     item_keys: np.ndarray
     vectors: np.ndarray
     biases: np.ndarray
+
+
+@dataclass
+class _Company:
+    """The sum (D,) float64 of the vectors of `count` items."""
+
+    total: np.ndarray
+    count: int = 0
+
+    def join(self, vector: np.ndarray) -> None:
+        self.total += vector
+        self.count += 1
 
 
 class NewItems:
@@ -44,7 +63,8 @@ class NewItems:
         self._lent: set[int] = set()
         self._lessons = TextLessons()
         self._texts: TextContent | None = None
-        self._company: dict[int, tuple[np.ndarray, int]] = {}
+        self._company: dict[int, _Company] = {}
+        self._strangers: LeastRecentlyUsed[int, _Company] = LeastRecentlyUsed(STRANGERS)
         self._changed: dict[int, None] = {}
         self._given: set[int] = set()
 
@@ -64,9 +84,15 @@ class NewItems:
             self._lend(item_key, description)
             return
         before = self._descriptions.get(item_key)
+        if before is None:
+            self._company[item_key] = self._strangers.peek(item_key) or self._nobody()
+            self._strangers.drop(item_key)
         if before is None or not before.says(description):
             self._descriptions[item_key] = description
             self._changed[item_key] = None
+
+    def _nobody(self) -> _Company:
+        return _Company(np.zeros(self._vectors.shape[1]))
 
     def _lend(self, item_key: int, description: Description) -> None:
         if item_key not in self._lent:
@@ -112,9 +138,13 @@ class NewItems:
         row = self._rows.get(other)
         if row is None or item_key in self._rows:
             return
-        total, count = self._company.get(item_key, (np.zeros(self._vectors.shape[1]), 0))
-        self._company[item_key] = (total + self._vectors[row], count + 1)
-        self._changed[item_key] = None
+        company = self._company.get(item_key)
+        if company is not None:
+            self._changed[item_key] = None
+        else:
+            company = self._strangers.get(item_key) or self._nobody()
+            self._strangers.put(item_key, company)
+        company.join(self._vectors[row])
 
     def take(self, limit: int) -> NewRows:
         """At most `limit` rows that are new or have changed since they were last taken. An item of which nothing is
@@ -132,16 +162,12 @@ class NewItems:
         return NewRows(np.array(keys, np.uint64), made, np.full(len(keys), self._bias, np.float32))
 
     def _vector(self, item_key: int) -> np.ndarray | None:
-        total, count = self._company.get(item_key, (np.zeros(self._vectors.shape[1]), 0))
-        content = self._content(item_key)
+        company, content = self._company[item_key], self._content(self._descriptions[item_key])
         if content is not None:
-            return (total + CONTENT_COUNTS * content) / (count + CONTENT_COUNTS)
-        return total / count if count else None
+            return (company.total + CONTENT_COUNTS * content) / (company.count + CONTENT_COUNTS)
+        return company.total / company.count if company.count else None
 
-    def _content(self, item_key: int) -> np.ndarray | None:
-        description = self._descriptions.get(item_key)
-        if description is None:
-            return None
+    def _content(self, description: Description) -> np.ndarray | None:
         by_tags = self._tag_means.content(description.tags)
         if self._texts is None or description.text is None:
             return by_tags

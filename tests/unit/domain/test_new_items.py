@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from shared.domain import new_items
 from shared.domain.new_items import CONTENT_COUNTS, NewItems
 
 A, B, C, NEW, OTHER = 1, 2, 3, 10, 11
@@ -68,14 +69,35 @@ def test_company_counts_beside_content_by_its_number():
 
 def test_an_item_without_content_is_the_mean_of_its_company():
     known = items()
+    known.describe(NEW, [])
     known.meet(NEW, [A, C, OTHER])
     assert vectors(known) == {NEW: [0.5, 0, 0.5]}
 
 
 def test_a_new_item_also_meets_what_comes_behind_it():
     known = items()
+    known.describe(NEW, [])
     known.meet(B, [NEW])
     assert vectors(known) == {NEW: [0, 1, 0]}
+
+
+def test_an_item_has_no_row_before_it_is_described_and_then_one_of_its_company():
+    known = items()
+    known.meet(NEW, [A])
+    known.meet(NEW, [C])
+    assert vectors(known) == {} and not known.has_row(NEW)
+    known.describe(NEW, [])
+    assert vectors(known) == {NEW: [0.5, 0, 0.5]}
+
+
+def test_of_items_that_nobody_describes_the_last_ones_met_are_remembered(monkeypatch):
+    monkeypatch.setattr(new_items, "STRANGERS", 2)
+    known = items()
+    for key in (20, 21, 20, 22):
+        known.meet(key, [A])
+    for key in (20, 21, 22):
+        known.describe(key, [])
+    assert set(vectors(known)) == {20, 22}
 
 
 def test_an_item_of_which_nothing_is_known_has_no_row():

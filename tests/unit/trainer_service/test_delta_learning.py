@@ -117,6 +117,7 @@ def test_many_pairs_are_told_in_parts_that_end_where_the_log_does(monkeypatch):
 
 def test_a_new_item_gets_its_row_before_its_rules():
     learning = learner()
+    learning.items.describe(NEW, [])
     learning.fold(batch(A, NEW))
     told = learning.next_delta(0)
     assert told.item_keys.tolist() == [NEW] and pairs(told) == {(A, NEW): 1.0}
@@ -124,8 +125,16 @@ def test_a_new_item_gets_its_row_before_its_rules():
 
 def test_rules_of_items_without_a_row_are_not_told():
     learning = learner()
+    learning.items.describe(item_key("m"), [])
     learning.fold(batch(NEW, item_key("m")))
     assert learning.next_delta(0) is None
+
+
+def test_of_an_item_that_the_catalogue_does_not_have_nothing_is_told():
+    learning = learner()
+    learning.fold(batch(A, NEW, B))
+    told = learning.next_delta(0)
+    assert pairs(told) == pytest.approx({(A, B): 0.9}) and not len(told.item_keys)
 
 
 def test_an_erased_users_past_teaches_nothing():
@@ -146,6 +155,7 @@ def test_an_event_that_the_log_holds_twice_is_learned_once():
 
 def test_a_model_without_rules_is_told_of_new_items_only():
     learning = learner(weight=0.0)
+    learning.items.describe(NEW, [])
     learning.fold(batch(A, B, NEW))
     told = learning.next_delta(0)
     assert told.item_keys.tolist() == [NEW] and not len(told.counts)
