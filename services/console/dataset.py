@@ -1,24 +1,41 @@
 """A data set in files: items.tsv (item, title, genres), interactions.tsv (user, item, timestamp, rating).
 
-A column event_type may tell what each interaction is; without it all are of the type rate. Then rating is the value
-of the event, a price for example, and may be empty.
+Needed are interactions.tsv and the columns item, user and timestamp; what else is absent is not known of any item or
+interaction. A column event_type may tell what each interaction is; without it all are of the type rate. Then rating is
+the value of the event, a price for example, and may be empty.
 """
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from shared.domain.event import EVENT_TYPE_BY_WORD
 
+ITEMS_FILE, INTERACTIONS_FILE = "items.tsv", "interactions.tsv"
 GENRE_SEPARATOR = "|"
 LATEST_SECONDS = 253_402_300_799  # the end of the year 9999
 RATE = "rate"
-ITEM_COLUMNS = ("item", "title", "genres")
-INTERACTION_COLUMNS = ("user", "item", "timestamp", "rating")
-TYPE_COLUMN = "event_type"
+Fields = Sequence[str | None]
+"""Of one line, in the order of the columns; None where the file has no such column."""
 T = TypeVar("T")
+
+
+class Columns(NamedTuple):
+    """Names of columns that a file must and may have."""
+
+    needed: tuple[str, ...]
+    optional: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them."""
+        return self.needed + self.optional
+
+
+ITEM_COLUMNS = Columns(("item",), ("title", "genres"))
+INTERACTION_COLUMNS = Columns(("user", "item", "timestamp"), ("rating", "event_type"))
 
 
 class DatasetError(Exception):
@@ -74,13 +91,12 @@ class Dataset:
 
 
 def read_dataset(directory: Path) -> Dataset:
-    """Reads both files. Raises DatasetError if one is missing or lacks a column."""
+    """Reads interactions, and items where they are told of. Raises DatasetError if a file cannot be read or lacks a
+    column that is needed."""
     dataset = Dataset(name=directory.resolve().name)
-    dataset.items = read_items(directory / "items.tsv", dataset.bad_lines)
-    path = directory / "interactions.tsv"
-    dataset.interactions = _read(
-        path, INTERACTION_COLUMNS, _interaction, dataset.bad_lines, optional=(TYPE_COLUMN,)
-    )
+    interactions, items = directory / INTERACTIONS_FILE, directory / ITEMS_FILE
+    dataset.interactions = _read(interactions, INTERACTION_COLUMNS, _interaction, dataset.bad_lines)
+    dataset.items = read_items(items, dataset.bad_lines) if items.exists() else []
     return dataset
 
 
@@ -89,25 +105,25 @@ def write_dataset(dataset: Dataset, directory: Path) -> None:
     in a text."""
     directory.mkdir(parents=True, exist_ok=True)
     items = ((row.item, row.title, GENRE_SEPARATOR.join(row.genres)) for row in dataset.items)
-    _write(directory / "items.tsv", ITEM_COLUMNS, items)
+    _write(directory / ITEMS_FILE, ITEM_COLUMNS.names, items)
     interactions = (
         (row.user, row.item, repr(row.timestamp), _number_text(row.rating), row.event_type)
         for row in dataset.interactions
     )
-    _write(directory / "interactions.tsv", (*INTERACTION_COLUMNS, TYPE_COLUMN), interactions)
+    _write(directory / INTERACTIONS_FILE, INTERACTION_COLUMNS.names, interactions)
 
 
 def read_items(path: Path, bad_lines: list[BadLine]) -> list[DatasetItem]:
-    """Reads a catalogue. Raises DatasetError if the file is missing or lacks a column."""
+    """Reads a catalogue. Raises DatasetError if the file is missing or lacks the column item."""
     return _read(path, ITEM_COLUMNS, _item, bad_lines)
 
 
-def _item(fields: Sequence[str]) -> DatasetItem:
-    item, title, genres = fields
+def _item(fields: Fields) -> DatasetItem:
+    item, title, genres = (field or "" for field in fields)
     return DatasetItem(_required("item", item), title, tuple(filter(None, genres.split(GENRE_SEPARATOR))))
 
 
-def _interaction(fields: Sequence[str]) -> Interaction:
+def _interaction(fields: Fields) -> Interaction:
     user, item, timestamp, rating, event_type = fields
     return Interaction(
         _required("user", user),
@@ -124,23 +140,24 @@ def _event_type(text: str) -> str:
     return text
 
 
-def _value(text: str, event_type: str) -> float:
-    return math.nan if not text and event_type != RATE else _number("rating", text)
+def _value(text: str | None, event_type: str) -> float:
+    absent = text is None or (not text and event_type != RATE)
+    return math.nan if absent else _number("rating", text)
 
 
 def _number_text(number: float) -> str:
     return "" if math.isnan(number) else repr(number)
 
 
-def _required(name: str, text: str) -> str:
+def _required(name: str, text: str | None) -> str:
     if not text:
         raise ValueError(f"{name} is empty")
     return text
 
 
-def _number(name: str, text: str) -> float:
+def _number(name: str, text: str | None) -> float:
     try:
-        number = float(text)
+        number = float(text or "")
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
@@ -148,34 +165,24 @@ def _number(name: str, text: str) -> float:
     return number
 
 
-def _timestamp(text: str) -> float:
+def _timestamp(text: str | None) -> float:
     seconds = _number("timestamp", text)
     if not 0 <= seconds <= LATEST_SECONDS:
         raise ValueError(f"timestamp must be seconds since 1970, not {text!r}")
     return seconds
 
 
-def _read(
-    path: Path,
-    columns: Sequence[str],
-    parse: Callable[[Sequence[str]], T],
-    bad_lines: list[BadLine],
-    optional: Sequence[str] = (),
-) -> list[T]:
-    """`parse` is given the fields of `columns`, then those of `optional`, "" for a column that is not there."""
+def _read(path: Path, columns: Columns, parse: Callable[[Fields], T], bad_lines: list[BadLine]) -> list[T]:
     rows: list[T] = []
     lines = _lines(path)
-    header = next(lines, "")
-    places, width = _places(path, header, columns)
-    more = [header.split("\t").index(name) if name in header.split("\t") else None for name in optional]
+    names = next(lines, "").split("\t")
+    places = _places(path, names, columns)
     for number, line in enumerate(lines, start=2):
         fields = line.split("\t")
         try:
-            if len(fields) != width:
-                raise ValueError(f"{len(fields)} fields, the header has {width}")
-            rows.append(
-                parse([*(fields[p] for p in places), *("" if p is None else fields[p] for p in more)])
-            )
+            if len(fields) != len(names):
+                raise ValueError(f"{len(fields)} fields, the header has {len(names)}")
+            rows.append(parse([None if place is None else fields[place] for place in places]))
         except ValueError as error:
             bad_lines.append(BadLine(path, number, str(error)))
     return rows
@@ -202,12 +209,11 @@ def _lines(path: Path) -> Iterator[str]:
         ) from error
 
 
-def _places(path: Path, header: str, columns: Sequence[str]) -> tuple[list[int], int]:
-    names = header.split("\t")
-    missing = [column for column in columns if column not in names]
-    if missing:
-        needed = ", ".join(columns)
+def _places(path: Path, names: Sequence[str], columns: Columns) -> list[int | None]:
+    if missing := [column for column in columns.needed if column not in names]:
+        needed, more = ", ".join(columns.needed), ", ".join(columns.optional)
         raise DatasetError(
-            f"{path}:1: the header lacks {', '.join(missing)}; needed are {needed}, separated by tabs"
+            f"{path}:1: the header lacks {', '.join(missing)}; needed are {needed}, and there may be {more}; "
+            "separated by tabs"
         )
-    return [names.index(column) for column in columns], len(names)
+    return [names.index(column) if column in names else None for column in columns.names]

@@ -7,7 +7,7 @@ import click
 from rich.console import RenderableType
 from rich.table import Table
 
-from services.console.dataset import Dataset, DatasetError, Interaction, read_dataset
+from services.console.dataset import ITEMS_FILE, Dataset, DatasetError, Interaction, read_dataset
 from services.console.facts import leave_one_out
 from services.console.failures import CommandFailed, run
 from services.console.output import Output, json_option
@@ -35,9 +35,10 @@ def replay(
 ) -> None:
     """Send the data set in DIRECTORY as events, in file order, and wait until features reflect them.
 
-    items.tsv has the columns item, title, genres (separated by "|"); interactions.tsv has user, item,
-    timestamp (seconds since 1970), rating. Both are tab-separated with a header line. Event ids follow from
-    the content, so replaying again changes nothing: every event is a duplicate.
+    interactions.tsv has the columns user, item, timestamp (seconds since 1970), and may have rating and
+    event_type; items.tsv, if there is one, has item, and may have title and genres (separated by "|"). Both
+    are tab-separated with a header line. Event ids follow from the content, so replaying again changes
+    nothing: every event is a duplicate.
 
     \b
     Example:
@@ -60,6 +61,8 @@ def load(directory: Path, skip_bad_lines: bool, output: Output) -> Dataset:
         raise CommandFailed(str(error)) from error
     for bad in dataset.bad_lines[:SHOWN_BAD_LINES]:
         output.note(str(bad))
+    if not (directory / ITEMS_FILE).exists():
+        output.note(f"{directory} has no {ITEMS_FILE}: items have no titles and genres")
     if dataset.bad_lines and not skip_bad_lines:
         raise CommandFailed(
             f"{len(dataset.bad_lines)} lines of {directory} make no sense: correct them, or --skip-bad-lines"

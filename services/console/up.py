@@ -11,7 +11,6 @@ from deploy.local.settings import SuiteSettings
 from deploy.local.shop.running import RunSettings, run_local
 from deploy.local.shop.traffic import RefusedError, ShopSettings
 from services.console.failures import CommandFailed, run
-from shared.domain.owners import DEFAULT_PARTITIONS
 
 
 @click.command(short_help="Start everything on this machine.")
@@ -27,9 +26,9 @@ from shared.domain.owners import DEFAULT_PARTITIONS
 )
 @click.option(
     "--feature-instances",
-    type=click.IntRange(1, DEFAULT_PARTITIONS),
+    type=click.IntRange(min=1),
     metavar="N",
-    help=f"Feature instances that share the partitions, 1 to {DEFAULT_PARTITIONS}; by default 1.",
+    help="Feature instances that share the partitions of the log (FRESHET_PARTITIONS); by default 1.",
 )
 @click.option(
     "--json", "as_json", is_flag=True, help="JSON on stdout: the addresses; with --shop, snapshots too."

@@ -104,20 +104,37 @@ def test_a_bad_line_is_named_by_its_number_and_the_others_are_read(films, line, 
 
 
 def test_a_missing_column_is_named_with_those_that_are_needed(films):
-    (films / "items.tsv").write_text("item\tname\n1\tToy Story\n")
-    with pytest.raises(DatasetError, match=r"items.tsv:1: the header lacks title, genres; needed are item"):
+    (films / "interactions.tsv").write_text("user\tfilm\twhen\nu\t1\t5\n")
+    with pytest.raises(
+        DatasetError, match=r"interactions.tsv:1: the header lacks item, timestamp; needed are user"
+    ):
         read_dataset(films)
+
+
+def test_what_a_data_set_does_not_tell_is_not_known_of_its_items_and_interactions(films):
+    (films / "items.tsv").write_text("name\titem\nToy Story\t1\n")
+    (films / "interactions.tsv").write_text("user\titem\ttimestamp\nu\t1\t5\n")
+    dataset = read_dataset(films)
+    assert (dataset.items, dataset.bad_lines) == ([DatasetItem("1", "", ())], [])
+    [rated] = dataset.interactions
+    assert rated.event_type == "rate" and math.isnan(rated.rating)
+
+
+def test_a_data_set_may_tell_of_interactions_alone(films):
+    (films / "items.tsv").unlink()
+    dataset = read_dataset(films)
+    assert dataset.items == [] and len(dataset.interactions) == 5
 
 
 def test_an_empty_file_lacks_its_header(films):
     (films / "items.tsv").write_text("")
-    with pytest.raises(DatasetError, match="the header lacks item, title, genres"):
+    with pytest.raises(DatasetError, match="the header lacks item;"):
         read_dataset(films)
 
 
 def test_a_missing_file_is_named(films):
-    (films / "items.tsv").unlink()
-    with pytest.raises(DatasetError, match=r"cannot read .*items.tsv: No such file"):
+    (films / "interactions.tsv").unlink()
+    with pytest.raises(DatasetError, match=r"cannot read .*interactions.tsv: No such file"):
         read_dataset(films)
 
 
