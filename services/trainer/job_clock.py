@@ -13,6 +13,8 @@ from services.trainer.model.training import TrainedModel
 
 LEAST_SHARE = 0.02
 """Of the time, which the second lesson gets however late it is: what is newest is to be learned."""
+AFTERWARDS = 0.025
+"""Share of the time for what follows the second lesson beside rules: carrying the head over, the card, packing."""
 
 
 class JobClock:
@@ -37,6 +39,6 @@ class JobClock:
         """
         spent = max(time.monotonic() - self._begun, first.seconds)
         rules = max(self._candidate_seconds - first.seconds, 0.0)  # they are counted again behind the lesson
-        left = self._minutes - (spent + rules) / 60.0
+        left = (1.0 - AFTERWARDS) * self._minutes - (spent + rules) / 60.0
         left = Ranks.here().number_of_first(max(left, LEAST_SHARE * self._minutes))
         return replace(plan, second_minutes=left)

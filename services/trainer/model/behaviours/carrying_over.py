@@ -22,7 +22,8 @@ from services.trainer.model.behaviours.lesson import Foretelling, Traffic, torch
 from services.trainer.model.mixture import MixedModel
 from services.trainer.model.plan import TrainingPlan
 
-PAIRS = 10_000
+MOMENTS, ITEMS = 2_000, 5
+"""At so many moments so many items are asked about: histories are what takes the time."""
 _LEAST_SPREAD = 1e-6
 
 
@@ -54,12 +55,13 @@ def carried_over(
 
 
 def _pairs(traffic: Traffic, items: np.ndarray, seed: int) -> Examples:
-    """Moments of the newest events, with items drawn at random."""
-    rows = np.flatnonzero(traffic.columns.position > traffic.later_than)[-PAIRS:]
-    newest = traffic.columns.take(rows)
-    drawn = np.random.default_rng(seed).choice(items, len(rows))
-    nothing = np.zeros((len(rows), 0), bool)
-    return Examples(newest.user_key, drawn, newest.position, newest.time_ms, nothing, nothing, 1.0, "")
+    """Moments all over the hold-out, each with items drawn at random."""
+    rows = np.flatnonzero(traffic.columns.position > traffic.later_than)
+    rows = rows[np.linspace(0, len(rows) - 1, min(MOMENTS, len(rows)), dtype=np.int64)]
+    moments = traffic.columns.take(np.repeat(rows, ITEMS))
+    drawn = np.random.default_rng(seed).choice(items, len(moments))
+    nothing = np.zeros((len(moments), 0), bool)
+    return Examples(moments.user_key, drawn, moments.position, moments.time_ms, nothing, nothing, 1.0, "")
 
 
 def _spread(log_odds: np.ndarray) -> np.ndarray:
