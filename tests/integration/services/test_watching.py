@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import aclosing
+
 import pytest
 
 from freshet.catalog.v1.user_pb2 import User
@@ -10,6 +13,8 @@ from tests.builders import message
 from tests.integration.services.feature_calls import put_in_log, watching, written
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+SILENCE_SECONDS = 30.0
+"""The SDK asks after 10 seconds, and waits 10 for an answer."""
 
 
 async def test_a_watch_tells_the_present_and_then_each_change(features):
@@ -61,3 +66,27 @@ async def test_a_watch_ends_when_the_service_drains_and_says_when_to_watch_again
     assert (caught.value.reason, caught.value.retry_delay_seconds) == ("DRAINING", 0.2)
     async with watching(features, "draining") as answers:
         assert not (await anext(answers)).history
+
+
+async def test_a_watch_ends_when_the_service_is_not_heard_of_any_more(features):
+    patient = features.client.with_options(timeout_seconds=300)
+    async with aclosing(patient.watch_user_features("silent")) as answers:
+        await anext(answers)
+        features.suite.service("feature").pause()
+        try:
+            async with asyncio.timeout(SILENCE_SECONDS):
+                with pytest.raises(Unavailable):
+                    await anext(answers)
+        finally:
+            features.suite.service("feature").resume()
+
+
+async def test_a_watch_to_which_nothing_happens_goes_on(features):
+    patient = features.client.with_options(timeout_seconds=300)
+    async with aclosing(patient.watch_user_features("still")) as answers:
+        await anext(answers)
+        waiting = asyncio.ensure_future(anext(answers))
+        done, _ = await asyncio.wait([waiting], timeout=SILENCE_SECONDS)
+        assert not done
+        token = await written(features, [message(user_id="still")])
+        assert (await waiting).user_features.consistency_token == token
