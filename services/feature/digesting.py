@@ -33,10 +33,9 @@ class StateDigests:
             raise invalid_argument([Violation("partitions", rule, "OTHER_INSTANCE")])
         try:
             async with asyncio.timeout(timeout_seconds):
-                await self._erasures.settled()
+                digests = [await self._digest(partition) for partition in sorted(partitions or owned)]
         except TimeoutError:
             raise unavailable("REFOLDING", "a partition is folded anew after an erasure") from None
-        digests = [await self._digest(partition) for partition in sorted(partitions or owned)]
         return GetStateDigestResponse(
             partition_digests=[Message(**each._asdict()) for each in digests], fold=self._fold()
         )

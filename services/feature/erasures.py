@@ -38,7 +38,7 @@ PARTITIONS_REFOLDED = Counter("freshet_partitions_refolded_total", "Partitions f
 
 
 @dataclass
-class _Refold:
+class Refold:
     """A partition's turn. later: what the live state has folded of it since `to_position`."""
 
     partition: int
@@ -47,7 +47,9 @@ class _Refold:
     later: deque[EventBatch] = field(default_factory=deque)
 
     def also_folded(self, batch: EventBatch) -> None:
-        self.later.append(self.state.not_folded(batch))
+        """The live state has folded a batch."""
+        if len(own := self.state.not_folded(batch)):
+            self.later.append(own)
 
     async def catch_up(self) -> None:
         """Return when the state reflects what the live state does."""
@@ -66,7 +68,7 @@ class Erasures:
         self._names = names
         self._clean_to: dict[int, int] = {}
         self._erased_at: dict[int, int] = {}
-        self._under_way: _Refold | None = None
+        self._under_way: Refold | None = None
         self._due, self._settled = asyncio.Event(), asyncio.Event()
         self._settled.set()
 
@@ -89,7 +91,8 @@ class Erasures:
 
     async def settled(self) -> None:
         """Wait until no items count somebody who was erased."""
-        await self._settled.wait()
+        while self._state.to_refold:
+            await self._settled.wait()
 
     def take(self, messages: Sequence[LogMessage]) -> list[int]:
         """React to erasure messages; the keys of the users whose state has ended."""
@@ -138,7 +141,7 @@ class Erasures:
 
     async def _refold(self, partition: int) -> None:
         to_position = self._state.positions[partition]
-        refold = self._under_way = _Refold(partition, to_position, State(self._state.settings, [partition]))
+        refold = self._under_way = Refold(partition, to_position, State(self._state.settings, [partition]))
         try:
             await fold_anew(self._connection, self._names, refold.state, to_position)
             await refold.catch_up()
@@ -146,7 +149,7 @@ class Erasures:
         finally:
             self._under_way = None
 
-    def _finish(self, refold: _Refold) -> None:
+    def _finish(self, refold: Refold) -> None:
         self._state.take_items(refold.partition, refold.state)
         erased_to = self._state.to_refold.pop(refold.partition)
         if erased_to > refold.to_position:
