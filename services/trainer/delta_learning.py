@@ -111,6 +111,8 @@ class DeltaLearner:
         if self.position < self._told_position:
             return None
         rows = self.items.take(max(1, ROW_BYTES // (4 * self._dimension + 12)))
+        if self.items.pending:  # pairs wait: those of items whose rows come later would be lost
+            return self._sealed(self._told_position, rows, {}, since_ms)
         segment = self._segments.popleft() if self._segments else None
         pairs = self._known_pairs(segment.pairs) if segment else {}
         if not len(rows.item_keys) and not pairs:

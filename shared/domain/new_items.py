@@ -146,6 +146,11 @@ class NewItems:
             self._strangers.put(item_key, company)
         company.join(self._vectors[row])
 
+    @property
+    def pending(self) -> bool:
+        """Whether rows have changed that were not taken."""
+        return bool(self._changed)
+
     def take(self, limit: int) -> NewRows:
         """At most `limit` rows that are new or have changed since they were last taken. An item of which nothing is
         known has none."""

@@ -123,6 +123,29 @@ def test_a_new_item_gets_its_row_before_its_rules():
     assert told.item_keys.tolist() == [NEW] and pairs(told) == {(A, NEW): 1.0}
 
 
+def test_rules_of_new_items_wait_until_all_rows_are_told(monkeypatch):
+    monkeypatch.setattr(delta_learning, "ROW_BYTES", 1)
+    learning, items = learner(), [item_key(f"new-{number}") for number in range(5)]
+    for each in items:
+        learning.items.describe(each, [])
+    learning.fold(batch(A, *reversed(items)))
+    told = list(iter(lambda: learning.next_delta(0), None))
+    assert [(len(each.item_keys), len(each.counts) > 0) for each in told] == [(1, False)] * 4 + [(1, True)]
+    assert len(pairs(told[-1])) == 6 * 5 // 2 and told[-1].to_position == 106
+
+
+def test_a_trainer_that_ends_while_rows_are_told_tells_the_rules_again(monkeypatch):
+    monkeypatch.setattr(delta_learning, "ROW_BYTES", 1)
+    first = learner()
+    for each in ("m", "n"):
+        first.items.describe(item_key(each), [])
+    first.fold(batch(A, item_key("m"), NEW))
+    told = first.next_delta(0)
+    back = learner(Chain("m", LOG_TO))
+    back.chain.take_up(told)
+    assert told.to_position == LOG_TO and back.chain.sequence == 1
+
+
 def test_rules_of_items_without_a_row_are_not_told():
     learning = learner()
     learning.items.describe(item_key("m"), [])
