@@ -6,6 +6,7 @@ a crash in between leaves a champion that nobody was told of, and the next start
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -54,6 +55,7 @@ class Promoting:
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
+        self._deciding = set[asyncio.Task[bool]]()
 
     async def promote(self, model_version: str, reason: str) -> bool:
         """Make a model champion; False when it is already. Raises UnknownModelError, NotPromotableError."""
@@ -82,7 +84,12 @@ class Promoting:
             text = f"the champion is {champion.model_version}, not {wish.model_version[:64]!r}"
             raise NotPromotableError("NOT_THE_CHAMPION", text)
         pair = await self._pair(champion, history)
-        return await self._return(pair, Cause.ROLLBACK, wish.reason, wish.request_id)
+        try:
+            return await self._return(pair, Cause.ROLLBACK, wish.reason, wish.request_id)
+        except NotPromotableError:  # by the same wish, perhaps, asked for twice at once
+            if known := _done_already(await self._tools.registry.promotions.history(), wish):
+                return known
+            raise
 
     async def roll_back_automatically(self, pair: Pair, reason: str) -> Promotion:
         """Return to a predecessor that was judged. Raises NotPromotableError when it is not the one to return to any
@@ -134,7 +141,14 @@ class Promoting:
         return promotion
 
     async def _decide(self, promotion: Promotion) -> bool:
-        """Whether the champion has changed by this. Raises NotPromotableError."""
+        """Whether the champion has changed by this. What is decided is told, also when the caller has gone. Raises
+        NotPromotableError."""
+        deciding = asyncio.create_task(self._decide_and_tell(promotion))
+        self._deciding.add(deciding)
+        deciding.add_done_callback(self._deciding.discard)
+        return await asyncio.shield(deciding)
+
+    async def _decide_and_tell(self, promotion: Promotion) -> bool:
         try:
             changed = await self._tools.registry.promotions.promote(promotion)
         except ChampionChangedError as error:
