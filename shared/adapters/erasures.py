@@ -38,10 +38,11 @@ class ErasureStep(NamedTuple):
 async def follow_erasures(
     connection: Client, names: Names, start: int = 1
 ) -> AsyncIterator[list[ErasureStep]]:
-    """Steps of all erasures in log order from position `start` on, without end."""
+    """Steps of all erasures in log order from position `start` on, at least one at a time, without end."""
     source = LogSource(names.events, [names.subject(_ALL)], start=start)
     async for batch in LogReader(connection, source).batches():
-        yield [step for message in batch if (step := decode_step(message)) is not None]
+        if steps := [step for message in batch if (step := decode_step(message)) is not None]:
+            yield steps
 
 
 async def list_erasures(connection: Client, names: Names, last: int) -> list[ErasureStep]:

@@ -43,6 +43,15 @@ async def erased(world, receipt_id: str, first_position: int, complete: bool = T
     return (await world.nats.jetstream().publish(subject, payload)).seq
 
 
+async def test_an_erasure_that_cannot_be_read_holds_up_none_behind_it(world):
+    await register(world, "aware", trained_to=5)
+    await world.nats.jetstream().publish(world.names.erasure_subject(0), b"\xff")
+    async with world.trainer(**BRIEF) as trainer:
+        await become(trainer, {})
+        await erased(world, "readable", first_position=1)
+        await become(trainer, {"aware": ["readable"]})
+
+
 async def marks(trainer: Trainer) -> dict[str, list[str]]:
     """Receipt ids by model version, of the models that have any."""
     models = (await trainer.stub.ListModels(api.ListModelsRequest(), wait_for_ready=True)).models
