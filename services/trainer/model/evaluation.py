@@ -96,7 +96,7 @@ def make_cases(train: EventColumns, held_out: EventColumns, options: CaseOptions
     if len(users) > options.max_users:
         drawn = np.random.default_rng(options.seed).choice(len(users), options.max_users, replace=False)
         users, first = users[np.sort(drawn)], first[np.sort(drawn)]
-    histories = Histories.of(history, users, asked.time_ms[first], options.history_length)
+    histories = Histories.of(history, users, options.history_length)
     seen_items, seen_offsets = _rows_of(seen, users)
     catalogue = np.union1d(train.item_key, held_out.item_key)
     return Cases(users, histories, asked.item_key[first], seen_items, seen_offsets, catalogue)

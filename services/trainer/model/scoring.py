@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from services.trainer.model.ages import ages
 from services.trainer.model.sequences import UserSequences, groups_of, occurs
 from services.trainer.model.training import TrainedModel
 
@@ -19,7 +20,7 @@ class Histories:
     Attributes:
         item_keys: ``(B, T) uint64``; 0 under the mask.
         event_type: ``(B, T) int64``; 0 under the mask.
-        age_seconds: ``(B, T) float32``, request time minus event time, >= 0.
+        age_seconds: ``(B, T) float32``, as of `ages`.
         mask: ``(B, T) bool``, True where an event stands.
     """
 
@@ -32,13 +33,12 @@ class Histories:
         return len(self.mask)
 
     @classmethod
-    def of(cls, events: UserSequences, users: np.ndarray, now_ms: np.ndarray, length: int) -> Histories:
+    def of(cls, events: UserSequences, users: np.ndarray, length: int) -> Histories:
         """The newest ``length`` events of each user.
 
         Args:
             events: events by user.
             users: ``(B,) uint64``; a user that does not occur gets an empty history.
-            now_ms: ``(B,) int64``, each user's request time; later events count as of age 0.
             length: T.
         """
         place = np.minimum(np.searchsorted(events.user_keys, users), max(len(events) - 1, 0))
@@ -48,18 +48,15 @@ class Histories:
         end = np.where(known, events.offsets[place + 1], 0)
         start = np.where(known, events.offsets[place], 0)
         columns = (events.item_keys, events.event_type, events.time_ms)
-        return cls.of_spans(columns, np.stack([start, end], axis=1), now_ms, length)
+        return cls.of_spans(columns, np.stack([start, end], axis=1), length)
 
     @classmethod
-    def of_spans(
-        cls, columns: tuple[np.ndarray, ...], spans: np.ndarray, now_ms: np.ndarray, length: int
-    ) -> Histories:
+    def of_spans(cls, columns: tuple[np.ndarray, ...], spans: np.ndarray, length: int) -> Histories:
         """The last ``length`` rows of each span.
 
         Args:
             columns: item keys ``(N,) uint64``, event types and times in ms ``(N,) int64``.
             spans: ``(B, 2) int64``, first row and the one behind the last.
-            now_ms: ``(B,) int64``, as of `of`.
             length: T.
         """
         item_keys, event_type, time_ms = columns
@@ -68,11 +65,10 @@ class Histories:
         row = spans[:, 1:] - length + np.arange(length)  # (B, T)
         mask = row >= spans[:, :1]
         row = np.where(mask, row, 0)
-        age = np.maximum(now_ms[:, None] - time_ms[row], 0) / 1000.0
         return cls(
             np.where(mask, item_keys[row], np.uint64(0)),
             np.where(mask, event_type[row], 0),
-            np.where(mask, age, 0.0).astype(np.float32),
+            ages(time_ms[row], mask),
             mask,
         )
 

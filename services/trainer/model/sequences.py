@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from services.trainer.model.ages import ages
 from shared.domain.event_columns import EventColumns
 
 
@@ -163,7 +164,7 @@ class TokenBatch:
     Attributes:
         item: ``(B, T) int64``, vocabulary index; 0 under the mask.
         event_type: ``(B, T) int64``; 0 under the mask.
-        age_seconds: ``(B, T) float32``, time of the window's last event minus the event's own time, >= 0.
+        age_seconds: ``(B, T) float32``, as of `ages`.
         mask: ``(B, T) bool``.
         target: ``(B, T) int64``, vocabulary index of the event that followed; -1 where it teaches nothing.
         label_weight: ``(B, T) float32``, of that event: below 0 where it says no; 0 where it teaches nothing.
@@ -279,11 +280,10 @@ def _batch(rows: TrainingRows, spans: np.ndarray) -> TokenBatch:
     is_first = occurs(spans[:, 0], rows.offsets)  # no window begins behind the last row
     is_first &= rows.is_target[spans[:, 0]]
     label_weight = np.where(mask, rows.label_weight[row + 1], np.float32(0))
-    age = (rows.time_ms[spans[:, 1] - 1][:, None] - rows.time_ms[row]) / 1000.0
     return TokenBatch(
         item=np.where(mask, rows.item[row], 0),
         event_type=np.where(mask, rows.event_type[row], 0),
-        age_seconds=np.where(mask, np.maximum(age, 0.0), 0.0).astype(np.float32),
+        age_seconds=ages(rows.time_ms[row], mask),
         mask=mask,
         target=np.where(label_weight != 0, rows.item[row + 1], -1),
         label_weight=label_weight,

@@ -70,8 +70,8 @@ def plain_prequential(
                 if not _is(row.kind, roles.target) or row.item in seen[row.user]:
                     continue
                 asked = (row, seen[row.user], catalogue)
-                live = _histories(history[row.user], row.time_ms, options.history_length)
-                stale = _histories(old.get(row.user, []), row.time_ms, options.history_length)
+                live = _histories(history[row.user], options.history_length)
+                stale = _histories(old.get(row.user, []), options.history_length)
                 ranks[CONTINUAL].append(_rank(continual, live, *asked))
                 ranks[FROZEN].append(_rank(frozen, live, *asked))
                 ranks[STALE].append(_rank(frozen, stale, *asked))
@@ -104,9 +104,9 @@ def _note(row: Row, roles, history, seen) -> None:
         seen[row.user].add(row.item)
 
 
-def _histories(events: list[Row], now_ms: int, length: int) -> Histories:
+def _histories(events: list[Row], length: int) -> Histories:
     newest, empty = events[-length:], length - len(events[-length:])
-    ages = [max(now_ms - row.time_ms, 0) / 1000.0 for row in newest]
+    ages = [(max(each.time_ms for each in newest) - row.time_ms) / 1000.0 for row in newest]
     return Histories(
         np.array([[0] * empty + [row.item for row in newest]], np.uint64),
         np.array([[0] * empty + [row.kind for row in newest]], np.int64),

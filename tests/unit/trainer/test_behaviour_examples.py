@@ -142,7 +142,7 @@ def test_a_history_is_what_lies_before_the_showing_in_the_log(rows, user, positi
     assert mask.tolist() == [False] * (4 - len(expected)) + [True] * len(expected)
     assert found.item_keys[0, mask].tolist() == expected.item_key.tolist()
     assert found.event_type[0, mask].tolist() == expected.event_type.tolist()
-    ages = np.maximum(WINDOW_SECONDS - expected.time_ms / 1000.0, 0)
+    ages = (expected.time_ms.max(initial=0) - expected.time_ms) / 1000.0
     assert found.age_seconds[0, mask].tolist() == ages.tolist()
 
 

@@ -77,7 +77,7 @@ def test_histories_hold_the_newest_events_right_aligned():
     columns = events((1, 5), (2, 9), (2, 8), (1, 6), (2, 7), (2, 6), (2, 5))
     histories = leave_one_out(columns, options).cases.histories
     assert histories.item_keys.tolist() == [[0, 0, 5], [8, 7, 6]]
-    assert histories.age_seconds.tolist() == [[0, 0, 3], [4, 2, 1]]
+    assert histories.age_seconds.tolist() == [[0, 0, 0], [3, 1, 0]]
 
 
 def test_seen_items_are_no_candidates():
@@ -119,7 +119,7 @@ def test_events_on_unknown_items_leave_the_history():
 def test_a_users_scores_do_not_depend_on_who_else_is_asked_and_how_long_their_histories_are():
     scorer = ModelScorer(random_model(n_items=12))
     pairs = [(user, 1 + (user + step) % 12) for user in range(1, 9) for step in range(1 + 5 * user % 7)]
-    histories = Histories.of(by_user(events(*pairs)), np.arange(10, dtype=np.uint64), np.zeros(10, int), 9)
+    histories = Histories.of(by_user(events(*pairs)), np.arange(10, dtype=np.uint64), 9)
     together = scorer(histories)
     alone = np.concatenate([scorer(histories.take(slice(row, row + 1))) for row in range(10)])
     assert np.allclose(together, alone, atol=1e-5)

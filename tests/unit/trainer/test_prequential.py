@@ -86,7 +86,7 @@ def test_stale_histories_end_with_the_warm_up_and_live_ones_with_the_question():
     assert stream.cases(np.array([3])).histories.item_keys.tolist() == [[5, 6, 7]]
     stale = stream.stale_histories(np.array([3]))
     assert stale.item_keys.tolist() == [[0, 5, 6]]
-    assert stale.age_seconds.tolist() == [[0.0, 3.0, 2.0]]
+    assert stale.age_seconds.tolist() == [[0.0, 1.0, 0.0]]
 
 
 def test_items_that_the_user_has_seen_are_neither_asked_for_nor_ranked():

@@ -89,7 +89,7 @@ def histories_before(columns: EventColumns, asked: Examples, roles: EventRoles, 
     end = np.where(known, np.searchsorted(place, who * span + asked.position), 0)
     start = np.where(known, np.searchsorted(place, who * span), 0)
     ordered = tuple(column[order] for column in (read.item_key, read.event_type, read.time_ms))
-    return Histories.of_spans(ordered, np.stack([start, end], axis=1), asked.time_ms, length)
+    return Histories.of_spans(ordered, np.stack([start, end], axis=1), length)
 
 
 def _parts(rows: int) -> list[slice]:

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from services.trainer.model.ages import ages
 from services.trainer.model.answering import Cases
 from services.trainer.model.evaluation import CaseOptions
 from services.trainer.model.protocols.timeline import Timeline, moments_of, spread
@@ -99,7 +100,7 @@ class Stream:
         return self._timeline(pairs, types).counts_before(pairs, self._moments) > 0
 
     def _histories(self, asked: np.ndarray, moments: np.ndarray) -> Histories:
-        """The newest events before a moment ``(B,)``, seen from the time of the question."""
+        """The newest events before a moment ``(B,)``."""
         columns = self._columns
         start, end = self._history.before(columns.user_key[asked], moments)
         place = end[:, None] - self._length + np.arange(self._length)  # (B, T)
@@ -109,10 +110,9 @@ class Stream:
                 *(np.zeros(mask.shape, kind) for kind in (np.uint64, np.int64, np.float32, bool))
             )
         row = self._history.rows[np.where(mask, place, 0)]
-        age = np.maximum(columns.time_ms[asked][:, None] - columns.time_ms[row], 0) / 1000.0
         return Histories(
             np.where(mask, columns.item_key[row], np.uint64(0)),
             np.where(mask, columns.event_type[row], 0),
-            np.where(mask, age, 0.0).astype(np.float32),
+            ages(columns.time_ms[row], mask),
             mask,
         )
