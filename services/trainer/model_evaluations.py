@@ -51,7 +51,7 @@ class ModelEvaluations:
                 raise NotJudgeableError(
                     f"there is no traffic later than the training of {model.model_version}"
                 )
-            with tempfile.TemporaryDirectory(prefix="freshet-judging-") as directory:
+            with _directory() as directory:
                 job = await self._job(model, protocol, Path(directory) / "model.bundle")
                 return job, await _judged(job)
 
@@ -68,7 +68,10 @@ class ModelEvaluations:
     async def _job(self, model: RegisteredModel, protocol: str, bundle: Path) -> ModelJob:
         settings = self._settings
         content = await self._bundle(model)
-        await asyncio.to_thread(bundle.write_bytes, content)
+        try:
+            await asyncio.to_thread(bundle.write_bytes, content)
+        except OSError as error:
+            raise JudgingError(f"{bundle} cannot be written: {error.strerror}") from error
         return ModelJob(
             database_url=settings.database_url,
             namespace=settings.namespace,
@@ -90,6 +93,13 @@ class ModelEvaluations:
             return await packed_bundle(self._tools.store, model)
         except NotStoredError as error:
             raise NotJudgeableError(str(error)) from error
+
+
+def _directory() -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix="freshet-judging-")
+    except OSError as error:
+        raise JudgingError(f"there is no directory for the bundle: {error}") from error
 
 
 async def _judged(job: ModelJob) -> Judged:
