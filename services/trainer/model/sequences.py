@@ -193,11 +193,12 @@ def windows(rows: TrainingRows, length: int, generator: np.random.Generator) -> 
 
     Returns:
         ``(W, 2) int64``: start and end row of each window's inputs; every row is an input of exactly one
-        window, except each user's last, which is only a target.
+        window, except each user's last, which is only a target. A user whose only event is a target has an empty
+        window: nothing was known before it.
     """
     sizes = rows.lengths - 1
     shift = generator.integers(0, length, len(sizes)) * (sizes > length)
-    pieces = np.maximum((sizes + shift + length - 1) // length, 0)
+    pieces = np.maximum((sizes + shift + length - 1) // length, rows.is_target[rows.offsets[:-1]])
     user = np.repeat(np.arange(len(sizes)), pieces)
     rank = np.arange(len(user)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
     start = np.maximum(rank * length - shift[user], 0)
@@ -255,7 +256,8 @@ def _spans(rows: TrainingRows, way: Passing, generator: np.random.Generator) -> 
 
 
 def _lengths(spans: np.ndarray) -> np.ndarray:
-    return spans[:, 1] - spans[:, 0]
+    """``(W,) int64``: places of each window; an empty one takes one, too."""
+    return np.maximum(spans[:, 1] - spans[:, 0], 1)
 
 
 def groups_of(lengths: np.ndarray, tokens: int) -> list[tuple[int, int]]:
@@ -273,19 +275,20 @@ def groups_of(lengths: np.ndarray, tokens: int) -> list[tuple[int, int]]:
 
 
 def _batch(rows: TrainingRows, spans: np.ndarray) -> TokenBatch:
-    width = int((spans[:, 1] - spans[:, 0]).max())
+    width = int(_lengths(spans).max())
     row = spans[:, 1:] - width + np.arange(width)  # (B, T), right-aligned
     mask = row >= spans[:, :1]
     row = np.where(mask, row, spans[:, :1])
     is_first = occurs(spans[:, 0], rows.offsets)  # no window begins behind the last row
     is_first &= rows.is_target[spans[:, 0]]
-    label_weight = np.where(mask, rows.label_weight[row + 1], np.float32(0))
+    following = np.where(mask, row + 1, row)
+    label_weight = np.where(mask, rows.label_weight[following], np.float32(0))
     return TokenBatch(
         item=np.where(mask, rows.item[row], 0),
         event_type=np.where(mask, rows.event_type[row], 0),
         age_seconds=ages(rows.time_ms[row], mask),
         mask=mask,
-        target=np.where(label_weight != 0, rows.item[row + 1], -1),
+        target=np.where(label_weight != 0, rows.item[following], -1),
         label_weight=label_weight,
         first_item=np.where(is_first, rows.item[spans[:, 0]], -1),
         first_weight=np.where(is_first, rows.label_weight[spans[:, 0]], np.float32(0)),

@@ -85,6 +85,21 @@ def test_shorter_windows_are_padded_on_the_left():
     assert batch.target.tolist() == [[-1, 1], [1, 2]]
 
 
+def test_of_a_user_of_one_event_it_is_the_first_item_that_is_learned():
+    rows = rows_of(events((1, 5), (2, 5), (2, 6), (3, 7)))
+    (batch,) = token_batches(rows, Passing(9, 99), np.random.default_rng(0))
+    learned = sorted(
+        zip(batch.first_item.tolist(), batch.target[:, 0].tolist(), batch.mask[:, 0].tolist(), strict=True)
+    )
+    assert learned == [(0, -1, False), (0, 1, True), (2, -1, False)]
+
+
+def test_a_user_whose_only_event_is_no_target_has_no_window():
+    rows = rows_of(events((1, 5), (2, 6), event_type=[VIEW, PURCHASE]), target=frozenset({PURCHASE}))
+    (batch,) = token_batches(rows, Passing(9, 99), np.random.default_rng(0))
+    assert batch.first_item.tolist() == [1]
+
+
 def test_equal_seeds_give_equal_batches():
     first, second = (
         list(token_batches(rows_of(walks()), Passing(4, 40), np.random.default_rng(7))) for _ in range(2)

@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from services.trainer.model.baselines import most_popular
+from services.trainer.model.encoders.names import KINDS
+from services.trainer.model.encoders.registry import config_of
 from services.trainer.model.evaluation import judge, leave_one_out
 from services.trainer.model.plan import NotEnoughEvents, TrainingPlan
 from services.trainer.model.plateau import PATIENCE
-from services.trainer.model.scoring import ModelScorer
-from services.trainer.model.sequences import EventRoles
+from services.trainer.model.scoring import Histories, ModelScorer
+from services.trainer.model.sequences import EventRoles, by_user
 from services.trainer.model.training import continue_training, train
 from shared.domain.event_columns import EventColumns
 from tests.unit.trainer.builders import DISLIKE, PLAN, VIEW, events, random_model, walks
@@ -36,6 +38,18 @@ def test_gbce_learns_too():
     plan = replace(PLAN, epochs=15, learning_rate=5e-3, loss="gbce", n_negatives=16)
     found = judge(split.cases, {"model": ModelScorer(train(split.train, plan))}, k=3)
     assert found["model"].ndcg > 0.5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_users_begin_with_is_also_learned_from_those_who_did_nothing_else(kind):
+    once = [(user, 1 + user % 5) for user in range(1000, 1400)]
+    longer = walks(n_users=50, n_items=30, length=4)
+    more = zip(longer.user_key.tolist(), (longer.item_key + np.uint64(10)).tolist(), strict=True)
+    plan = TrainingPlan(encoder=config_of(kind, "small"), epochs=20, batch_tokens=64, threads=1)
+    model = train(events(*once, *more), plan)
+    nobody = Histories.of(by_user(EventColumns.empty()), np.zeros(1, np.uint64), 1)
+    scores = ModelScorer(model)(nobody)[0]
+    assert set(model.item_keys[np.argsort(-scores)[:5]].tolist()) == {1, 2, 3, 4, 5}
 
 
 def test_an_item_that_some_refuse_is_worth_less_than_one_that_nobody_refuses():
