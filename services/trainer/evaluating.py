@@ -122,14 +122,17 @@ class _DataJudge:
             return self._prequential(columns, on_asked)
         contestants = self._contestants(len(columns), 1, 0)
         split = self._split(columns)
+        if not len(split.train):
+            raise NothingToJudge("no event is left to learn from: all are held out")
         return judge_held_out(self._job.protocol, split, contestants, self._options, on_asked)
 
     def _prequential(self, columns: EventColumns, on_asked: OnAsked) -> Outcome:
         job = self._job
         warm_up = job.warm_up_events or len(columns) // 2
-        if warm_up >= len(columns):
+        if not 0 < warm_up < len(columns):
             raise NothingToJudge(
-                f"--warm-up {warm_up}: the data set has {len(columns):,} events; leave some to ask for"
+                f"--warm-up {warm_up}: the data set has {len(columns):,} events; some are to be learned before the "
+                "first question, and some to be asked for"
             )
         rest = len(columns) - warm_up
         every = job.continue_every or max(rest // _CONTINUATIONS, 1)

@@ -2,7 +2,8 @@
 
 Readers hold a `view`, which may run in another thread. A view has its number of items for good; what is added to its
 rows shows in it at once. Each number is written whole, and a place changes hands with a count of 0, so a reader sees
-an event of a batch or does not, and never a count that belongs to another follower.
+an event of a batch or does not. Only while the weakest place of a full row changes hands may a reader in another thread
+take the new count for that of the follower before.
 """
 
 from __future__ import annotations

@@ -23,10 +23,16 @@ RIDGE = 300.0
 """lambda of equation 8."""
 _EXACT_UP_TO = 4_000
 """Items whose matrix is inverted in float64; of more, float32 takes half the time and memory."""
+_EVERY_ITEMS = 2
 
 
 class CatalogueTooLarge(ValueError):
     """EASE is not made for so many items."""
+
+
+def ease_every(items: int) -> int:
+    """New events after which it is solved again: its time grows with the cube of the items."""
+    return _EVERY_ITEMS * items
 
 
 class Ease:
@@ -113,6 +119,8 @@ def _bags(columns: EventColumns, vocabulary: np.ndarray, roles: EventRoles) -> s
 
 def _weights(bags: sparse.csr_matrix, ridge: float) -> np.ndarray:
     """``(V, V) float32``: B of the paper; the inverse by Cholesky, as the matrix is positive definite."""
+    if not bags.shape[1]:
+        return np.zeros((0, 0), np.float32)
     dtype = np.float64 if bags.shape[1] <= _EXACT_UP_TO else np.float32
     gram: np.ndarray = np.asarray((bags.T @ bags).todense(), dtype)
     gram[np.diag_indices(len(gram))] += ridge

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from services.trainer.model.checkpoint import Checkpoints
+from services.trainer.model.ease import ease_every
 from services.trainer.model.evaluation import CaseOptions
 from services.trainer.model.learners import Gathered
 from services.trainer.model.mixture import (
@@ -14,17 +15,15 @@ from services.trainer.model.mixture import (
     validation_of,
 )
 from services.trainer.model.plan import OnProgress, TrainingPlan, ignore_progress
-from services.trainer.model.rules import learn_rules
+from services.trainer.model.rules import learn_rules, rules_every
 from services.trainer.model.scoring import ModelScorer, Scorer
 from services.trainer.model.training import TrainedModel, continue_training, train
-from services.trainer.model.weighing import RULES_EVERY, choose_mixture, chosen_anew
+from services.trainer.model.weighing import choose_mixture, chosen_anew
 from shared.domain.event_columns import EventColumns
 from shared.domain.mixture import Experts, Mixture
 
 ENOUGH_CASES = 20
 """Questions about new events from which on their answers say when to stop."""
-EASE_EVERY_ITEMS = 2
-"""EASE is solved again after so many new events for each item."""
 
 
 class EncoderLearner:
@@ -85,7 +84,7 @@ class MixedLearner(EncoderLearner):
         self._uncounted += len(columns)
         self._unsolved += len(columns)
         super().learn(columns)
-        if self._uncounted >= RULES_EVERY:
+        if self._uncounted >= rules_every(self._events.count):
             self._count(self._events.all())
 
     def scorer(self) -> Scorer:
@@ -110,7 +109,7 @@ class MixedLearner(EncoderLearner):
 
     def _count(self, columns: EventColumns) -> None:
         items = self.model.item_keys
-        if self._unsolved >= EASE_EVERY_ITEMS * len(items):
+        if self._unsolved >= ease_every(len(items)):
             return self._solve(self.model, columns)
         self._experts = replace(self._experts, sequence=learn_rules(columns, items, self._plan.roles))
         self._uncounted = 0

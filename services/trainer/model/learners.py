@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 
 from services.trainer.model.baselines import Popularity
-from services.trainer.model.ease import learn_ease
-from services.trainer.model.rules import RuleScorer, learn_rules
+from services.trainer.model.ease import ease_every, learn_ease
+from services.trainer.model.rules import RuleScorer, learn_rules, rules_every
 from services.trainer.model.scoring import Scorer
 from services.trainer.model.sequences import EventRoles, has_type
 from shared.domain.event_columns import EventColumns
@@ -78,15 +78,17 @@ class PopularityLearner:
 
 
 class Gathered:
-    """All events so far, in one piece whenever they are wanted. pending: how many came since `lesson` was called."""
+    """All events so far, in one piece whenever they are wanted. count: how many; pending: how many of them came since
+    `lesson` was called."""
 
     def __init__(self) -> None:
         self._parts: list[EventColumns] = []
-        self.pending = 0
+        self.count = self.pending = 0
 
     def add(self, columns: EventColumns) -> None:
         """These came next."""
         self._parts.append(columns)
+        self.count += len(columns)
         self.pending += len(columns)
 
     def all(self) -> EventColumns:
@@ -101,9 +103,10 @@ class Gathered:
 
 
 class Recounted:
-    """What is counted anew from all events whenever enough have come."""
+    """What is counted anew from all events whenever enough have come. every: how many that are, of so many events and
+    items that were counted last."""
 
-    def __init__(self, count: Callable[[EventColumns], Scorer], every: int) -> None:
+    def __init__(self, count: Callable[[EventColumns], Scorer], every: Callable[[int, int], int]) -> None:
         self._count, self._every = count, every
         self._events = Gathered()
         self._scorer: Scorer | None = None
@@ -111,8 +114,12 @@ class Recounted:
     def learn(self, columns: EventColumns) -> None:
         """Counts, or keeps the events until there are enough."""
         self._events.add(columns)
-        if self._scorer is None or self._events.pending >= self._every:
+        if self._scorer is None or self._is_due(len(self._scorer.item_keys)):
             self._scorer = self._count(self._events.lesson())
+
+    def _is_due(self, items: int) -> bool:
+        pending = self._events.pending
+        return pending >= self._every(self._events.count - pending, items)
 
     def scorer(self) -> Scorer:
         """As it was counted last."""
@@ -125,7 +132,7 @@ def _rules(roles: EventRoles) -> Recounted:
         item_keys = np.unique(columns.item_key)
         return RuleScorer(item_keys, learn_rules(columns, item_keys, roles), roles)
 
-    return Recounted(count, every=1_024)
+    return Recounted(count, lambda events, _: rules_every(events))
 
 
 _WEEK_SECONDS = 7 * 86_400.0
@@ -134,6 +141,8 @@ BASELINES: dict[str, Callable[[EventRoles], Learner]] = {
     "popular": PopularityLearner,
     "recently-popular": lambda roles: PopularityLearner(roles, _WEEK_SECONDS),
     "rules": _rules,
-    "ease": lambda roles: Recounted(lambda columns: learn_ease(columns, roles), every=5_000),
+    "ease": lambda roles: Recounted(
+        lambda columns: learn_ease(columns, roles), lambda _, items: max(5_000, ease_every(items))
+    ),
 }
 """What every model is compared with, by name: a learner for the roles of events. A new one is one line here."""

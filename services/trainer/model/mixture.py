@@ -44,14 +44,16 @@ def validation_of(columns: EventColumns, options: CaseOptions, later_than: int =
     position ``later_than``, each asked for with all that came before it.
 
     Decision: one question for each of a thousand users tells little (an NDCG@10 of 0.12 to within 0.02), so of few
-    users several are asked, `QUESTIONS` together, of a tenth of the events at most; of many users some, drawn by the
-    options' seed.
+    users several are asked, `QUESTIONS` together, of a tenth of the events at most, which may be none; of many users
+    some, drawn by the options' seed.
     """
     stream = Stream(columns, 0, options)
     asked = stream.asked[columns.position[stream.asked] > later_than]
-    most = min(most_questions(len(stream.catalogue)), max(len(asked) // _SHARE, 1))
-    asked = asked[stream.history_lengths(asked) > 0]
-    asked = asked[_last_of_each(columns.user_key[asked], most, options.seed)]
+    asked = asked[
+        stream.history_lengths(asked) > 0
+    ]  # a user's first event leaves as little to learn as to ask for
+    most = min(most_questions(len(stream.catalogue)), len(asked) // _SHARE)
+    asked = asked[_last_of_each(columns.user_key[asked], most, options.seed)] if most else asked[:0]
     return Validation(columns.take(_left_to_learn(columns, asked)), stream.cases(asked))
 
 

@@ -154,7 +154,8 @@ def without_worst(losses: Tensor, share: float) -> Tensor:
 
 
 class Objective:
-    """Softmax exact up to ``exact_up_to`` items, sampled above: the cost of a step stays bounded. gBCE: sampled.
+    """Softmax exact up to ``exact_up_to`` items, sampled above, so that the logits of a step stay bounded (what the
+    optimiser does to the table does not: 100,000 items take 2.3 times as long as 12,000). gBCE: sampled.
 
     Negatives of the softmax are drawn in proportion to count^0.75 + 1, so popular items are met more often than
     rare ones and none is left out; those of gBCE evenly.

@@ -10,6 +10,15 @@ from services.trainer.model.sequences import EventRoles, TrainingRows, has_type,
 from shared.domain.event_columns import EventColumns
 from shared.domain.item_rules import ItemRules, RulePlan, most_followers
 
+RULES_EVERY = 1_024
+"""New events after which rules are counted again, as good as in service."""
+
+
+def rules_every(events: int) -> int:
+    """The same where there are so many events: a hundredth of many, or the time for it would grow with the square of
+    their number."""
+    return max(RULES_EVERY, events // 100)
+
 
 def learn_rules(
     columns: EventColumns, vocabulary: np.ndarray, roles: EventRoles, plan: RulePlan | None = None

@@ -19,7 +19,7 @@ from services.trainer.model.answering import Cases, catalogue_scores, parts_of
 from services.trainer.model.evaluation import CaseOptions
 from services.trainer.model.mixture import ExpertScorer, MixedModel, most_questions
 from services.trainer.model.protocols.stream import Stream
-from services.trainer.model.rules import learn_rules
+from services.trainer.model.rules import RULES_EVERY, learn_rules
 from services.trainer.model.scoring import ModelScorer, Scorer
 from shared.domain.event_columns import EventColumns
 from shared.domain.mixture import Experts, Mixture
@@ -31,8 +31,6 @@ USUAL = Mixture(weight=0.4, ease_weight=1.0)
 """Does well where questions do not tell better."""
 ENOUGH_TO_CHOOSE = 200
 """Questions about what came since from which on weights are chosen anew."""
-RULES_EVERY = 1_024
-"""New events after which sequence rules are counted again, as good as in service."""
 _K, _NONE = 10, -1
 
 

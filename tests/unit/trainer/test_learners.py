@@ -66,7 +66,7 @@ def test_every_baseline_learns_and_scores_what_it_has_learned(name):
 
 def test_what_is_recounted_waits_until_enough_events_have_come():
     log = walks()
-    learner = Recounted(most_popular, every=20)
+    learner = Recounted(most_popular, lambda events, items: 20)
     counted = []
     for start in range(0, 50, 10):
         learner.learn(log.take(slice(start, start + 10)))

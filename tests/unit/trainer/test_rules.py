@@ -10,6 +10,7 @@ from services.trainer.model.evaluation import CaseOptions, judge, leave_one_out
 from services.trainer.model.mixture import validation_of
 from services.trainer.model.rules import RuleScorer, firing_rows, learn_rules
 from services.trainer.model.sequences import EventRoles
+from shared.domain.event_columns import EventColumns
 from shared.domain.item_rules import GEOMETRIC, RulePlan
 from tests.unit.trainer.builders import PURCHASE, VIEW, events, walks
 
@@ -109,11 +110,15 @@ def test_of_many_items_ease_is_the_same_in_single_precision(monkeypatch):
     assert rounded.scores(every) == pytest.approx(exact.scores(every), rel=1e-3, abs=1e-5)
 
 
+def test_ease_of_nothing_scores_nothing():
+    assert len(learn_ease(EventColumns.empty(), EVERY).item_keys) == 0
+
+
 def test_of_few_users_several_events_are_asked_for_each_with_what_came_before():
-    made = validation_of(walks(n_users=5, n_items=60, length=40), CaseOptions(history_length=60))
+    made = validation_of(walks(n_users=5, n_items=60, length=41), CaseOptions(history_length=60))
     users, counts = np.unique(made.cases.user_keys, return_counts=True)
-    assert (len(users), set(counts.tolist()), len(made.learn)) == (5, {4}, 180)
-    assert made.cases.histories.mask.sum(axis=1).reshape(4, 5).tolist() == [[n] * 5 for n in (36, 37, 38, 39)]
+    assert (len(users), set(counts.tolist()), len(made.learn)) == (5, {4}, 185)
+    assert made.cases.histories.mask.sum(axis=1).reshape(4, 5).tolist() == [[n] * 5 for n in (37, 38, 39, 40)]
 
 
 def test_of_many_users_some_are_asked(monkeypatch):
@@ -129,8 +134,8 @@ def test_of_large_catalogues_less_is_asked(monkeypatch):
 
 @pytest.fixture
 def all_asked(monkeypatch):
-    """Of every second event at most, so that short logs will do."""
-    monkeypatch.setattr("services.trainer.model.mixture._SHARE", 2)
+    """Of every event at most, so that short logs will do."""
+    monkeypatch.setattr("services.trainer.model.mixture._SHARE", 1)
 
 
 def test_validation_asks_for_each_users_last_event_and_learns_the_rest(all_asked):
@@ -142,12 +147,26 @@ def test_validation_asks_for_each_users_last_event_and_learns_the_rest(all_asked
 
 def test_of_short_histories_a_tenth_is_asked_and_the_rest_can_still_be_learned():
     made = validation_of(walks(n_users=40, length=2), CaseOptions())
-    assert (len(made.cases), len(made.learn)) == (8, 72)
+    assert (len(made.cases), len(made.learn)) == (4, 76)
 
 
 def test_nobody_is_asked_of_whom_nothing_is_known():
-    made = validation_of(events(*((user, user) for user in range(40)), (1, 50), (1, 60)), CaseOptions())
+    once, often = [(user, user) for user in range(40)], [(1, item) for item in range(50, 60)]
+    made = validation_of(events(*once, *often), CaseOptions())
     assert set(made.cases.user_keys.tolist()) == {1}
+
+
+@pytest.mark.parametrize("events_each", [2, 4])
+def test_many_users_of_one_event_do_not_cost_the_others_what_is_to_be_learned(events_each):
+    once = [(user, user % 9) for user in range(100, 2000)]
+    others = walks(n_users=20, length=events_each)
+    both = zip(others.user_key.tolist(), others.item_key.tolist(), strict=True)
+    made = validation_of(events(*once, *both), CaseOptions())
+    assert len(made.cases) == 20 * (events_each - 1) // 10
+
+
+def test_of_a_single_event_that_can_be_learned_none_is_held_out():
+    assert len(validation_of(events((1, 5), (1, 6)), CaseOptions()).cases) == 0
 
 
 def test_what_follows_a_held_out_event_on_its_item_is_held_out_with_it(all_asked):

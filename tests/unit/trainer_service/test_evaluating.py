@@ -137,3 +137,15 @@ def test_a_message_is_one_line_and_comes_back(message):
     assert line.count(b"\n") == 1
     assert decode(line) == message
     assert type(decode(line)) is type(message)
+
+
+@pytest.mark.parametrize(
+    "columns, fields",
+    [
+        (events((1, 5), (2, 6), (3, 5)), {"protocol": "leave-one-out"}),
+        (events((1, 5)), {"protocol": "prequential"}),
+    ],
+)
+def test_where_nothing_is_left_to_learn_from_nothing_is_judged(job, columns, fields):
+    with pytest.raises(NothingToJudge, match=r"to learn from|to be learned before"):
+        judge_data(job(columns, **fields), ignore)
