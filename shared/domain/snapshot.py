@@ -54,7 +54,7 @@ def take_snapshot(state: State, position: int) -> Snapshot:
     rows = users.changed_rows()
     records = users.records[rows]
     departed = {
-        key: users.departed_of(key).tobytes() for key in records["user_key"].tolist() if key in users.departed
+        key: users.stored_departed_of(key) for key in records["user_key"].tolist() if key in users.departed
     }
     items, to_refold = state.items.changed_rows(), state.to_refold.copy()
     snapshot = Snapshot(position, records, departed, items, state.erased, state.emptied, to_refold)

@@ -60,7 +60,7 @@ def copy_partition(state: State, partition: int) -> PartitionCopy:
         partition,
         state.positions[partition],
         records,
-        {key: users.departed_of(key).tobytes() for key in keys},
+        {key: users.stored_departed_of(key) for key in keys},
         [users.away.digest_of(key) for key in away[belongs(away)].tolist()],
         items[items["partition"] == partition],
     )

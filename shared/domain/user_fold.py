@@ -7,12 +7,12 @@ batches changes no byte. A session ends by 30 idle minutes or by another session
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
+from shared.domain.departed import Departed
 from shared.domain.event import CORRECTS, EventType
 from shared.domain.event_batch import EventBatch
 from shared.domain.user_record import RECENT_EVENTS, history_of, write_history
@@ -173,11 +173,11 @@ def _depart(users: UserStates, rows: np.ndarray, places: np.ndarray) -> None:
     """Keep the consumed items among the entries that are about to leave their histories."""
     consumed = users.preset.consumes[users.column["event_type"][rows, places]]
     rows, places = rows[consumed], places[consumed]
-    keys, items = users.column["user_key"][rows], users.column["item_key"][rows, places]
-    for user_key, item_key in zip(keys.tolist(), items.tolist(), strict=True):
-        departed = users.departed.setdefault(user_key, array("Q"))
-        if item_key not in departed:
-            departed.append(item_key)
+    about = [users.column[name][rows, places].tolist() for name in ("item_key", "event_type")]
+    for user_key, item_key, event_type in zip(users.column["user_key"][rows].tolist(), *about, strict=True):
+        if (departed := users.departed.get(user_key)) is None:
+            departed = users.departed[user_key] = Departed()
+        departed.add(item_key, event_type)
 
 
 def _take_back(users: UserStates, batch: EventBatch, event: int, row: int) -> list[TakenBack]:
@@ -199,8 +199,7 @@ def _undo(users: UserStates, row: int, event: int, what: tuple[int, int, int | N
     if found_ms is not None:
         return TakenBack(event, item_key, event_type, found_ms)
     departed = users.departed.get(int(users.column["user_key"][row]))
-    if users.preset.consumes[event_type] and departed is not None and item_key in departed:
-        departed.remove(item_key)
+    if departed is not None and departed.take_back(item_key, event_type):
         return TakenBack(event, item_key, event_type, time_ms)
     if time_ms is not None and not users.preset.in_history[event_type]:
         return TakenBack(event, item_key, event_type, time_ms)

@@ -6,12 +6,12 @@ go are known by key, with the digest of what was stored of them, so that a diges
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from shared.domain.away_users import AwayUsers
+from shared.domain.departed import Departed
 from shared.domain.digest import entry_digest
 from shared.domain.key_index import KeyIndex
 from shared.domain.preset import DomainPreset
@@ -30,7 +30,7 @@ class UserStates:
         self._index = KeyIndex()
         self._free: list[int] = []
         self._rows = 0
-        self.departed: dict[int, array[int]] = {}
+        self.departed: dict[int, Departed] = {}
         self.away = AwayUsers()
         self.clock = 0
         self.records = np.zeros(0, user_record(history_length))
@@ -117,7 +117,13 @@ class UserStates:
 
     def departed_of(self, user_key: int) -> np.ndarray:
         """Consumed items that have left the history, (m,) uint64, in the order they left."""
-        return np.array(self.departed.get(user_key, ()), dtype=np.uint64)
+        departed = self.departed.get(user_key)
+        return np.zeros(0, np.uint64) if departed is None else departed.item_keys
+
+    def stored_departed_of(self, user_key: int) -> bytes:
+        """The same as it is stored, with the event types; empty where there are none."""
+        departed = self.departed.get(user_key)
+        return b"" if departed is None else departed.stored
 
     def keys(self) -> np.ndarray:
         """Keys (n,) uint64 of the users in memory, ascending."""
@@ -139,7 +145,7 @@ class UserStates:
         row = self._index.find_one(user_key)
         if row < 0:
             raise KeyError(user_key)
-        return self.records[row].tobytes(), self.departed_of(user_key).tobytes()
+        return self.records[row].tobytes(), self.stored_departed_of(user_key)
 
     def restore(self, user_key: int, record: bytes, departed: bytes) -> None:
         """Put back what `export` gave. Raises ValueError when it was made for another history length."""
@@ -164,7 +170,7 @@ class UserStates:
         self.records[rows] = np.frombuffer(b"".join(records), self.records.dtype)
         for key, items in zip(user_keys, departed, strict=True):
             if items:
-                self.departed[key] = array("Q", items)
+                self.departed[key] = Departed(items)
 
     def let_go(self, user_keys: np.ndarray) -> None:
         """Users (n,) uint64 in memory leave it for where they were saved. They must not have changed since."""

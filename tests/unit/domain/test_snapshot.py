@@ -44,7 +44,7 @@ def everything(folded: State) -> Store:
     every = Snapshot(
         0, folded.users.records_where(lambda keys: np.full(len(keys), True)), {}, folded.items.records
     )
-    every.departed = {int(key): folded.users.departed_of(key).tobytes() for key in folded.users.departed}
+    every.departed = {int(key): folded.users.stored_departed_of(key) for key in folded.users.departed}
     return Store(every)
 
 

@@ -24,7 +24,7 @@ class Model:
     """One user, in lists. Entries are (item, type, time)."""
 
     history: list[tuple[int, int, int]] = field(default_factory=list)
-    departed: list[int] = field(default_factory=list)
+    departed: dict[int, set[int]] = field(default_factory=dict)
     counts: dict[int, int] = field(default_factory=dict)
     keys: list[int] = field(default_factory=list)
     session: tuple[int, int] = (0, 0)
@@ -56,8 +56,8 @@ class Model:
         self.history.append(entry)
         if len(self.history) > LENGTH:
             item, kind, _ = self.history.pop(0)
-            if VIDEO.consumes[kind] and item not in self.departed:
-                self.departed.append(item)
+            if VIDEO.consumes[kind]:
+                self.departed.setdefault(item, set()).add(kind)
 
     def _correct(self, each: Event) -> None:
         is_reversal = each.event_type == EventType.REVERSAL
@@ -75,8 +75,9 @@ class Model:
                 index = len(self.history) - 1 - self.history[::-1].index(entry)
                 del self.history[index]
                 return True
-        if VIDEO.consumes[kind] and item in self.departed:
-            self.departed.remove(item)
+        if kind in self.departed.get(item, ()):
+            self.departed[item].remove(kind)
+            self.departed = {each: kinds for each, kinds in self.departed.items() if kinds}
             return True
         return time_ms is not None and not VIDEO.in_history[kind]
 
@@ -92,7 +93,7 @@ def test_the_fold_does_what_the_plain_model_does(log):
         assert [
             tuple(row) for row in user.history[["item_key", "event_type", "time_ms"]].tolist()
         ] == model.history
-        assert folded.users.departed_of(user_key).tolist() == model.departed
+        assert folded.users.departed_of(user_key).tolist() == list(model.departed)
         assert {code: n for code, n in enumerate(user.event_count.tolist()) if n} == {
             int(kind): n for kind, n in model.counts.items() if n
         }
