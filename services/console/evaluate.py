@@ -13,6 +13,7 @@ from services.console.dataset import Dataset
 from services.console.evaluation_files import Files
 from services.console.facts import LEAST_HISTORY, MOST_HISTORY, usual_history
 from services.console.failures import CommandFailed, run
+from services.console.number_options import Real, Whole
 from services.console.offline import check_installed, ended_in_good_order, judge, write_columns
 from services.console.output import Output, json_option
 from services.console.replay import load
@@ -21,6 +22,8 @@ from shared.domain.preset import PresetError
 
 LEAVE_ONE_OUT, TEMPORAL, PREQUENTIAL = "leave-one-out", "temporal", "prequential"
 DEFAULT_MINUTES = 5.0
+MOST_LIVE_MINUTES = 1_440.0
+"""What the trainer takes; it would say so once everything is replayed only."""
 _OF_ONE_PROTOCOL = {
     "warm_up": ("--warm-up", PREQUENTIAL),
     "learn_every": ("--learn-every", PREQUENTIAL),
@@ -62,7 +65,7 @@ _NOT_LIVE = {
 @click.option("--preset", metavar="SIZE", help="Size of the encoder: small (the default), base or large.")
 @click.option(
     "--minutes",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Real(min=0, min_open=True),
     default=DEFAULT_MINUTES,
     show_default=True,
     help="The most time for learning, for each encoder.",
@@ -76,12 +79,12 @@ _NOT_LIVE = {
 )
 @click.option(
     "--warm-up",
-    type=click.IntRange(min=1),
+    type=Whole(1),
     help="Prequential: events learned before the first question; by default half of them.",
 )
 @click.option(
     "--learn-every",
-    type=click.IntRange(min=1),
+    type=Whole(1),
     help="Prequential: events asked for before they are learned; by default 256.",
 )
 @click.option(
@@ -91,13 +94,11 @@ _NOT_LIVE = {
 )
 @click.option(
     "--held-out-share",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=Real(0, 1, min_open=True, max_open=True),
     help="Temporal: without --cut, the newest share of the events is held out; by default 0.1.",
 )
 @click.option("--domain", default="video", show_default=True, help="Domain preset: what events mean.")
-@click.option(
-    "--seed", type=click.IntRange(min=0), help="Of training, ties of a second, and intervals; by default 0."
-)
+@click.option("--seed", type=Whole(0), help="Of training, ties of a second, and intervals; by default 0.")
 @click.option("--threads", type=click.IntRange(1, 256), help="Threads that learn; by default all processors.")
 @click.option(
     "--output",
@@ -157,6 +158,8 @@ def _check(chosen: dict[str, Any]) -> None:
         raise click.UsageError("--history-length does not go with --against-running: that suite has its own")
     if chosen["protocol"] != LEAVE_ONE_OUT:
         raise click.UsageError(f"--live goes with --protocol {LEAVE_ONE_OUT}, not {chosen['protocol']}")
+    if chosen["minutes"] > MOST_LIVE_MINUTES:
+        raise click.UsageError(f"--minutes with --live must be at most {MOST_LIVE_MINUTES:,.0f}")
     for name, option in _NOT_LIVE.items():
         if chosen[name]:
             raise click.UsageError(f"{option} does not go with --live: the suite trains what it serves")

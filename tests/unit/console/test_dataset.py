@@ -98,6 +98,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_column(films):
         ("u\t1\t874724710000\t4", "timestamp must be seconds since 1970, not '874724710000'"),
         ("u\t1\t-5\t4", "timestamp must be seconds since 1970"),
         ("u\t1\t5\tnan", "rating must be a number, not 'nan'"),
+        ("u\t1\t5\t-1e300", "rating must be a number that 32 bits hold (float32), not '-1e300'"),
         ("", "1 fields"),
     ],
 )
