@@ -31,7 +31,8 @@ class Output:
     def result(self, document: Mapping[str, Any], table: RenderableType, lines: Iterable[str] = ()) -> None:
         """Prints the result, once: the document, or the table with lines below it that are never broken."""
         if self._as_json:
-            click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+            # As bytes: JSON is UTF-8, whatever the terminal shows.
+            click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
             return
         self._stdout.print(table)
         for line in lines:

@@ -213,3 +213,13 @@ async def test_sigterm_ends_the_judging_too_and_leaves_nothing_behind(ring, tmp_
         assert console.wait(20) == INTERRUPTED
     assert not judge.is_running()
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_ctrl_c_in_a_terminal_is_for_the_command_and_not_for_the_process_that_judges(ring, tmp_path):
+    command = [sys.executable, "-m", "services.console", "evaluate", "--data", str(ring), "--threads", "1"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, env={**os.environ, "TMPDIR": str(tmp_path)}, **quiet) as console:
+        (judge,) = await eventually(psutil.Process(console.pid).children)
+        groups = os.getpgid(judge.pid), os.getpgid(console.pid)
+        console.terminate()
+    assert groups[0] == judge.pid != groups[1]
