@@ -161,7 +161,7 @@ def _check(chosen: dict[str, Any]) -> None:
     if chosen["minutes"] > MOST_LIVE_MINUTES:
         raise click.UsageError(f"--minutes with --live must be at most {MOST_LIVE_MINUTES:,.0f}")
     for name, option in _NOT_LIVE.items():
-        if chosen[name]:
+        if chosen[name] not in (None, ()):
             raise click.UsageError(f"{option} does not go with --live: the suite trains what it serves")
 
 

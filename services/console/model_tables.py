@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.markdown import Markdown
 from rich.table import Table
@@ -18,11 +19,12 @@ from freshet.trainer.v1.trainer_pb2 import (
     Promotion,
     PromotionCause,
 )
-from services.console.output import titled
+from services.console.output import Unbroken, titled
 from shared.domain.drift import MATTERS
 
 NDCG = "ndcg@10"
 _ROLLBACKS = (PROMOTION_CAUSE_ROLLBACK, PROMOTION_CAUSE_AUTOMATIC_ROLLBACK)
+_VERSIONS = ("model", "compared with")
 _NO_CARD = "no card: the bundle is gone or older than cards"
 
 
@@ -44,13 +46,18 @@ def cause_word(promotion: Promotion) -> str:
 
 def as_table(models: Sequence[Model]) -> RenderableType:
     """A row for each model; why each was decided about so is `reasons`."""
-    table = Table(title="Models, * the champion")
-    table.add_column("model", no_wrap=True)
-    for name in ("registered", "trained to", "NDCG@10", "compared with", "decided"):
-        table.add_column(name, overflow="fold")
+    table = Table(
+        title="Models, * the champion",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    for name in ("model", "registered", "trained\nto", "NDCG@10", "compared with", "decided"):
+        table.add_column(name, no_wrap=name in _VERSIONS)
     for model in models:
         table.add_row(*_cells(model), style="bold" if model.champion else "")
-    return table
+    return Unbroken(table)
 
 
 def _cells(model: Model) -> list[str | Text]:

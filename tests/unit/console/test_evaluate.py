@@ -109,6 +109,11 @@ def test_people_get_a_table_of_80_columns_in_which_nothing_is_cut(judged):
         assert words in text
 
 
+def test_no_figure_is_cut_where_the_terminal_is_narrower_than_the_table(ring, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    assert "…" not in freshet("evaluate", "--data", ring, *BASELINES).stdout
+
+
 def test_the_lines_below_tell_what_the_figures_stand_on_and_who_beats_whom(judged):
     board, _ = judged
     verdict = "transformer does not clearly beat the best baseline"
@@ -130,6 +135,7 @@ def test_an_unknown_encoder_names_the_option_and_what_there_is(ring):
         (("--warm-up", 3), "--warm-up goes with --protocol prequential"),
         (("--protocol", "temporal", "--cut", "2020-01-01", "--held-out-share", 0.2), "give one of them"),
         (("--live", "--protocol", "temporal"), "--live goes with --protocol leave-one-out"),
+        (("--live", "--seed", 0), "--seed does not go with --live"),
         (("--live", "--encoder", "transformer"), "--encoder does not go with --live"),
         (("--against-running", "--history-length", 3), "--history-length does not go with --against-running"),
         (("--protocol", "guess"), "'leave-one-out', 'temporal', 'prequential'"),

@@ -88,6 +88,20 @@ def test_people_get_a_row_with_the_champion_marked_and_the_last_decision():
         assert words in text
 
 
+@pytest.mark.parametrize("columns", ["80", "40"])
+def test_versions_and_days_are_not_broken_in_a_narrow_terminal(trainer, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    trainer.models = [model(compared_with_version="fedcba9876543210")]
+    shown = freshet("models").stdout
+    assert {VERSION, "fedcba9876543210", "2025-01-02", "03:04"} <= set(shown.split())
+
+
+def test_the_list_of_models_fits_into_80_columns():
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(as_table([model(compared_with_version="fedcba9876543210")]), crop=False)
+    assert max(map(len, console.export_text().splitlines())) <= 80
+
+
 def test_why_a_model_is_champion_stands_whole_below_the_table(trainer):
     assert f"{VERSION}: automatic rollback: worse\n" in freshet("models").stdout
 
