@@ -113,6 +113,7 @@ _NOT_LIVE = {
 )
 @click.option("--live", is_flag=True, help="Ask `Recommend` of a suite that is started for it.")
 @click.option("--against-running", is_flag=True, help="Ask `Recommend` of the running suite.")
+@click.option("--skip-bad-lines", is_flag=True, help="Judge by the rest although some lines make no sense.")
 @json_option
 def evaluate(directory: Path, file: Path | None, as_json: bool, **chosen: Any) -> None:
     """Judge the baselines and an encoder on a data set, or with --live the whole system by what it answers.
@@ -135,7 +136,7 @@ def evaluate(directory: Path, file: Path | None, as_json: bool, **chosen: Any) -
         check_installed(bool(chosen["plots"]))
     _check_domain(chosen)
     files.prepare()
-    dataset = load(directory, False, output)
+    dataset = load(directory, chosen["skip_bad_lines"], output)
     if not dataset.interactions:
         raise CommandFailed(f"{directory} has no interactions")
     chosen["history_length"] = chosen["history_length"] or usual_history(dataset.interactions)

@@ -210,6 +210,26 @@ def test_the_file_is_written_although_the_result_could_not_be_shown(tmp_path):
     assert json.loads((tmp_path / "it.json").read_text()) == {"users": 2}
 
 
+@pytest.fixture
+def partly_bad(films):
+    """A data set with a line that makes no sense."""
+    with (films / "interactions.tsv").open("a") as file:
+        file.write("u\t1\tsoon\t4\n")
+    return films
+
+
+def test_bad_lines_are_named_and_nothing_is_judged(partly_bad, never_judged):
+    result = freshet("evaluate", "--data", partly_bad)
+    assert result.exit_code == 1
+    assert "interactions.tsv:7: timestamp must be a number" in result.stderr
+    assert "correct them, or --skip-bad-lines" in result.stderr
+
+
+def test_bad_lines_can_be_skipped(partly_bad):
+    wanted = ("--encoder", "none", "--threads", 1, "--skip-bad-lines", "--json")
+    assert document(freshet("evaluate", "--data", partly_bad, *wanted))["users"] == 2
+
+
 async def test_sigterm_ends_the_judging_too_and_leaves_nothing_behind(ring, tmp_path):
     command = [sys.executable, "-m", "services.console", "evaluate", "--data", str(ring), "--threads", "1"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
