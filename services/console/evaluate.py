@@ -18,7 +18,9 @@ from services.console.offline import check_installed, ended_in_good_order, judge
 from services.console.output import Output, json_option
 from services.console.replay import load
 from services.console.standings import as_lines, as_tables
-from shared.domain.preset import PresetError
+from shared.adapters.presets import load_preset
+from shared.domain.event import EVENT_CODE_BY_WORD
+from shared.domain.preset import DomainPreset, PresetError
 
 LEAVE_ONE_OUT, TEMPORAL, PREQUENTIAL = "leave-one-out", "temporal", "prequential"
 DEFAULT_MINUTES = 5.0
@@ -97,7 +99,13 @@ _NOT_LIVE = {
     type=Real(0, 1, min_open=True, max_open=True),
     help="Temporal: without --cut, the newest share of the events is held out; by default 0.1.",
 )
-@click.option("--domain", default="video", show_default=True, help="Domain preset: what events mean.")
+@click.option(
+    "--domain",
+    envvar="FRESHET_DOMAIN",
+    default="video",
+    show_default=True,
+    help="Domain preset: what events mean; by default as FRESHET_DOMAIN of the services.",
+)
 @click.option("--seed", type=Whole(0), help="Of training, ties of a second, and intervals; by default 0.")
 @click.option("--threads", type=click.IntRange(1, 256), help="Threads that learn; by default all processors.")
 @click.option(
@@ -119,7 +127,8 @@ def evaluate(directory: Path, file: Path | None, as_json: bool, **chosen: Any) -
     """Judge the baselines and an encoder on a data set, or with --live the whole system by what it answers.
 
     An answer is good if the event that was kept back stands high in it: all items are ranked that the user has
-    not seen. Every figure comes with its 95 % interval. A model that does not beat the baselines says so.
+    not seen. Every figure comes with its 95 % interval, of --live all but coverage. A model that does not beat the
+    baselines says so.
 
     --live replays the data set without each user's last event into a suite of its own, trains, and judges what
     `Recommend` answers. With --against-running, the log of the running suite must not hold the events that are
@@ -134,14 +143,14 @@ def evaluate(directory: Path, file: Path | None, as_json: bool, **chosen: Any) -
     _check(chosen)
     if not (chosen["live"] or chosen["against_running"]):
         check_installed(bool(chosen["plots"]))
-    _check_domain(chosen)
+    preset = _preset(chosen)
     files.prepare()
     dataset = load(directory, chosen["skip_bad_lines"], output)
     if not dataset.interactions:
         raise CommandFailed(f"{directory} has no interactions")
     chosen["history_length"] = chosen["history_length"] or usual_history(dataset.interactions)
     if chosen["live"] or chosen["against_running"]:
-        _live(dataset, files, output, chosen)
+        _live(dataset, files, output, {**chosen, "consuming": _consuming(preset)})
     else:
         _offline(dataset, files, output, chosen)
 
@@ -166,16 +175,17 @@ def _check(chosen: dict[str, Any]) -> None:
             raise click.UsageError(f"{option} does not go with --live: the suite trains what it serves")
 
 
-def _check_domain(chosen: dict[str, Any]) -> None:
-    """Raises CommandFailed if there is no such preset, or none that makes sense. A running suite has its own."""
-    if chosen["against_running"]:
-        return
-    from shared.adapters.presets import load_preset  # of a package that judging a running suite does without
-
+def _preset(chosen: dict[str, Any]) -> DomainPreset:
+    """What events mean. Raises CommandFailed if there is no such preset, or none that makes sense."""
     try:
-        load_preset(chosen["domain"])
+        return load_preset(chosen["domain"])
     except (PresetError, OSError, UnicodeDecodeError) as error:
         raise CommandFailed(f"--domain {chosen['domain']}: {error}") from error
+
+
+def _consuming(preset: DomainPreset) -> frozenset[str]:
+    """Types of events after which a user has had the item, which is not recommended again."""
+    return frozenset(word for word, code in EVENT_CODE_BY_WORD.items() if preset.consumes[code])
 
 
 def _typed(parameter: str) -> bool:
@@ -187,10 +197,12 @@ def _live(dataset: Dataset, files: Files, output: Output, chosen: dict[str, Any]
     # The launcher is for developers' machines; judging offline does without.
     from deploy.local.errors import LauncherError
     from services.console import live
+    from services.console.evaluation import Asked
 
     suite = None if chosen["against_running"] else live.OwnSuite(chosen["domain"], chosen["history_length"])
     try:
-        evaluation = run(live.judge_live(dataset, output, chosen["minutes"], suite))
+        asked = Asked(chosen["minutes"], chosen["consuming"])
+        evaluation = run(live.judge_live(dataset, output, asked, suite))
     except LauncherError as error:
         raise CommandFailed(str(error)) from error
     with files.written_too(evaluation.document()):
