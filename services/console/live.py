@@ -14,6 +14,7 @@ from services.console.dataset import Dataset
 from services.console.evaluation import Asked, Evaluation, evaluate_live
 from services.console.judging import Interval, verdict
 from services.console.output import Output, titled
+from services.console.recommend import degraded_word
 from shared.client import SERVICES, Addresses, FreshetClient
 
 WAIT_SECONDS = 60.0
@@ -76,6 +77,11 @@ def as_table(evaluation: Evaluation) -> RenderableType:
     return table
 
 
+def _degraded(evaluation: Evaluation) -> str:
+    counts = evaluation.degraded_answers.items()
+    return ", ".join(f"{count:,} {degraded_word(name)}" for name, count in counts) or "none"
+
+
 def _figure(value: float, interval: Interval) -> str:
     return f"{value:.4f}\n{interval[0]:.3f}-{interval[1]:.3f}"
 
@@ -88,6 +94,6 @@ def as_lines(evaluation: Evaluation) -> list[str]:
         f"{evaluation.catalogue_items:,} items",
         f"model {evaluation.model_version} trained in {evaluation.training_seconds:.0f} s: {evaluation.gate}",
         f"Recommend p50 {evaluation.recommend_p50_ms:.1f} ms, p99 {evaluation.recommend_p99_ms:.1f} ms",
-        f"degraded answers: {evaluation.degraded_answers or 'none'}",
+        f"degraded answers: {_degraded(evaluation)}",
         *verdicts,
     ]

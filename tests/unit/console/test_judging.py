@@ -5,7 +5,9 @@ import math
 import pytest
 
 from services.console.dataset import Interaction
-from services.console.judging import judge, lead, popular_lists, rank, verdict
+from services.console.evaluation import Evaluation
+from services.console.judging import Metrics, judge, lead, popular_lists, rank, verdict
+from services.console.live import as_lines
 
 
 def took(user: str, item: str) -> Interaction:
@@ -40,6 +42,13 @@ def test_popular_items_leave_out_what_a_user_had_and_ties_go_by_id():
 def test_popular_items_keep_what_a_user_has_seen_without_consuming_it():
     kept = [took("u", "a"), Interaction("u", "b", 0.0, math.nan, "view-item")]
     assert popular_lists(kept, ["u"], {"rate"}) == {"u": ["b"]}
+
+
+def test_what_answers_of_a_suite_lacked_is_told_in_words():
+    none = Metrics(0, 0, 0, 0)
+    counts = {"DEGRADED_REASON_NO_HISTORY": 1, "DEGRADED_REASON_NO_MODEL": 2}
+    lines = as_lines(Evaluation("d", 0, 0, 0, none, none, "", 0, 0, 0, 0, counts, {}, ""))
+    assert "degraded answers: 1 no history, 2 no model" in lines
 
 
 HELD_OUT = {f"u{number}": took(f"u{number}", "a") for number in range(40)}
