@@ -11,11 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+import numpy as np
+
 from shared.domain.event import EVENT_TYPE_BY_WORD
 
 ITEMS_FILE, INTERACTIONS_FILE = "items.tsv", "interactions.tsv"
 GENRE_SEPARATOR = "|"
 LATEST_SECONDS = 253_402_300_799  # the end of the year 9999
+LARGEST_VALUE = float(np.finfo(np.float32).max)  # values are learned from in 32 bits
 RATE = "rate"
 Fields = Sequence[str | None]
 """Of one line, in the order of the columns; None where the file has no such column."""
@@ -142,7 +145,10 @@ def _event_type(text: str) -> str:
 
 def _value(text: str | None, event_type: str) -> float:
     absent = text is None or (not text and event_type != RATE)
-    return math.nan if absent else _number("rating", text)
+    value = math.nan if absent else _number("rating", text)
+    if abs(value) > LARGEST_VALUE:
+        raise ValueError(f"rating must be a number that 32 bits hold (float32), not {text!r}")
+    return value
 
 
 def _number_text(number: float) -> str:
@@ -198,7 +204,8 @@ def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) ->
 
 def _lines(path: Path) -> Iterator[str]:
     try:
-        with path.open(encoding="utf-8", newline="\n") as file:
+        # A byte order mark, as spreadsheets write it, is no part of the first column's name.
+        with path.open(encoding="utf-8-sig", newline="\n") as file:
             for line in file:
                 yield line.rstrip("\r\n")
     except OSError as error:

@@ -13,14 +13,19 @@ from services.console.dataset import Dataset
 from services.console.evaluation_files import Files
 from services.console.facts import LEAST_HISTORY, MOST_HISTORY, usual_history
 from services.console.failures import CommandFailed, run
+from services.console.number_options import Real, Whole
 from services.console.offline import check_installed, ended_in_good_order, judge, write_columns
 from services.console.output import Output, json_option
 from services.console.replay import load
 from services.console.standings import as_lines, as_tables
-from shared.domain.preset import PresetError
+from shared.adapters.presets import load_preset
+from shared.domain.event import EVENT_CODE_BY_WORD
+from shared.domain.preset import DomainPreset, PresetError
 
 LEAVE_ONE_OUT, TEMPORAL, PREQUENTIAL = "leave-one-out", "temporal", "prequential"
 DEFAULT_MINUTES = 5.0
+MOST_LIVE_MINUTES = 1_440.0
+"""What the trainer takes; it would say so once everything is replayed only."""
 _OF_ONE_PROTOCOL = {
     "warm_up": ("--warm-up", PREQUENTIAL),
     "learn_every": ("--learn-every", PREQUENTIAL),
@@ -62,7 +67,7 @@ _NOT_LIVE = {
 @click.option("--preset", metavar="SIZE", help="Size of the encoder: small (the default), base or large.")
 @click.option(
     "--minutes",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Real(min=0, min_open=True),
     default=DEFAULT_MINUTES,
     show_default=True,
     help="The most time for learning, for each encoder.",
@@ -76,12 +81,12 @@ _NOT_LIVE = {
 )
 @click.option(
     "--warm-up",
-    type=click.IntRange(min=1),
+    type=Whole(1),
     help="Prequential: events learned before the first question; by default half of them.",
 )
 @click.option(
     "--learn-every",
-    type=click.IntRange(min=1),
+    type=Whole(1),
     help="Prequential: events asked for before they are learned; by default 256.",
 )
 @click.option(
@@ -91,13 +96,17 @@ _NOT_LIVE = {
 )
 @click.option(
     "--held-out-share",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=Real(0, 1, min_open=True, max_open=True),
     help="Temporal: without --cut, the newest share of the events is held out; by default 0.1.",
 )
-@click.option("--domain", default="video", show_default=True, help="Domain preset: what events mean.")
 @click.option(
-    "--seed", type=click.IntRange(min=0), help="Of training, ties of a second, and intervals; by default 0."
+    "--domain",
+    envvar="FRESHET_DOMAIN",
+    default="video",
+    show_default=True,
+    help="Domain preset: what events mean; by default as FRESHET_DOMAIN of the services.",
 )
+@click.option("--seed", type=Whole(0), help="Of training, ties of a second, and intervals; by default 0.")
 @click.option("--threads", type=click.IntRange(1, 256), help="Threads that learn; by default all processors.")
 @click.option(
     "--output",
@@ -112,12 +121,14 @@ _NOT_LIVE = {
 )
 @click.option("--live", is_flag=True, help="Ask `Recommend` of a suite that is started for it.")
 @click.option("--against-running", is_flag=True, help="Ask `Recommend` of the running suite.")
+@click.option("--skip-bad-lines", is_flag=True, help="Judge by the rest although some lines make no sense.")
 @json_option
 def evaluate(directory: Path, file: Path | None, as_json: bool, **chosen: Any) -> None:
     """Judge the baselines and an encoder on a data set, or with --live the whole system by what it answers.
 
     An answer is good if the event that was kept back stands high in it: all items are ranked that the user has
-    not seen. Every figure comes with its 95 % interval. A model that does not beat the baselines says so.
+    not seen. Every figure comes with its 95 % interval, of --live all but coverage. A model that does not beat the
+    baselines says so.
 
     --live replays the data set without each user's last event into a suite of its own, trains, and judges what
     `Recommend` answers. With --against-running, the log of the running suite must not hold the events that are
@@ -132,14 +143,14 @@ def evaluate(directory: Path, file: Path | None, as_json: bool, **chosen: Any) -
     _check(chosen)
     if not (chosen["live"] or chosen["against_running"]):
         check_installed(bool(chosen["plots"]))
-    _check_domain(chosen)
+    preset = _preset(chosen)
     files.prepare()
-    dataset = load(directory, False, output)
+    dataset = load(directory, chosen["skip_bad_lines"], output)
     if not dataset.interactions:
         raise CommandFailed(f"{directory} has no interactions")
     chosen["history_length"] = chosen["history_length"] or usual_history(dataset.interactions)
     if chosen["live"] or chosen["against_running"]:
-        _live(dataset, files, output, chosen)
+        _live(dataset, files, output, {**chosen, "consuming": _consuming(preset)})
     else:
         _offline(dataset, files, output, chosen)
 
@@ -157,21 +168,24 @@ def _check(chosen: dict[str, Any]) -> None:
         raise click.UsageError("--history-length does not go with --against-running: that suite has its own")
     if chosen["protocol"] != LEAVE_ONE_OUT:
         raise click.UsageError(f"--live goes with --protocol {LEAVE_ONE_OUT}, not {chosen['protocol']}")
+    if chosen["minutes"] > MOST_LIVE_MINUTES:
+        raise click.UsageError(f"--minutes with --live must be at most {MOST_LIVE_MINUTES:,.0f}")
     for name, option in _NOT_LIVE.items():
-        if chosen[name]:
+        if chosen[name] not in (None, ()):
             raise click.UsageError(f"{option} does not go with --live: the suite trains what it serves")
 
 
-def _check_domain(chosen: dict[str, Any]) -> None:
-    """Raises CommandFailed if there is no such preset, or none that makes sense. A running suite has its own."""
-    if chosen["against_running"]:
-        return
-    from shared.adapters.presets import load_preset  # of a package that judging a running suite does without
-
+def _preset(chosen: dict[str, Any]) -> DomainPreset:
+    """What events mean. Raises CommandFailed if there is no such preset, or none that makes sense."""
     try:
-        load_preset(chosen["domain"])
+        return load_preset(chosen["domain"])
     except (PresetError, OSError, UnicodeDecodeError) as error:
         raise CommandFailed(f"--domain {chosen['domain']}: {error}") from error
+
+
+def _consuming(preset: DomainPreset) -> frozenset[str]:
+    """Types of events after which a user has had the item, which is not recommended again."""
+    return frozenset(word for word, code in EVENT_CODE_BY_WORD.items() if preset.consumes[code])
 
 
 def _typed(parameter: str) -> bool:
@@ -183,10 +197,12 @@ def _live(dataset: Dataset, files: Files, output: Output, chosen: dict[str, Any]
     # The launcher is for developers' machines; judging offline does without.
     from deploy.local.errors import LauncherError
     from services.console import live
+    from services.console.evaluation import Asked
 
     suite = None if chosen["against_running"] else live.OwnSuite(chosen["domain"], chosen["history_length"])
     try:
-        evaluation = run(live.judge_live(dataset, output, chosen["minutes"], suite))
+        asked = Asked(chosen["minutes"], chosen["consuming"])
+        evaluation = run(live.judge_live(dataset, output, asked, suite))
     except LauncherError as error:
         raise CommandFailed(str(error)) from error
     with files.written_too(evaluation.document()):

@@ -3,8 +3,8 @@
 import asyncio
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,15 +13,23 @@ from freshet.trainer.v1.trainer_pb2 import TRAINING_STATE_SUCCEEDED, TrainingRun
 from services.console.dataset import Dataset, Interaction
 from services.console.facts import catalogue_of, leave_one_out, side_by_side
 from services.console.failures import CommandFailed
-from services.console.judging import PAGE_SIZE, Metrics, judge, popular_lists
+from services.console.judging import PAGE_SIZE, Metrics, judge, lead, popular_lists
 from services.console.output import Output
 from services.console.replaying import Replay, ReplayReport
 from services.console.train import start
 from services.console.training import draw_to_end, seconds_of
 from shared.client import FreshetClient
+from shared.domain.ranking_metrics import PairedDifference
 
 SERVE_SECONDS = 60.0
 POLL_SECONDS = 0.1
+
+
+class Asked(NamedTuple):
+    """How to judge. minutes: the most for training. consuming: types of events after which a user has had the item."""
+
+    minutes: float
+    consuming: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -65,6 +73,8 @@ class Evaluation:
     gate: str
     history_length: int | None = None
     """Events of a history; None: as the running suite has been told."""
+    lead: PairedDifference | None = None
+    """Of the model over the most popular items, in NDCG@10."""
 
     def document(self) -> dict[str, Any]:
         """The evaluation as JSON shows it."""
@@ -72,7 +82,7 @@ class Evaluation:
 
 
 async def evaluate_live(
-    client: FreshetClient, dataset: Dataset, minutes: float, wait_seconds: float, output: Output
+    client: FreshetClient, dataset: Dataset, asked: Asked, wait_seconds: float, output: Output
 ) -> Evaluation:
     """Replays all but each user's last event, trains, and judges what `Recommend` answers.
 
@@ -82,10 +92,12 @@ async def evaluate_live(
     report = await Replay(client, output, wait_seconds).run(dataset, side_by_side(kept))
     if report.events.rejected:
         raise CommandFailed(f"{report.events.rejected} events were refused: {report.events.rejections[0]}")
-    run = await draw_to_end(client, await start(client, max_minutes=minutes), output, wait_seconds)
+    run = await draw_to_end(client, await start(client, max_minutes=asked.minutes), output, wait_seconds)
     await until_served(client, run)
     answers = await ask_all(client, list(held_out), report.consistency_token, output)
-    return _evaluation(dataset, kept, held_out, answers, (report, run))
+    popular = popular_lists(kept, held_out, asked.consuming)
+    evaluation = _evaluation(dataset, (kept, held_out), answers, popular, (report, run))
+    return replace(evaluation, lead=lead(answers.lists, popular, held_out))
 
 
 async def until_served(client: FreshetClient, run: TrainingRun) -> None:
@@ -119,12 +131,12 @@ async def ask_all(client: FreshetClient, users: list[str], token: str, output: O
 
 def _evaluation(
     dataset: Dataset,
-    kept: list[Interaction],
-    held_out: dict[str, Interaction],
+    split: tuple[list[Interaction], dict[str, Interaction]],
     answers: Answers,
+    popular: dict[str, list[str]],
     done: tuple[ReplayReport, TrainingRun],
 ) -> Evaluation:
-    report, run = done
+    (kept, held_out), (report, run) = split, done
     catalogue = [item.item for item in catalogue_of(dataset)]
     return Evaluation(
         dataset=dataset.name,
@@ -132,7 +144,7 @@ def _evaluation(
         catalogue_items=len(catalogue),
         training_events=len(kept),
         model=judge(answers.lists, held_out, catalogue),
-        popular=judge(popular_lists(kept, held_out), held_out, catalogue),
+        popular=judge(popular, held_out, catalogue),
         model_version=run.model_version,
         training_seconds=seconds_of(run),
         recommend_p50_ms=answers.latency_ms(0.5),

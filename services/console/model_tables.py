@@ -4,22 +4,27 @@ from collections.abc import Sequence
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.markdown import Markdown
 from rich.table import Table
 from rich.text import Text
 
 from freshet.trainer.v1.trainer_pb2 import (
+    PROMOTION_CAUSE_AUTOMATIC_ROLLBACK,
+    PROMOTION_CAUSE_ROLLBACK,
     GetModelResponse,
     ListModelsResponse,
     Model,
     Promotion,
     PromotionCause,
 )
-from services.console.output import titled
+from services.console.output import Unbroken, titled
 from shared.domain.drift import MATTERS
 
 NDCG = "ndcg@10"
+_ROLLBACKS = (PROMOTION_CAUSE_ROLLBACK, PROMOTION_CAUSE_AUTOMATIC_ROLLBACK)
+_VERSIONS = ("model", "compared with")
 _NO_CARD = "no card: the bundle is gone or older than cards"
 
 
@@ -41,13 +46,18 @@ def cause_word(promotion: Promotion) -> str:
 
 def as_table(models: Sequence[Model]) -> RenderableType:
     """A row for each model; why each was decided about so is `reasons`."""
-    table = Table(title="Models, * the champion")
-    table.add_column("model", no_wrap=True)
-    for name in ("registered", "trained to", "NDCG@10", "compared with", "decided"):
-        table.add_column(name, overflow="fold")
+    table = Table(
+        title="Models, * the champion",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    for name in ("model", "registered", "trained\nto", "NDCG@10", "compared with", "decided"):
+        table.add_column(name, no_wrap=name in _VERSIONS)
     for model in models:
         table.add_row(*_cells(model), style="bold" if model.champion else "")
-    return table
+    return Unbroken(table)
 
 
 def _cells(model: Model) -> list[str | Text]:
@@ -63,7 +73,10 @@ def _cells(model: Model) -> list[str | Text]:
 
 def reasons(models: Sequence[Model]) -> list[str]:
     """A line for each model: what was decided last, and why. They are sentences with numbers, too long for a column."""
-    return [f"{model.model_version}: {_last_decision(model)}: {_last_reason(model)}" for model in models]
+    return [
+        f"{model.model_version}: {_last_decision(model)}{_because(_last_reason(model, models))}"
+        for model in models
+    ]
 
 
 def drift_document(answer: ListModelsResponse) -> dict[str, Any] | None:
@@ -96,8 +109,30 @@ def _last_decision(model: Model) -> str:
     return cause_word(model.promotions[0]) if model.promotions else "not promoted"
 
 
-def _last_reason(model: Model) -> str:
+def _last_reason(model: Model, models: Sequence[Model]) -> str:
+    if model.rolled_back:
+        return _rollback_reason(model, models)
     return model.promotions[0].reason if model.promotions else model.decision.reason
+
+
+def _rollback_reason(model: Model, models: Sequence[Model]) -> str:
+    """Why a model was rolled back last: it is told of the one that became champion in its place; empty if that is not
+    among `models`."""
+    rollbacks = [
+        each
+        for other in models
+        for each in other.promotions
+        if each.cause in _ROLLBACKS and each.displaced_model_version == model.model_version
+    ]
+    return max(rollbacks, key=_moment).reason if rollbacks else ""
+
+
+def _moment(promotion: Promotion) -> int:
+    return promotion.promote_time.ToNanoseconds()
+
+
+def _because(reason: str) -> str:
+    return f": {reason}" if reason else ""
 
 
 def as_card(answer: GetModelResponse) -> RenderableType:
@@ -109,12 +144,13 @@ def as_card(answer: GetModelResponse) -> RenderableType:
     return Group(table, Markdown(answer.model_card) if answer.model_card else Text(_NO_CARD))
 
 
-def decisions(model: Model) -> list[str]:
-    """What was decided about a model, a line each, the newest first."""
+def decisions(model: Model, models: Sequence[Model]) -> list[str]:
+    """What was decided about a model, a line each, the newest first. models: with the one that is champion instead."""
     gate = "promoted" if model.decision.promoted else "not promoted"
     lines = [_line(each) for each in model.promotions] + [f"gate: {gate}: {model.decision.reason}"]
     if model.rolled_back:
-        lines.insert(0, "it was rolled back and has not been promoted since")
+        why = _because(_rollback_reason(model, models))
+        lines.insert(0, f"it was rolled back and has not been promoted since{why}")
     if model.erasure_receipt_ids:
         receipts = ", ".join(model.erasure_receipt_ids)
         lines.append(f"it may have learned from users who were erased since: receipts {receipts}")

@@ -35,6 +35,7 @@ from shared.client import (
 )
 
 R = TypeVar("R")
+MOST_MODELS = 1_000
 CARD, CURVES = "model_card.md", "curves.png"
 PROTOCOLS = {
     "temporal": EVALUATION_PROTOCOL_TEMPORAL,
@@ -51,7 +52,7 @@ reason_option = click.option("--reason", required=True, metavar="TEXT", help="Wh
 
 @click.group(short_help="List models, promote them and roll them back.", invoke_without_command=True)
 @click.option(
-    "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many at most."
+    "--limit", type=click.IntRange(1, MOST_MODELS), default=20, show_default=True, help="How many at most."
 )
 @json_option
 @click.pass_context
@@ -96,7 +97,9 @@ def show(version: str, directory: Path | None, as_json: bool) -> None:
     if directory is not None:
         _write(answer, directory)
     document = {**as_document(answer.model), "model_card": answer.model_card}
-    Output(as_json).result(document, as_card(answer), decisions(answer.model))
+    # Why a model was rolled back is told of the one that took its place.
+    others = _ask(lambda client: client.list_models(MOST_MODELS)).models if answer.model.rolled_back else []
+    Output(as_json).result(document, as_card(answer), decisions(answer.model, others))
 
 
 @models.command(short_help="Make a model the champion.")

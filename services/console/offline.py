@@ -96,6 +96,7 @@ def _process(job: dict[str, Any]) -> Iterator[Iterator[bytes]]:
                 stdin=subprocess.DEVNULL,
                 stdout=_STDERR,
                 pass_fds=(theirs.fileno(),),
+                start_new_session=True,  # Ctrl-C is for this process, which ends that one
                 env={**os.environ, **dict.fromkeys(_ENV_THREADS, str(job["threads"]))},
             )
         try:

@@ -5,10 +5,14 @@ from typing import Any
 
 import click
 import orjson
-from rich.console import Console, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 from rich.text import Text
 
+_ANY_WIDTH = 10_000
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document on stdout; progress goes to stderr."
 )
@@ -17,6 +21,22 @@ json_option = click.option(
 def titled(text: str) -> Text:
     """A title that shows `text` as it stands; rich would read a plain one as markup."""
     return Text(text, style="table.title")
+
+
+class Unbroken:
+    """A table that is wider than the terminal rather than cut within a word, or within a line of a column that is not
+    to be wrapped: a figure that lacks its end is none, and an id is to be copied."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        for column in table.columns:
+            parts = str.splitlines if column.no_wrap else str.split
+            cells = (str(cell) for cell in (column.header, *column.cells))
+            column.min_width = max((cell_len(part) for cell in cells for part in parts(cell)), default=0)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        least = Measurement.get(console, options.update(width=_ANY_WIDTH), self._table).minimum
+        yield from console.render(self._table, options.update(width=max(options.max_width, least)))
 
 
 class Output:
@@ -31,9 +51,10 @@ class Output:
     def result(self, document: Mapping[str, Any], table: RenderableType, lines: Iterable[str] = ()) -> None:
         """Prints the result, once: the document, or the table with lines below it that are never broken."""
         if self._as_json:
-            click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+            # As bytes: JSON is UTF-8, whatever the terminal shows.
+            click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
             return
-        self._stdout.print(table)
+        self._stdout.print(table, crop=False)
         for line in lines:
             self._stdout.print(Text(line), soft_wrap=True)
 

@@ -117,9 +117,11 @@ def shares(result: RecommendResult | RankedItem, objectives: Sequence[str]) -> l
 
 def caption(answer: RecommendResponse | RankItemsResponse) -> str:
     """Which model answered, and why the answer is less than the best."""
-    reasons = [
-        DegradedReason.Name(reason).removeprefix("DEGRADED_REASON_").lower().replace("_", " ")
-        for reason in answer.degraded
-    ]
+    reasons = [degraded_word(DegradedReason.Name(reason)) for reason in answer.degraded]
     model = f"model {answer.model_version}" if answer.model_version else "no model"
     return "; ".join([model, *(f"degraded: {reason}" for reason in reasons)])
+
+
+def degraded_word(name: str) -> str:
+    """What an answer lacked, in words such as "no model"."""
+    return name.removeprefix("DEGRADED_REASON_").lower().replace("_", " ")

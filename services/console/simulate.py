@@ -6,8 +6,16 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from services.console.dataset import Dataset, DatasetItem, Interaction, write_dataset
+from services.console.dataset import (
+    INTERACTIONS_FILE,
+    ITEMS_FILE,
+    Dataset,
+    DatasetItem,
+    Interaction,
+    write_dataset,
+)
 from services.console.failures import CommandFailed
+from services.console.number_options import Real, Whole
 from services.console.output import Output, json_option
 
 if TYPE_CHECKING:
@@ -19,26 +27,27 @@ DOMAIN = "e-commerce"
 
 @click.command(short_help="Write a data set of a simulated shop.")
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--events", type=click.IntRange(min=1), default=60_000, show_default=True, help="How many.")
-@click.option("--shoppers", type=click.IntRange(min=1), default=500, show_default=True, help="How many.")
-@click.option("--items", type=click.IntRange(min=1), default=300, show_default=True, help="How many.")
+@click.option("--events", type=Whole(1), default=60_000, show_default=True, help="How many.")
+@click.option("--shoppers", type=Whole(1), default=500, show_default=True, help="How many.")
+@click.option("--items", type=Whole(1), default=300, show_default=True, help="How many.")
 @click.option(
     "--taste-shift",
     "shift",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=Real(0, 1, min_open=True, max_open=True),
     help="Share of the events after which everybody's taste and what is in fashion are drawn anew; by default never.",
 )
 @click.option(
     "--new-items",
     "new_share",
-    type=click.FloatRange(0, 1, max_open=True),
+    type=Real(0, 1, max_open=True),
     default=0.0,
     show_default=True,
     help="Share of the items that is sold from the shift on only.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything drawn.")
+@click.option("--seed", type=Whole(0), default=0, show_default=True, help="Of everything drawn.")
+@click.option("--overwrite", is_flag=True, help="Write over a data set that is there already.")
 @json_option
-def simulate(directory: Path, as_json: bool, **chosen: Any) -> None:
+def simulate(directory: Path, overwrite: bool, as_json: bool, **chosen: Any) -> None:
     """Write what simulated shoppers did in two weeks into DIRECTORY, as `freshet replay` and `freshet evaluate` read
     it. The same options write the same files.
 
@@ -55,12 +64,21 @@ def simulate(directory: Path, as_json: bool, **chosen: Any) -> None:
 
     if chosen["new_share"] and chosen["shift"] is None:
         raise click.UsageError("--new-items come with --taste-shift: give the share of the events before it")
+    if not overwrite:
+        _refuse_to_overwrite(directory)
     try:
         dataset = dataset_of(directory.name, *simulate(Simulation(**chosen)))
         write_dataset(dataset, directory)
     except (OSError, ValueError) as error:
         raise CommandFailed(f"{directory} cannot be written: {error}") from error
     _tell(dataset, directory, Output(as_json), chosen)
+
+
+def _refuse_to_overwrite(directory: Path) -> None:
+    """Raises CommandFailed naming a file that would be lost."""
+    for file in (directory / ITEMS_FILE, directory / INTERACTIONS_FILE):
+        if file.exists():
+            raise CommandFailed(f"{file} is there already: choose another directory, or --overwrite")
 
 
 def dataset_of(name: str, catalogue: "Catalogue", log: "list[PastBehaviour]") -> Dataset:

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from services.console.output import titled
+from services.console.output import Unbroken, titled
 
 Document = Mapping[str, Any]
 GAINS = ("live history", "learning on")
@@ -19,7 +19,7 @@ def as_tables(board: Document) -> RenderableType:
     tables = [_standings(board), _segments(board)]
     if any(gain["of"] in GAINS for gain in board["gains"]):
         tables.append(_gains(board))
-    return Group(*tables)
+    return Group(*map(Unbroken, tables))
 
 
 def as_lines(board: Document) -> list[str]:

@@ -6,6 +6,7 @@ import click
 
 from freshet.trainer.v1.trainer_pb2 import TRAINING_STATE_FAILED, TrainingRun
 from services.console.failures import CommandFailed, run
+from services.console.number_options import Real
 from services.console.output import Output, json_option
 from services.console.training import as_table, document, draw_to_end, summary
 from shared.client import FreshetClient, ResourceExhausted
@@ -25,7 +26,7 @@ class Wish(TypedDict, total=False):
 @click.command(short_help="Train a model and show what was decided about it.")
 @click.option(
     "--max-minutes",
-    type=click.FloatRange(min=0),
+    type=Real(min=0),
     default=0.0,
     help="The most time for the run; 0: the deployment's setting.",
 )

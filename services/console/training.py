@@ -16,6 +16,7 @@ from freshet.trainer.v1.trainer_pb2 import (
     TRAINING_STATE_TRAINING,
     TrainingRun,
     TrainingState,
+    TrainingTrigger,
 )
 from services.console.output import Output, titled
 from shared.client import FreshetClient
@@ -28,6 +29,11 @@ RESUME_SECONDS = 0.5
 def state_word(run: TrainingRun) -> str:
     """Where a run is, in one lower-case word."""
     return TrainingState.Name(run.state).removeprefix("TRAINING_STATE_").lower()
+
+
+def trigger_word(run: TrainingRun) -> str:
+    """What made a run start, in lower case, such as "new events"."""
+    return TrainingTrigger.Name(run.trigger).removeprefix("TRAINING_TRIGGER_").lower().replace("_", " ")
 
 
 async def draw_to_end(client: FreshetClient, run_id: str, output: Output, wait_seconds: float) -> TrainingRun:
@@ -71,8 +77,9 @@ def _detail(run: TrainingRun) -> str:
 
 
 def document(run: TrainingRun) -> dict[str, Any]:
-    """The run as JSON shows it."""
-    return {**MessageToDict(run, preserving_proto_field_name=True), "state": state_word(run)}
+    """The run as JSON shows it: with what is false or 0, too."""
+    fields = MessageToDict(run, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    return {**fields, "state": state_word(run), "trigger": trigger_word(run)}
 
 
 def seconds_of(run: TrainingRun) -> float:

@@ -29,10 +29,9 @@ def check_preset(preset: str) -> None:
 
 
 def encoders_named(names: Sequence[str]) -> list[str]:
-    """The names, "all" for every encoder by itself and "none" for no one, each once."""
-    if ALL in names:
-        return list(KINDS)
-    return list(dict.fromkeys(name for name in names if name != NONE))
+    """The names in the order asked for, "all" for every encoder by itself and "none" for no one, each once."""
+    meant = {ALL: KINDS, NONE: ()}
+    return list(dict.fromkeys(each for name in names for each in meant.get(name, (name,))))
 
 
 def kind_of(encoder: str) -> str:

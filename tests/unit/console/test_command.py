@@ -1,5 +1,6 @@
 """The command line itself: what it is stopped by, what it cannot write, what it cannot read."""
 
+import json
 import subprocess
 import sys
 
@@ -25,6 +26,19 @@ from services.console.command import main
 main()
 """
 
+INTERRUPTED_AGAIN = """
+import atexit, os, signal
+from services.console import cli, command
+
+def interrupted():
+    raise KeyboardInterrupt
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+atexit.register(os.kill, os.getpid(), signal.SIGINT)
+cli.run_typed = interrupted
+command.main()
+"""
+
 
 def run(code: str, *arguments: str, **streams: object) -> subprocess.CompletedProcess[str]:
     """Code in a process of its own."""
@@ -35,6 +49,11 @@ def run(code: str, *arguments: str, **streams: object) -> subprocess.CompletedPr
 @pytest.mark.parametrize("module", ["click", "grpc._cython", "shared.client", "services.console.status"])
 def test_an_interrupt_while_code_is_loaded_is_told_in_a_line_and_ends_with_130(module):
     ended = run(INTERRUPTED_WHILE_LOADING, module, "status")
+    assert (ended.returncode, ended.stderr) == (INTERRUPTED, "freshet: stopped\n")
+
+
+def test_an_interrupt_while_a_command_is_ending_already_is_not_heard():
+    ended = run(INTERRUPTED_AGAIN)
     assert (ended.returncode, ended.stderr) == (INTERRUPTED, "freshet: stopped\n")
 
 
@@ -49,6 +68,24 @@ def test_a_full_disk_behind_stdout_is_told_in_a_line_and_ends_with_1(nobody, arg
         ended = run("from services.console.command import main; main()", *arguments, stdout=full)
     told = "freshet: the output cannot be written: No space left on device\n"
     assert (ended.returncode, ended.stderr) == (1, told)
+
+
+@pytest.fixture
+def ascii_terminal(monkeypatch):
+    """A narrow terminal that knows no other letters."""
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    monkeypatch.setenv("COLUMNS", "40")
+
+
+def test_what_a_terminal_cannot_show_is_a_question_mark(nobody, ascii_terminal):
+    ended = run("from services.console.command import main; main()", "status", stdout=subprocess.PIPE)
+    assert (ended.returncode, "?" in ended.stdout, "Traceback" in ended.stderr) == (1, True, False)
+
+
+def test_json_is_utf8_whatever_the_terminal_shows(monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "latin-1:replace")
+    code = "from services.console.output import Output; Output(True).result({'title': 'Żółć'}, '')"
+    assert json.loads(run(code, stdout=subprocess.PIPE, encoding="utf-8").stdout) == {"title": "Żółć"}
 
 
 @pytest.mark.parametrize(

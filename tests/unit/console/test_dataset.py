@@ -82,6 +82,13 @@ def test_windows_line_ends_are_understood(films):
     assert read_dataset(films).interactions == [Interaction("u", "1", 5.0, 4.0)]
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_column(films):
+    (films / "interactions.tsv").write_text("user\titem\ttimestamp\nu\t1\t5\n", encoding="utf-8-sig")
+    (films / "items.tsv").write_text("item\ttitle\n1\tHeat\n", encoding="utf-8-sig")
+    dataset = read_dataset(films)
+    assert (len(dataset.interactions), len(dataset.items)) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("line", "why"),
     [
@@ -91,6 +98,7 @@ def test_windows_line_ends_are_understood(films):
         ("u\t1\t874724710000\t4", "timestamp must be seconds since 1970, not '874724710000'"),
         ("u\t1\t-5\t4", "timestamp must be seconds since 1970"),
         ("u\t1\t5\tnan", "rating must be a number, not 'nan'"),
+        ("u\t1\t5\t-1e300", "rating must be a number that 32 bits hold (float32), not '-1e300'"),
         ("", "1 fields"),
     ],
 )

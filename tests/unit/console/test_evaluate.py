@@ -109,6 +109,11 @@ def test_people_get_a_table_of_80_columns_in_which_nothing_is_cut(judged):
         assert words in text
 
 
+def test_no_figure_is_cut_where_the_terminal_is_narrower_than_the_table(ring, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    assert "…" not in freshet("evaluate", "--data", ring, *BASELINES).stdout
+
+
 def test_the_lines_below_tell_what_the_figures_stand_on_and_who_beats_whom(judged):
     board, _ = judged
     verdict = "transformer does not clearly beat the best baseline"
@@ -130,6 +135,7 @@ def test_an_unknown_encoder_names_the_option_and_what_there_is(ring):
         (("--warm-up", 3), "--warm-up goes with --protocol prequential"),
         (("--protocol", "temporal", "--cut", "2020-01-01", "--held-out-share", 0.2), "give one of them"),
         (("--live", "--protocol", "temporal"), "--live goes with --protocol leave-one-out"),
+        (("--live", "--seed", 0), "--seed does not go with --live"),
         (("--live", "--encoder", "transformer"), "--encoder does not go with --live"),
         (("--against-running", "--history-length", 3), "--history-length does not go with --against-running"),
         (("--protocol", "guess"), "'leave-one-out', 'temporal', 'prequential'"),
@@ -204,6 +210,26 @@ def test_the_file_is_written_although_the_result_could_not_be_shown(tmp_path):
     assert json.loads((tmp_path / "it.json").read_text()) == {"users": 2}
 
 
+@pytest.fixture
+def partly_bad(films):
+    """A data set with a line that makes no sense."""
+    with (films / "interactions.tsv").open("a") as file:
+        file.write("u\t1\tsoon\t4\n")
+    return films
+
+
+def test_bad_lines_are_named_and_nothing_is_judged(partly_bad, never_judged):
+    result = freshet("evaluate", "--data", partly_bad)
+    assert result.exit_code == 1
+    assert "interactions.tsv:7: timestamp must be a number" in result.stderr
+    assert "correct them, or --skip-bad-lines" in result.stderr
+
+
+def test_bad_lines_can_be_skipped(partly_bad):
+    wanted = ("--encoder", "none", "--threads", 1, "--skip-bad-lines", "--json")
+    assert document(freshet("evaluate", "--data", partly_bad, *wanted))["users"] == 2
+
+
 async def test_sigterm_ends_the_judging_too_and_leaves_nothing_behind(ring, tmp_path):
     command = [sys.executable, "-m", "services.console", "evaluate", "--data", str(ring), "--threads", "1"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -213,3 +239,13 @@ async def test_sigterm_ends_the_judging_too_and_leaves_nothing_behind(ring, tmp_
         assert console.wait(20) == INTERRUPTED
     assert not judge.is_running()
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_ctrl_c_in_a_terminal_is_for_the_command_and_not_for_the_process_that_judges(ring, tmp_path):
+    command = [sys.executable, "-m", "services.console", "evaluate", "--data", str(ring), "--threads", "1"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, env={**os.environ, "TMPDIR": str(tmp_path)}, **quiet) as console:
+        (judge,) = await eventually(psutil.Process(console.pid).children)
+        groups = os.getpgid(judge.pid), os.getpgid(console.pid)
+        console.terminate()
+    assert groups[0] == judge.pid != groups[1]

@@ -5,7 +5,9 @@ import math
 import pytest
 
 from services.console.dataset import Interaction
-from services.console.judging import judge, popular_lists, rank
+from services.console.evaluation import Evaluation
+from services.console.judging import Metrics, judge, lead, popular_lists, rank, verdict
+from services.console.live import as_lines
 
 
 def took(user: str, item: str) -> Interaction:
@@ -33,5 +35,36 @@ def test_what_stands_below_the_tenth_place_is_a_miss():
 
 def test_popular_items_leave_out_what_a_user_had_and_ties_go_by_id():
     kept = [took("u", "b"), took("v", "b"), took("v", "a"), took("w", "c"), took("w", "b")]
-    lists = popular_lists(kept, ["u", "new"])
+    lists = popular_lists(kept, ["u", "new"], {"rate"})
     assert lists == {"u": ["a", "c"], "new": ["b", "a", "c"]}
+
+
+def test_popular_items_keep_what_a_user_has_seen_without_consuming_it():
+    kept = [took("u", "a"), Interaction("u", "b", 0.0, math.nan, "view-item")]
+    assert popular_lists(kept, ["u"], {"rate"}) == {"u": ["b"]}
+
+
+def test_what_answers_of_a_suite_lacked_is_told_in_words():
+    none = Metrics(0, 0, 0, 0)
+    counts = {"DEGRADED_REASON_NO_HISTORY": 1, "DEGRADED_REASON_NO_MODEL": 2}
+    lines = as_lines(Evaluation("d", 0, 0, 0, none, none, "", 0, 0, 0, 0, counts, {}, ""))
+    assert "degraded answers: 1 no history, 2 no model" in lines
+
+
+HELD_OUT = {f"u{number}": took(f"u{number}", "a") for number in range(40)}
+HITS, MISSES = dict.fromkeys(HELD_OUT, ("a",)), dict.fromkeys(HELD_OUT, ("b",))
+
+
+def test_a_figure_lies_within_its_interval():
+    every_other = {user: ["a"] if number % 2 else ["b"] for number, user in enumerate(HELD_OUT)}
+    metrics = judge(every_other, HELD_OUT, "ab")
+    low, high = metrics.hit_rate_at_10_interval
+    assert 0.3 < low < metrics.hit_rate_at_10 < high < 0.7
+
+
+@pytest.mark.parametrize(
+    "model, popular, words",
+    [(HITS, MISSES, "beats"), (MISSES, HITS, "does worse than"), (HITS, HITS, "does not clearly beat")],
+)
+def test_a_sentence_says_whether_a_model_beats_the_most_popular_items(model, popular, words):
+    assert f"the model {words} the most popular items" in verdict(lead(model, popular, HELD_OUT))

@@ -1,7 +1,7 @@
 """`freshet models` as typed, against a stand-in of the trainer."""
 
 import io
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import grpc
 import pytest
@@ -88,6 +88,20 @@ def test_people_get_a_row_with_the_champion_marked_and_the_last_decision():
         assert words in text
 
 
+@pytest.mark.parametrize("columns", ["80", "40"])
+def test_versions_and_days_are_not_broken_in_a_narrow_terminal(trainer, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    trainer.models = [model(compared_with_version="fedcba9876543210")]
+    shown = freshet("models").stdout
+    assert {VERSION, "fedcba9876543210", "2025-01-02", "03:04"} <= set(shown.split())
+
+
+def test_the_list_of_models_fits_into_80_columns():
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(as_table([model(compared_with_version="fedcba9876543210")]), crop=False)
+    assert max(map(len, console.export_text().splitlines())) <= 80
+
+
 def test_why_a_model_is_champion_stands_whole_below_the_table(trainer):
     assert f"{VERSION}: automatic rollback: worse\n" in freshet("models").stdout
 
@@ -95,7 +109,7 @@ def test_why_a_model_is_champion_stands_whole_below_the_table(trainer):
 @pytest.mark.parametrize(
     "fields, words",
     [
-        ({"rolled_back": True}, "rolled back: worse"),
+        ({"rolled_back": True}, "rolled back"),
         ({"promotions": [], "decision": api.GateDecision(reason="too late")}, "not promoted: too late"),
     ],
 )
@@ -103,6 +117,27 @@ def test_a_model_that_is_not_champion_says_why(fields, words):
     shown = model(champion=False, **fields)
     assert "abcdef *" not in text_of(as_table([shown]))
     assert reasons([shown]) == [f"{VERSION}: {words}"]
+
+
+def test_why_a_model_was_rolled_back_is_told_of_the_one_that_took_its_place():
+    why = api.Promotion(cause=api.PROMOTION_CAUSE_TRAINING, reason="a better model")
+    newer = model(model_version="newer", champion=False, rolled_back=True, promotions=[why])
+    assert reasons([newer, model()])[0] == "newer: rolled back: worse"
+
+
+def test_a_model_that_was_rolled_back_twice_tells_why_it_was_the_last_time():
+    newer, back_again = model(model_version="newer", champion=False, rolled_back=True), model()
+    later = back_again.promotions.add(cause=api.PROMOTION_CAUSE_ROLLBACK, displaced_model_version="newer")
+    later.promote_time.FromDatetime(DAY + timedelta(days=1))
+    later.reason = "fewer clicks"
+    assert reasons([newer, back_again])[0] == "newer: rolled back: fewer clicks"
+
+
+def test_a_model_that_is_shown_says_why_it_was_rolled_back(trainer):
+    newer = model(model_version="newer", champion=False, rolled_back=True)
+    trainer.models = [newer, model()]
+    told = "it was rolled back and has not been promoted since: worse\n"
+    assert told in freshet("models", "show", "newer").stdout
 
 
 @pytest.mark.parametrize(
@@ -150,7 +185,7 @@ def test_a_model_without_a_card_says_so_and_writes_no_file(trainer, tmp_path):
 
 
 def test_all_decisions_about_a_model_are_told_the_newest_first():
-    lines = decisions(model(erasure_receipt_ids=["r1"]))
+    lines = decisions(model(erasure_receipt_ids=["r1"]), [])
     assert lines == [
         "2025-01-02 03:04:00 champion in place of newer by automatic rollback: worse",
         "2025-01-02 03:04:00 champion by training: a first model",

@@ -27,6 +27,19 @@ def test_the_same_options_write_the_same_files(tmp_path):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
+def test_a_data_set_that_is_there_is_not_written_over_unless_it_is_asked_for(films):
+    before = (films / "interactions.tsv").read_bytes()
+    refused = freshet("simulate", films, *SMALL)
+    assert (refused.exit_code, (films / "interactions.tsv").read_bytes()) == (1, before)
+    assert (
+        f"{films / 'items.tsv'} is there already: choose another directory, or --overwrite" in refused.stderr
+    )
+
+
+def test_a_data_set_is_written_over_where_it_is_asked_for(films):
+    assert document(freshet("simulate", films, *SMALL, "--overwrite", "--json"))["events"] == 300
+
+
 def test_it_says_how_to_judge_the_data(tmp_path):
     assert "--domain e-commerce" in freshet("simulate", tmp_path / "s", *SMALL).stdout
 

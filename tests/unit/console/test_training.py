@@ -1,9 +1,15 @@
-"""The line that says what became of a run."""
+"""What became of a run, in a line and as JSON."""
 
 import pytest
 
-from freshet.trainer.v1.trainer_pb2 import TRAINING_STATE_FAILED, TrainingRun
-from services.console.training import summary
+from freshet.trainer.v1.trainer_pb2 import (
+    TRAINING_STATE_FAILED,
+    TRAINING_STATE_SUCCEEDED,
+    TRAINING_TRIGGER_NEW_EVENTS,
+    GateDecision,
+    TrainingRun,
+)
+from services.console.training import document, summary
 
 
 @pytest.mark.parametrize(
@@ -17,3 +23,13 @@ from services.console.training import summary
 def test_it_says_how_often_the_run_was_resumed(count, told):
     run = TrainingRun(state=TRAINING_STATE_FAILED, event_count=7, resumed_count=count)
     assert summary(run).startswith(told)
+
+
+def test_json_says_that_a_model_was_not_promoted():
+    run = TrainingRun(decision=GateDecision(promoted=False, reason="too late"))
+    assert document(run)["decision"]["promoted"] is False
+
+
+def test_json_tells_the_state_and_what_made_the_run_start_in_words():
+    told = document(TrainingRun(state=TRAINING_STATE_SUCCEEDED, trigger=TRAINING_TRIGGER_NEW_EVENTS))
+    assert (told["state"], told["trigger"]) == ("succeeded", "new events")

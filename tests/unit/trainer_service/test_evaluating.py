@@ -16,7 +16,7 @@ from services.trainer.evaluation_jobs import (
     decode,
     encode,
 )
-from services.trainer.model.contestant_names import UnknownContestant, encoders_named
+from services.trainer.model.contestant_names import UnknownContestant, check, encoders_named
 from services.trainer.model.encoders.registry import PRESETS
 from services.trainer.model.plan import NotEnoughEvents
 from tests.unit.trainer.builders import events, walks
@@ -107,6 +107,16 @@ def test_all_are_all_and_none_is_no_one():
     assert encoders_named(["none"]) == []
     assert encoders_named(["all", "none"]) == list(PRESETS)
     assert encoders_named(["transformer", "transformer"]) == ["transformer"]
+
+
+def test_what_is_named_beside_all_keeps_its_place_each_once():
+    assert encoders_named(["gru+rules", "all", "lstm+int8"]) == ["gru+rules", *PRESETS, "lstm+int8"]
+    assert encoders_named(["mf", "all"]) == ["mf", *(kind for kind in PRESETS if kind != "mf")]
+
+
+def test_a_wrong_name_beside_all_is_refused_as_alone():
+    with pytest.raises(UnknownContestant, match="--encoder magic: there is no such encoder"):
+        check(["all", "magic"], "small")
 
 
 def test_pictures_are_drawn_where_they_are_wanted(job, tmp_path):
