@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 
 import grpc
 import pytest
 import pytest_asyncio
-from nats.js.errors import NotFoundError
 
 from freshet.ingestion.v1.ingestion_pb2 import ErasureReceipt
 from freshet.log.v1.log_pb2 import Erasure
@@ -67,50 +64,6 @@ def roll_back(trainer: Trainer, reason: str = "fewer clicks", **fields):
 async def three(world: World) -> list[str]:
     """Versions of three models, each of which was champion, the last one being it."""
     return [await registered(world, favouring([number])) for number in range(3)]
-
-
-@asynccontextmanager
-async def decisions_held_up(world: World) -> AsyncIterator[None]:
-    """The registry can be read and not written while the context lasts."""
-    async with world.engine.begin() as connection:
-        await connection.exec_driver_sql(f'LOCK TABLE "freshet_{world.namespace}".model IN EXCLUSIVE MODE')
-        yield
-
-
-async def held_up(world: World, number: int) -> bool:
-    """Whether so many decisions wait."""
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    async with world.engine.connect() as connection:
-        return int((await connection.exec_driver_sql(waiting)).scalar_one()) >= number
-
-
-async def test_what_is_decided_is_told_although_the_caller_has_gone(world, trainer):
-    await registered(world, favouring([1]))
-    second = await registered(world, favouring([2]), champion=False)
-    async with decisions_held_up(world):
-        call = promote(trainer, second)
-        await eventually(lambda: held_up(world, 1))
-        call.cancel()
-        with suppress(asyncio.CancelledError):
-            await call
-
-    async def told() -> bool:
-        with suppress(NotFoundError):
-            return (await newest_announcement(world)).model_version == second
-        return False
-
-    await eventually(told)
-    assert await champion_of(world) == second
-
-
-async def test_the_same_rollback_asked_for_twice_at_once_has_one_answer(world, trainer):
-    _, second, _ = await three(world)
-    async with decisions_held_up(world):
-        calls = [asyncio.ensure_future(roll_back(trainer, request_id="once")) for _ in range(2)]
-        await eventually(lambda: held_up(world, 2))
-    answers = await asyncio.gather(*calls)
-    assert [each.model.model_version for each in answers] == [second, second]
-    assert await champion_of(world) == second
 
 
 async def test_a_model_that_the_gate_kept_out_is_promoted_and_announced_with_the_reason(world, trainer):
