@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -96,8 +96,7 @@ async def evaluate_live(
     await until_served(client, run)
     answers = await ask_all(client, list(held_out), report.consistency_token, output)
     popular = popular_lists(kept, held_out, asked.consuming)
-    evaluation = _evaluation(dataset, (kept, held_out), answers, popular, (report, run))
-    return replace(evaluation, lead=lead(answers.lists, popular, held_out))
+    return _evaluation(dataset, (kept, held_out), answers, popular, (report, run))
 
 
 async def until_served(client: FreshetClient, run: TrainingRun) -> None:
@@ -153,4 +152,5 @@ def _evaluation(
         degraded_answers=dict(answers.degraded),
         model_versions=dict(answers.model_versions),
         gate=run.decision.reason,
+        lead=lead(answers.lists, popular, held_out),
     )

@@ -8,7 +8,8 @@ import pytest
 import pytest_asyncio
 
 from deploy.local.brokers import Brokers, BrokerSettings, local_brokers
-from tests.integration.trainer.world import World, worlds
+from freshet.trainer.v1 import trainer_pb2 as api
+from tests.integration.trainer.world import Trainer, World, worlds
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +33,12 @@ async def new_world(brokers, _directory) -> AsyncIterator[object]:
             return await stack.enter_async_context(World.made(brokers, _directory, next(names)))
 
         yield make
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def stage(new_world) -> AsyncIterator[tuple[World, Trainer]]:
+    """A world, and a trainer that never rolls back by itself, for all tests of a module."""
+    world = await new_world()
+    async with world.trainer(rollback_check_seconds="0") as trainer:
+        await trainer.stub.ListModels(api.ListModelsRequest(), wait_for_ready=True)
+        yield world, trainer

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import pytest
-import pytest_asyncio
 from nats.js.errors import NotFoundError
 
 from freshet.trainer.v1 import trainer_pb2 as api
@@ -16,15 +15,6 @@ from tests.integration.trainer.favourites import champion_of, favouring, newest_
 from tests.integration.trainer.world import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def stage(new_world):
-    """A world and a trainer."""
-    world = await new_world()
-    async with world.trainer(rollback_check_seconds="0") as trainer:
-        await trainer.stub.ListModels(api.ListModelsRequest(), wait_for_ready=True)
-        yield world, trainer
 
 
 @asynccontextmanager

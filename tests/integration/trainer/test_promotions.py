@@ -29,15 +29,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 FAILED = grpc.StatusCode.FAILED_PRECONDITION
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def stage(new_world):
-    """A trainer, and a world whose models are put away before each test."""
-    world = await new_world()
-    async with world.trainer(rollback_check_seconds="0") as trainer:
-        await trainer.stub.ListModels(api.ListModelsRequest(), wait_for_ready=True)
-        yield world, trainer
-
-
 @pytest_asyncio.fixture(loop_scope="session")
 async def world(stage) -> World:
     """Without models."""
