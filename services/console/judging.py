@@ -17,6 +17,7 @@ from shared.domain.ranking_metrics import (
     ndcg,
     ndcg_gains,
     paired_bootstrap,
+    untied,
 )
 
 PAGE_SIZE = 10
@@ -69,7 +70,7 @@ def verdict(by: PairedDifference) -> str:
 
 
 def _ranks(lists: Lists, held_out: Mapping[str, Interaction]) -> np.ndarray:
-    return np.array([rank(lists[user], held_out[user].item) for user in held_out], np.int64)
+    return untied(np.array([rank(lists[user], held_out[user].item) for user in held_out], np.int64))
 
 
 def _interval(gains: np.ndarray) -> Interval:

@@ -2,6 +2,10 @@
 
 Every user contributes one held-out item; its rank is 1 for the best-scored candidate. With a single relevant
 item the ideal DCG is 1, so NDCG needs no normalisation.
+
+An item may share its score with others. Then it gains the mean over all orders of those that are equal, so that a
+coarse scorer gains nothing by being coarse (McSherry & Najork 2008). Ranks are therefore pairs: the first and the last
+that the item could have, equal where nothing ties.
 """
 
 from __future__ import annotations
@@ -15,14 +19,14 @@ def hit_rate(ranks: np.ndarray, k: int) -> float:
     """HR@k = mean over users of [rank <= k].
 
     Args:
-        ranks: ``(U,) int``, 1 is best.
+        ranks: ``(U, 2) int``, first and last rank of each user's tie.
         k: cut-off, >= 1.
 
     Returns:
         In [0, 1], higher is better; 0 for no users.
 
     Raises:
-        ValueError: k < 1, or a rank below 1.
+        ValueError: k < 1, a rank below 1, or a last rank before the first.
     """
     return _mean(hit_gains(ranks, k))
 
@@ -33,14 +37,14 @@ def ndcg(ranks: np.ndarray, k: int) -> float:
     One relevant item per user (Järvelin & Kekäläinen 2002, with ideal DCG = 1).
 
     Args:
-        ranks: ``(U,) int``, 1 is best.
+        ranks: ``(U, 2) int``, first and last rank of each user's tie.
         k: cut-off, >= 1.
 
     Returns:
         In [0, 1], higher is better; 1 when every rank is 1; 0 for no users.
 
     Raises:
-        ValueError: k < 1, or a rank below 1.
+        ValueError: k < 1, a rank below 1, or a last rank before the first.
     """
     return _mean(ndcg_gains(ranks, k))
 
@@ -49,14 +53,14 @@ def mrr(ranks: np.ndarray, k: int) -> float:
     """MRR@k = mean over users of [rank <= k] / rank.
 
     Args:
-        ranks: ``(U,) int``, 1 is best.
+        ranks: ``(U, 2) int``, first and last rank of each user's tie.
         k: cut-off, >= 1.
 
     Returns:
         In [0, 1], higher is better; 0 for no users.
 
     Raises:
-        ValueError: k < 1, or a rank below 1.
+        ValueError: k < 1, a rank below 1, or a last rank before the first.
     """
     return _mean(mrr_gains(ranks, k))
 
@@ -76,20 +80,24 @@ def coverage(top_items: np.ndarray, catalogue_size: int) -> float:
     return len(np.unique(top_items[top_items >= 0])) / catalogue_size
 
 
+def untied(ranks: np.ndarray) -> np.ndarray:
+    """``(..., 2) int``: ``ranks (...) int`` of items that share theirs with no other."""
+    return np.stack([ranks, ranks], axis=-1)
+
+
 def hit_gains(ranks: np.ndarray, k: int) -> np.ndarray:
-    """Each user's share in `hit_rate`: ``(U,) float64`` of 0 or 1."""
-    _check(ranks, k)
-    return (ranks <= k).astype(np.float64)
+    """Each share in `hit_rate` of ``ranks (..., 2)``: ``(...) float64`` in [0, 1]."""
+    return _mean_over_ties(ranks, k, np.ones(k))
 
 
 def ndcg_gains(ranks: np.ndarray, k: int) -> np.ndarray:
-    """Each user's share in `ndcg`: ``(U,) float64`` in [0, 1]."""
-    return hit_gains(ranks, k) / np.log2(ranks + 1.0)
+    """Each share in `ndcg` of ``ranks (..., 2)``: ``(...) float64`` in [0, 1]."""
+    return _mean_over_ties(ranks, k, 1 / np.log2(np.arange(k) + 2.0))
 
 
 def mrr_gains(ranks: np.ndarray, k: int) -> np.ndarray:
-    """Each user's share in `mrr`: ``(U,) float64`` in [0, 1]."""
-    return hit_gains(ranks, k) / ranks
+    """Each share in `mrr` of ``ranks (..., 2)``: ``(...) float64`` in [0, 1]."""
+    return _mean_over_ties(ranks, k, 1 / np.arange(1.0, k + 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +172,20 @@ def _mean(gains: np.ndarray) -> float:
     return float(gains.mean()) if len(gains) else 0.0
 
 
+def _mean_over_ties(ranks: np.ndarray, k: int, gains: np.ndarray) -> np.ndarray:
+    """``gains (k,)``: of the ranks 1 to k; those behind gain nothing."""
+    _check(ranks, k)
+    first, last = ranks[..., 0], ranks[..., 1]
+    up_to = np.append(0.0, np.cumsum(gains))
+    return (up_to[np.minimum(last, k)] - up_to[np.minimum(first - 1, k)]) / (last - first + 1)
+
+
 def _check(ranks: np.ndarray, k: int) -> None:
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
-    if len(ranks) and ranks.min() < 1:
+    if ranks.shape[-1] != 2:
+        raise ValueError(f"ranks are pairs (first, last) in the last axis, got {ranks.shape}")
+    if len(ranks) and ranks[..., 0].min() < 1:
         raise ValueError("ranks start at 1")
+    if (ranks[..., 1] < ranks[..., 0]).any():
+        raise ValueError("a tie's last rank lies before its first")

@@ -44,7 +44,8 @@ class Cases:
 class Answers(NamedTuple):
     """What a scorer said to U questions.
 
-    ranks: ``(U,) int64``, the target's rank among the items that were not excluded, 1 is best.
+    ranks: ``(U, 2) int64``, the first and the last rank that the target could have among the items that were not
+        excluded, 1 is best; they differ where others have its score.
     top: ``(U, k) int64``, the k best, in no order, as indices of the catalogue; -1 marks an empty place.
     """
 
@@ -58,7 +59,7 @@ def answer(cases: Cases, scorer: Scorer, k: int) -> Answers:
     Raises:
         ValueError: the scorer gave NaN.
     """
-    ranks = np.empty(len(cases), np.int64)
+    ranks = np.empty((len(cases), 2), np.int64)
     top = np.empty((len(cases), min(k, len(cases.catalogue))), np.int64)
     for part in parts_of(cases):
         scores = catalogue_scores(cases, scorer, part)
@@ -92,16 +93,18 @@ def catalogue_scores(cases: Cases, scorer: Scorer, part: slice) -> np.ndarray:
 
 
 def ranks_of(scores: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """``(B,) int64``: 1 + better + half of the equal; last among the candidates for a target at -inf.
+    """``(B, 2) int64``: the first and the last rank of those that are equal; last among the candidates, and that for
+    sure, for a target at -inf.
 
     Args:
         scores: ``(B, C) float32``, NaN for items that are excluded.
         target: ``(B,) int64``, columns.
     """
     own = scores[np.arange(len(scores)), target][:, None]
-    better, equal = (scores > own).sum(axis=1), (scores == own).sum(axis=1) - 1
+    better, equal = (scores > own).sum(axis=1), (scores == own).sum(axis=1)
     candidates = (~np.isnan(scores)).sum(axis=1)
-    return np.where(np.isneginf(own[:, 0]), candidates, 1 + better + equal // 2)
+    tie = np.stack([better + 1, better + equal], axis=1)
+    return np.where(np.isneginf(own), candidates[:, None], tie)
 
 
 def _top(scores: np.ndarray, k: int) -> np.ndarray:

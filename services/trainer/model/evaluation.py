@@ -130,7 +130,8 @@ class Judgement:
         mrr: MRR@k.
         coverage: coverage@k.
         k: cut-off.
-        ranks: ``(U,) int64``, rank of each user's target among the items that user had not seen, 1 is best.
+        ranks: ``(U, 2) int64``, first and last rank that each user's target could have among the items that user had
+            not seen, 1 is best.
         top: ``(U, k) int64``, each user's list, as indices of the catalogue; -1 marks an empty place.
     """
 
@@ -151,8 +152,8 @@ class Judgement:
 def judge(cases: Cases, scorers: Mapping[str, Scorer], k: int = 10) -> dict[str, Judgement]:
     """Every scorer's answers to the same questions.
 
-    An item that a scorer does not know counts as its worst; a target it does not know ranks last. Ties share
-    the middle of their places, so that a constant scorer gains nothing from the order of keys.
+    An item that a scorer does not know counts as its worst; a target it does not know ranks last. Those that tie
+    gain what they would on average in any order, so that a constant scorer gains nothing from the order of keys.
 
     Args:
         cases: the questions.

@@ -35,24 +35,28 @@ _K, _NONE = 10, -1
 
 
 class Weighing:
-    """What every place of the grid has gained from questions."""
+    """What every place of the grid has gained from questions.
+
+    Attributes:
+        gains: of each part of the questions asked, ``(W, E, B) float64``, NDCG@10.
+    """
 
     def __init__(self, event_types: frozenset[int]) -> None:
         """event_types: codes of the events that fire rules."""
         self._silent = Mixture(event_types=tuple(sorted(event_types)))
-        self._gains: list[np.ndarray] = []
+        self.gains: list[np.ndarray] = []
 
     def ask(self, cases: Cases, model: Scorer, experts: Experts) -> None:
         """Ask about events that neither the model nor the experts, which are over its items, have learned."""
         voices = [replace(self._silent, weight=1.0), replace(self._silent, ease_weight=1.0)]
         scorers = [model, *(ExpertScorer(model.item_keys, experts, voice) for voice in voices)]
-        self._gains += [ndcg_gains(_ranks(cases, part, scorers), _K) for part in parts_of(cases)]
+        self.gains += [ndcg_gains(_ranks(cases, part, scorers), _K) for part in parts_of(cases)]
 
     def choice(self, served: Mixture = USUAL) -> Mixture:
         """The weights that were served, or better ones; the model alone where nothing was asked."""
-        if not self._gains:
+        if not self.gains:
             return self._silent
-        gains = np.concatenate(self._gains, axis=2)
+        gains = np.concatenate(self.gains, axis=2)
         weight, ease_weight = nearest_good(gains, _place_of(served))
         return replace(self._silent, weight=WEIGHTS[weight], ease_weight=EASE_WEIGHTS[ease_weight])
 
@@ -120,7 +124,7 @@ def nearest_good(gains: np.ndarray, usual: tuple[int, int]) -> tuple[int, int]:
 
 
 def _ranks(cases: Cases, part: slice, scorers: Sequence[Scorer]) -> np.ndarray:
-    """``(W, E, B) int64``: ranks of what is asked for, exact up to `_K`. Everybody is asked once, whatever they
+    """``(W, E, B, 2) int64``: ranks of what is asked for, exact up to `_K`. Everybody is asked once, whatever they
     weigh."""
     model, sequence, ease = (catalogue_scores(cases, scorer, part) for scorer in scorers)
     sequence, ease = (np.nan_to_num(each, nan=0.0, neginf=0.0) for each in (sequence, ease))
@@ -131,34 +135,40 @@ def _ranks(cases: Cases, part: slice, scorers: Sequence[Scorer]) -> np.ndarray:
         for places in (target, columns)
     )
     others[0][(columns == target) | (columns == _NONE)] = np.nan
-    ranks = [
-        [
-            _rank(*(m + weight * s + ease_weight * e for m, s, e in (own, others)))
-            for ease_weight in EASE_WEIGHTS
-        ]
-        for weight in WEIGHTS
-    ]
+    elsewhere = (model == own[0]).sum(axis=1) - 1 - (others[0] == own[0]).sum(axis=1)
+    ranks = [[_ties(own, others, elsewhere, (w, e)) for e in EASE_WEIGHTS] for w in WEIGHTS]
     return np.array(ranks)
 
 
 def _contenders(scores: np.ndarray, called: np.ndarray) -> np.ndarray:
-    """``(B, C) int64``: the only items that can be among the best `_K` however rules are weighed, -1 for none: those
-    that rules call for, ``called (B, V) bool``, and of the others those of the highest ``scores (B, V)``. Equal ones
-    share the middle of their places, so twice as many are looked at."""
+    """``(B, C) int64``: the only items that can be before what is asked for where that is among the best `_K`, however
+    rules are weighed, -1 for none: those that rules call for, ``called (B, V) bool``, and of the others those of the
+    highest ``scores (B, V)``."""
     row, item = np.nonzero(called)
     counts = np.bincount(row, minlength=len(called))
     table = np.full((len(called), counts.max(initial=0)), _NONE)
     table[row, np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)] = item
     others = np.where(called | np.isnan(scores), -np.inf, scores)
-    number = min(2 * _K + 2, scores.shape[1])
+    number = min(_K + 1, scores.shape[1])
     best = np.argpartition(-others, number - 1, axis=1)[:, :number]
     return np.hstack([table, np.where(np.isneginf(np.take_along_axis(others, best, axis=1)), _NONE, best)])
 
 
-def _rank(own: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """``(B,) int64``: 1 + better + half of the equal ``others (B, C)``, NaN for none, than ``own (B, 1)``."""
-    ranks = 1 + (others > own).sum(axis=1) + (others == own).sum(axis=1) // 2
-    return np.where(np.isneginf(own[:, 0]), _K + 1, ranks)
+def _ties(
+    own: list[np.ndarray], others: list[np.ndarray], elsewhere: np.ndarray, weights: tuple[float, float]
+) -> np.ndarray:
+    """``(B, 2) int64``: first and last rank of what is asked for.
+
+    Args:
+        own: ``(B, 1)``, what model, rules and EASE say of it.
+        others: ``(B, C)`` each, of all others that matter; NaN for none.
+        elsewhere: ``(B,) int64``, how many more the model likes as well, and no rule calls for.
+        weights: of rules and of EASE.
+    """
+    mine, theirs = (m + weights[0] * s + weights[1] * e for m, s, e in (own, others))
+    better, equal = (theirs > mine).sum(axis=1), (theirs == mine).sum(axis=1)
+    equal += elsewhere * (mine == own[0])[:, 0]
+    return np.where(np.isneginf(mine), _K + 1, np.stack([better + 1, better + 1 + equal], axis=1))
 
 
 def _place_of(mixture: Mixture) -> tuple[int, int]:

@@ -7,10 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.ranking_metrics import coverage, hit_rate, mrr, ndcg, paired_bootstrap
+from shared.domain.ranking_metrics import (
+    coverage,
+    hit_gains,
+    hit_rate,
+    mrr,
+    mrr_gains,
+    ndcg,
+    ndcg_gains,
+    paired_bootstrap,
+    untied,
+)
 
-RANKS = np.array([1, 3, 11])
-rank_lists = st.lists(st.integers(1, 1000), min_size=1, max_size=30).map(np.array)
+RANKS = untied(np.array([1, 3, 11]))
+ties = st.tuples(st.integers(1, 1000), st.integers(0, 100)).map(lambda tie: (tie[0], sum(tie)))
+rank_lists = st.lists(ties, min_size=1, max_size=30).map(np.array)
 
 
 def test_hit_rate_counts_ranks_within_k():
@@ -35,7 +46,7 @@ def test_coverage_of_no_catalogue_is_zero():
 
 @pytest.mark.parametrize("metric", [hit_rate, ndcg, mrr])
 def test_no_users_give_zero(metric):
-    assert metric(np.array([], int), 10) == 0.0
+    assert metric(np.empty((0, 2), int), 10) == 0.0
 
 
 @pytest.mark.parametrize("metric", [hit_rate, ndcg, mrr])
@@ -43,12 +54,32 @@ def test_k_starts_at_one_and_so_do_ranks(metric):
     with pytest.raises(ValueError, match="k must be"):
         metric(RANKS, 0)
     with pytest.raises(ValueError, match="ranks start"):
-        metric(np.array([0]), 10)
+        metric(untied(np.array([0])), 10)
+
+
+@pytest.mark.parametrize(("ranks", "fault"), [([[3, 2]], "before its first"), ([1, 2, 3], "pairs")])
+def test_a_rank_is_a_pair_in_order(ranks, fault):
+    with pytest.raises(ValueError, match=fault):
+        ndcg(np.array(ranks), 10)
 
 
 @given(rank_lists, st.integers(1, 50))
 def test_metrics_are_ordered_and_bounded(ranks, k):
-    assert 0.0 <= mrr(ranks, k) <= ndcg(ranks, k) <= hit_rate(ranks, k) <= 1.0
+    slack = 1e-9
+    found = [mrr(ranks, k), ndcg(ranks, k), hit_rate(ranks, k)]
+    assert -slack <= found[0] <= found[1] + slack <= found[2] + 2 * slack <= 1.0 + 3 * slack
+
+
+@pytest.mark.parametrize("gains", [hit_gains, ndcg_gains, mrr_gains])
+@given(ties.filter(lambda tie: tie[0] < 30), st.integers(1, 50))
+def test_what_ties_gains_the_mean_over_all_orders(gains, tie, k):
+    each = gains(untied(np.arange(tie[0], tie[1] + 1)), k)
+    assert gains(np.array(tie), k) == pytest.approx(each.mean(), abs=1e-12)
+
+
+@given(st.integers(1, 40), st.integers(1, 50))
+def test_a_scorer_that_tells_nothing_apart_gains_as_much_as_chance(items, k):
+    assert hit_rate(np.array([[1, items]]), k) == pytest.approx(min(k, items) / items)
 
 
 def test_a_constant_gain_is_certain():

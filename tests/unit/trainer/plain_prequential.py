@@ -62,7 +62,7 @@ def plain_prequential(
     for row in rows[:begin]:
         _note(row, roles, history, seen)
     frozen, old = learner.scorer(), {user: list(events) for user, events in history.items()}
-    ranks: dict[str, list[int]] = {CONTINUAL: [], FROZEN: [], STALE: []}
+    ranks: dict[str, list[list[int]]] = {CONTINUAL: [], FROZEN: [], STALE: []}
     for first, last in cuts:
         continual = learner.scorer()
         for event in _events(columns, first, last):
@@ -115,11 +115,12 @@ def _histories(events: list[Row], length: int) -> Histories:
     )
 
 
-def _rank(scorer: Scorer, histories: Histories, row: Row, seen: set[int], catalogue: np.ndarray) -> int:
+def _rank(scorer: Scorer, histories: Histories, row: Row, seen: set[int], catalogue: np.ndarray) -> list[int]:
     scores = dict(zip(scorer.item_keys.tolist(), scorer(histories)[0].tolist(), strict=True))
     candidates = [item for item in catalogue.tolist() if item not in seen]
     if row.item not in scores:
-        return len(candidates)
+        return [len(candidates)] * 2
     others = [scores[item] for item in candidates if item in scores and item != row.item]
     own = scores[row.item]
-    return 1 + sum(score > own for score in others) + sum(score == own for score in others) // 2
+    first = 1 + sum(score > own for score in others)
+    return [first, first + sum(score == own for score in others)]

@@ -21,7 +21,7 @@ def entry(name: str, baseline: bool = False, **ranks: int) -> Entry:
     """Answers that give every question the same rank; "only" stands for the mode of a hold-out."""
     top = np.zeros((QUESTIONS, 2), np.int64)
     modes = {mode.replace("only", ""): rank for mode, rank in ranks.items()}
-    answers = {mode: Answers(np.full(QUESTIONS, rank), top) for mode, rank in modes.items()}
+    answers = {mode: Answers(np.full((QUESTIONS, 2), rank), top) for mode, rank in modes.items()}
     return Entry(Contestant(name, lambda: Unchanging(None), baseline), answers)
 
 
@@ -63,7 +63,7 @@ def test_modes_tell_what_live_histories_and_learning_on_are_worth():
         gain.of: gain.difference.value
         for gain in board(entry("it", True, continual=1, frozen=3, stale=11)).gains
     }
-    assert gains == {LEARNING_ON: 0.5, LIVE_HISTORY: 0.5}
+    assert gains == pytest.approx({LEARNING_ON: 0.5, LIVE_HISTORY: 0.5})
 
 
 def test_a_model_is_compared_as_it_would_be_served():
@@ -71,13 +71,13 @@ def test_a_model_is_compared_as_it_would_be_served():
         entry("popular", True, continual=3, frozen=11, stale=11), entry("m", continual=1, frozen=7, stale=7)
     )
     (lead,) = (gain for gain in found.gains if gain.of == BEST_BASELINE)
-    assert lead.difference.value == 0.5
+    assert lead.difference.value == pytest.approx(0.5)
 
 
 def test_the_best_baseline_is_none_that_is_stale():
     found = board(entry("odd", True, frozen=3, stale=1), entry("model", frozen=1, stale=1))
     (lead,) = (gain for gain in found.gains if gain.of == BEST_BASELINE)
-    assert lead.difference.value == 0.5
+    assert lead.difference.value == pytest.approx(0.5)
 
 
 def test_segments_have_figures_of_their_own():

@@ -7,15 +7,26 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from services.trainer.model.answering import answer
+from services.trainer.model.baselines import Popularity
 from services.trainer.model.ease import ease_rules
 from services.trainer.model.evaluation import CaseOptions, judge, leave_one_out
-from services.trainer.model.mixture import MixedModel
+from services.trainer.model.mixture import MixedModel, MixtureScorer, learn_experts
 from services.trainer.model.rules import learn_rules
 from services.trainer.model.scoring import ModelScorer
 from services.trainer.model.sequences import EventRoles
-from services.trainer.model.weighing import ENOUGH_TO_CHOOSE, choose_mixture, chosen_anew, nearest_good
+from services.trainer.model.weighing import (
+    EASE_WEIGHTS,
+    ENOUGH_TO_CHOOSE,
+    WEIGHTS,
+    Weighing,
+    choose_mixture,
+    chosen_anew,
+    nearest_good,
+)
 from shared.domain.event_columns import EventColumns
 from shared.domain.mixture import Experts, Mixture
+from shared.domain.ranking_metrics import ndcg_gains
 from tests.unit.trainer.builders import VIEW, events, random_model, walks
 
 EVERY, VIEWS = EventRoles(), frozenset({VIEW})
@@ -39,6 +50,22 @@ def test_the_mixture_takes_the_rules_that_know_more_than_the_model(kind):
     )
     assert (mixture.weight if kind == "rules" else mixture.ease_weight) > 0
     assert found["mixed"].ndcg > 1.5 * found["model"].ndcg
+
+
+@pytest.mark.parametrize("levels", [1, 2, 5, 1_000])
+def test_every_weight_is_judged_as_it_would_be_served(levels):
+    held = leave_one_out(walks(n_users=60, n_items=80), CaseOptions(history_length=8))
+    keys = np.unique(held.train.item_key)
+    model = Popularity(keys, np.random.default_rng(0).integers(0, levels, len(keys)) / levels)
+    experts = learn_experts(held.train.take(slice(0, 60)), keys, EVERY)
+    weighing = Weighing(VIEWS)
+    weighing.ask(held.cases, model, experts)
+    found = np.concatenate(weighing.gains, axis=2)
+    for place in ((0, 0), (0, 3), (4, 0), (7, 2)):
+        weight, ease_weight = WEIGHTS[place[0]], EASE_WEIGHTS[place[1]]
+        mixture = Mixture(weight, event_types=(VIEW,), ease_weight=ease_weight)
+        served = MixtureScorer(model, experts, mixture)
+        assert found[place] == pytest.approx(ndcg_gains(answer(held.cases, served, 10).ranks, 10))
 
 
 def test_a_mixture_without_questions_is_the_model_alone():

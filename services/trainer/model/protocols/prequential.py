@@ -146,7 +146,7 @@ class _Run:
     def entry(self) -> Entry:
         for mode, parts in self._parts.items():
             self._entry.answers[mode] = Answers(
-                np.concatenate([part.ranks for part in parts] or [np.empty(0, np.int64)]),
+                np.concatenate([part.ranks for part in parts] or [np.empty((0, 2), np.int64)]),
                 np.concatenate([part.top for part in parts] or [np.empty((0, self._k), np.int64)]),
             )
         return self._entry
