@@ -121,6 +121,13 @@ class DeltaLearner:
         end = segment.to_position if segment and self._segments else self.position
         return self._sealed(end, rows, pairs, since_ms)
 
+    def sign_of_life(self, since_ms: int) -> Delta | None:
+        """A delta that tells nothing, for others to go on from when those before it have passed their age; None when
+        there are none, or as `next_delta`."""
+        if self.chain.sequence == 0 or self.position < self._told_position:
+            return None
+        return self._sealed(self.position, self.items.take(0), {}, since_ms)
+
     def _known_pairs(self, pairs: dict[tuple[int, int], float]) -> dict[tuple[int, int], float]:
         """Those of items with rows."""
         known = self.items.has_row

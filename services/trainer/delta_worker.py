@@ -41,12 +41,15 @@ from shared.adapters.log_reader import LogMessage, LogReader, LogSource
 from shared.adapters.publish_behind import OvertakenError
 from shared.adapters.registry import RegisteredModel, Registry
 from shared.adapters.streams import Names, StreamError
-from shared.domain.delta import Chain, DeltaRefusedError
+from shared.domain.delta import Chain, Delta, DeltaRefusedError
 from shared.domain.following import Roles
 from shared.domain.new_items import NewItems
 
 _log = structlog.get_logger("deltas")
 _PAUSE_SECONDS = 2.0
+_QUIET_SHARE = 0.25
+"""Of the time for which deltas are kept: after so much without news a delta tells that there is none. Were none left,
+the next one would be the first again, which nobody who has applied others takes."""
 _AWAY = (*LOG_AWAY, StreamError)
 DELTAS = Counter("freshet_deltas_published_total", "Deltas of champions that were stored.")
 DELTA_POSITION = Gauge("freshet_delta_published_position", "Up to where the log is in the newest delta.")
@@ -55,7 +58,8 @@ DELTA_POSITION = Gauge("freshet_delta_published_position", "Up to where the log 
 @dataclass(frozen=True)
 class DeltaTools:
     """What deltas are made with. roles: which events teach; users: most whose newest events are kept at hand;
-    embedding: what makes vectors of items' texts, if they are to have some."""
+    embedding: what makes vectors of items' texts, if they are to have some; kept_seconds: for how long the stream keeps
+    deltas, 0 for ever."""
 
     connection: Client
     names: Names
@@ -65,15 +69,18 @@ class DeltaTools:
     roles: Roles
     users: int
     embedding: TextEmbedding | None = None
+    kept_seconds: float = 0.0
 
 
 @dataclass
 class _Champion:
-    """A champion's learner, and where its last delta lies in the stream. since: when the oldest news was read."""
+    """A champion's learner, and where its last delta lies in the stream. since: when the oldest news was read.
+    told_at: of the monotonic clock, when the last delta was stored; of one from before the start it is not known."""
 
     learner: DeltaLearner
     behind: int
     since: float = 0.0
+    told_at: float = -math.inf
 
 
 class DeltaWorker:
@@ -195,14 +202,24 @@ class DeltaWorker:
         learner.fold(events)
 
     async def _tell(self, champion: _Champion) -> None:
-        """Publish all that is there to tell."""
+        """Publish all that is there to tell, and now and then that there is nothing."""
         since, champion.since = champion.since or time.time(), 0.0
-        while (delta := champion.learner.next_delta(int(since * 1000))) is not None:
-            champion.behind = await publish_delta(
-                self._tools.connection, self._tools.names, delta, champion.behind
-            )
-            DELTAS.inc()
-            DELTA_POSITION.set(delta.to_position)
+        since_ms = int(since * 1000)
+        while (delta := champion.learner.next_delta(since_ms)) is not None:
+            await self._publish(champion, delta)
+        if self._is_quiet(champion) and (delta := champion.learner.sign_of_life(since_ms)) is not None:
+            await self._publish(champion, delta)
+
+    def _is_quiet(self, champion: _Champion) -> bool:
+        kept = self._tools.kept_seconds
+        return kept > 0 and time.monotonic() - champion.told_at > _QUIET_SHARE * kept
+
+    async def _publish(self, champion: _Champion, delta: Delta) -> None:
+        tools = self._tools
+        champion.behind = await publish_delta(tools.connection, tools.names, delta, champion.behind)
+        champion.told_at = time.monotonic()
+        DELTAS.inc()
+        DELTA_POSITION.set(delta.to_position)
 
 
 def _stretches(batch: Sequence[LogMessage], names: Names) -> list[tuple[str, list[LogMessage]]]:

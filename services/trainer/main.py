@@ -107,6 +107,7 @@ class Workers:
             roles=teaching(settings.domain),
             users=settings.delta_users,
             embedding=await asyncio.to_thread(text_embedding, settings.text_embeddings),
+            kept_seconds=settings.deltas_max_age_seconds,
         )
         await DeltaWorker(deltas).run(settings.delta_seconds)
 

@@ -17,8 +17,9 @@ from services.trainer.text_embedding import NO_EMBEDDING, text_embedding
 from shared.adapters.archive import Archive
 from shared.adapters.bundle import Bundle
 from shared.adapters.bundle_store import NatsBundleStore
-from shared.adapters.deltas import decode_delta, delta_subject, encode_delta
+from shared.adapters.deltas import decode_delta, delta_stream, delta_subject, encode_delta
 from shared.adapters.keys import item_key, item_keys
+from shared.adapters.log_range import read_stream
 from shared.adapters.registry import Registry
 from shared.domain.delta import Delta
 from shared.domain.event import EventType
@@ -48,8 +49,11 @@ async def running(brokers, tmp_path_factory):
 
 
 @asynccontextmanager
-async def trainer(running: Running, embedding: str = NO_EMBEDDING) -> AsyncIterator[None]:
-    """The trainer's worker with this embedding of texts, killed at the end."""
+async def trainer(
+    running: Running, embedding: str = NO_EMBEDDING, kept_seconds: float = 0.0
+) -> AsyncIterator[None]:
+    """The trainer's worker with this embedding of texts, for a stream that keeps deltas for so long; killed at the
+    end."""
     space = running.space
     tools = DeltaTools(
         space.nats,
@@ -60,6 +64,7 @@ async def trainer(running: Running, embedding: str = NO_EMBEDDING) -> AsyncItera
         teaching("video"),
         users=100,
         embedding=text_embedding(embedding),
+        kept_seconds=kept_seconds,
     )
     task = asyncio.create_task(DeltaWorker(tools).run(EVERY_SECONDS))
     try:
@@ -104,11 +109,9 @@ async def status(running: Running):
 
 async def stored(running: Running, version: str) -> list[Delta]:
     """The deltas of a model."""
-    stream, jetstream = running.space.names.stream("DELTAS"), running.space.nats.jetstream()
-    subject = delta_subject(running.space.names, version)
-    last = (await jetstream.stream_info(stream)).state.last_seq
-    messages = [await jetstream.get_msg(stream, number) for number in range(1, last + 1)]
-    return [decode_delta(each.data, 4) for each in messages if each.subject == subject]
+    names = running.space.names
+    batches = read_stream(running.space.nats, delta_stream(names), delta_subject(names, version))
+    return [decode_delta(each.payload, 4) async for batch in batches for each in batch]
 
 
 async def send(running: Running, version: str, payload: bytes) -> None:
@@ -165,6 +168,27 @@ async def test_a_killed_trainer_goes_on_where_it_was_and_tells_nothing_twice(run
     assert [each.sequence for each in deltas] == list(range(1, len(deltas) + 1))
     assert total(deltas, "a", "b") == 1.0 and total(deltas, "a", "d") == pytest.approx(0.9)
     await eventually(lambda: reached(running, len(deltas)))
+
+
+async def test_deltas_follow_each_other_also_when_those_before_a_quiet_time_have_passed_their_age(running):
+    version = await champion(running, 9)
+    async with trainer(running, kept_seconds=4 * EVERY_SECONDS):
+        await clicks(running, "u4", "a", "b")
+        await eventually(lambda: told(running, version, "a", "b", 1.0))
+        await eventually(lambda: reached(running, 3))
+    last = (await stored(running, version))[-1]
+    assert len(last.counts) == len(last.item_keys) == 0
+    await forget(running, version, but_last=1)
+    async with trainer(running):
+        await clicks(running, "u4", "c")
+        await eventually(lambda: reached(running, last.sequence + 1))
+    assert (await status(running)).delta_refused_reason == ""
+
+
+async def forget(running: Running, version: str, but_last: int) -> None:
+    """As the stream does with deltas that have passed their age."""
+    jetstream, names = running.space.nats.jetstream(), running.space.names
+    await jetstream.purge_stream(delta_stream(names), subject=delta_subject(names, version), keep=but_last)
 
 
 def total(deltas: list[Delta], item: str, follower: str) -> float:
