@@ -10,6 +10,7 @@ from rich.table import Table
 from services.console.dataset import ITEMS_FILE, Dataset, DatasetError, Interaction, read_dataset
 from services.console.facts import leave_one_out
 from services.console.failures import CommandFailed, run
+from services.console.number_options import Real
 from services.console.output import Output, json_option
 from services.console.replaying import Replay, ReplayReport
 from shared.client import FreshetClient
@@ -24,7 +25,7 @@ SHOWN_BAD_LINES = 10
 @click.option("--skip-bad-lines", is_flag=True, help="Send the rest although some lines make no sense.")
 @click.option(
     "--wait-seconds",
-    type=click.FloatRange(min=0),
+    type=Real(min=0),
     default=60.0,
     show_default=True,
     help="How long to wait for a service that goes away.",

@@ -52,3 +52,8 @@ def test_simulate_refuses_shares_that_are_no_number(tmp_path, option):
 def test_a_run_of_no_finite_time_is_refused(services):
     result = freshet("train", "--max-minutes", "inf")
     assert (result.exit_code, "Invalid value for '--max-minutes': inf is not" in result.stderr) == (2, True)
+
+
+def test_a_wait_of_no_finite_time_is_refused(films):
+    result = freshet("replay", films, "--wait-seconds", "nan")
+    assert (result.exit_code, "Invalid value for '--wait-seconds': nan is not" in result.stderr) == (2, True)
