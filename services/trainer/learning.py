@@ -22,12 +22,13 @@ from services.trainer.job_clock import JobClock
 from services.trainer.judging import judge_candidate
 from services.trainer.model.behaviours.carrying_over import carried_over
 from services.trainer.model.behaviours.lesson import Traffic, learn_behaviours
+from services.trainer.model.callbacks import Callbacks
 from services.trainer.model.checkpoint import Checkpoints
 from services.trainer.model.encoder_learners import first_lesson, next_lesson
 from services.trainer.model.encoders.registry import config_of
 from services.trainer.model.evaluation import CaseOptions
 from services.trainer.model.mixture import MixedModel
-from services.trainer.model.plan import OnProgress, Progress, TrainingPlan, ignore_progress
+from services.trainer.model.plan import OnProgress, Progress, TrainingPlan
 from services.trainer.model.training import TrainedModel
 from services.trainer.packing import About, pack_model
 from services.trainer.prompting import prompted
@@ -59,7 +60,7 @@ def learn(columns: EventColumns, job: Job, tell: Tell, clock: JobClock | None = 
     with clock.timed():
         if start:
             start = weighed_anew(start, held.train, plan, prompted(held.train, served))
-        mixed = _candidate(start, held.train, plan, _telling(tell), checkpoints)
+        mixed = _candidate(start, held.train, plan, Callbacks(_telling(tell), checkpoints))
     tell(Entered(TRAINING_STATE_JUDGING))
     verdict = judge_candidate(mixed, held, plan.roles, job)
     card = CardWriter(job, columns, standings(held, verdict.judged, plan.roles), verdict.evidence)
@@ -69,7 +70,7 @@ def learn(columns: EventColumns, job: Job, tell: Tell, clock: JobClock | None = 
     judged, first = mixed, mixed.model
     steps = first.curve[-1].step if first.curve else 0
     plan = second_plan(plan, clock, start, first)
-    mixed = next_lesson(judged, columns, plan, _telling(tell, steps), checkpoints)
+    mixed = next_lesson(judged, columns, plan, Callbacks(_telling(tell, steps), checkpoints))
     foretelling = carried_over(foretelling, judged, mixed, traffic, plan)
     tell(Entered(TRAINING_STATE_PUBLISHING))
     metrics = {**verdict.metrics, **foretelling.metrics, **_facts(mixed)}
@@ -93,13 +94,12 @@ def _candidate(
     start: Start | None,
     columns: EventColumns,
     plan: TrainingPlan,
-    on_progress: OnProgress,
-    checkpoints: Checkpoints | None,
+    callbacks: Callbacks,
 ) -> MixedModel:
     """What is judged: the champion gone on, or a model made anew."""
     if start is None:
-        return first_lesson(columns, plan, on_progress, checkpoints)
-    return champion_gone_on(start, columns, plan, on_progress, checkpoints)
+        return first_lesson(columns, plan, callbacks)
+    return champion_gone_on(start, columns, plan, callbacks)
 
 
 def plan_of(job: Job, n_events: int) -> TrainingPlan:
@@ -143,10 +143,10 @@ def accompany(columns: EventColumns, job: Job) -> None:
     plan = plan_of(job, len(columns))
     served = kept_exposures(Path(job.directory))
     held = hold_out(columns, _rule(job), _options(plan, job), served)
-    checkpoints = checkpoints_of(job)
-    mixed = first_lesson(held.train, plan, ignore_progress, checkpoints)
+    callbacks = Callbacks(checkpoints=checkpoints_of(job))
+    mixed = first_lesson(held.train, plan, callbacks)
     plan = JobClock(job.max_minutes).second_lesson(plan, mixed.model)
-    next_lesson(mixed, columns, plan, ignore_progress, checkpoints)
+    next_lesson(mixed, columns, plan, callbacks)
 
 
 def _rule(job: Job) -> HoldOutRule:

@@ -10,11 +10,11 @@ import numpy as np
 import structlog
 import torch
 
-from services.trainer.model.checkpoint import Checkpoints
+from services.trainer.model.callbacks import NO_CALLBACKS, Callbacks
 from services.trainer.model.encoder_learners import improved
 from services.trainer.model.evaluation import CaseOptions
 from services.trainer.model.mixture import MixedModel, learn_experts
-from services.trainer.model.plan import OnProgress, TrainingPlan
+from services.trainer.model.plan import TrainingPlan
 from services.trainer.model.training import TrainedModel
 from services.trainer.model.weighing import chosen_anew
 from services.trainer.reports import Job
@@ -78,12 +78,11 @@ def champion_gone_on(
     start: Start,
     columns: EventColumns,
     plan: TrainingPlan,
-    on_progress: OnProgress,
-    checkpoints: Checkpoints | None = None,
+    callbacks: Callbacks = NO_CALLBACKS,
 ) -> MixedModel:
     """The champion after ``columns``, which hold all that it has learned and what is new. Raises TrainingError."""
     plan = replace(plan, learned_to=start.learned_to)
-    model = improved(start.model, columns, plan, on_progress, checkpoints)
+    model = improved(start.model, columns, plan, callbacks)
     return MixedModel(model, learn_experts(columns, model.item_keys, plan.roles), start.mixture)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from services.trainer.model.callbacks import Callbacks
 from services.trainer.model.contestant_names import IN_INT8, WITH_RULES, check_preset, kind_of
 from services.trainer.model.encoder_learners import EncoderLearner, MixedLearner
 from services.trainer.model.encoders.registry import config_of
@@ -45,7 +46,7 @@ def encoders(
 
     def alone(name: str) -> Learner:
         kind, plan = kind_of(name), plans[name]
-        learner = EncoderLearner(plan, continue_every, on_progress(kind))
+        learner = EncoderLearner(plan, continue_every, Callbacks(on_progress(kind)))
         in_int8 = partial(int8_scorer, threads=plan.threads)
         return SharingLearner(
             lessons.setdefault(kind, SharedLessons(learner)),
@@ -53,6 +54,6 @@ def encoders(
         )
 
     def mixed(name: str) -> Learner:
-        return MixedLearner(plans[name], continue_every, on_progress(name))
+        return MixedLearner(plans[name], continue_every, Callbacks(on_progress(name)))
 
     return [Contestant(name, partial(mixed if name.endswith(WITH_RULES) else alone, name)) for name in plans]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from services.trainer.model.checkpoint import Checkpoints
+from services.trainer.model.callbacks import NO_CALLBACKS, Callbacks
 from services.trainer.model.ease import ease_every
 from services.trainer.model.evaluation import CaseOptions
 from services.trainer.model.learners import Gathered
@@ -14,7 +14,7 @@ from services.trainer.model.mixture import (
     learn_experts,
     validation_of,
 )
-from services.trainer.model.plan import OnProgress, TrainingPlan, ignore_progress
+from services.trainer.model.plan import TrainingPlan
 from services.trainer.model.rules import learn_rules, rules_every
 from services.trainer.model.scoring import ModelScorer, Scorer
 from services.trainer.model.training import TrainedModel, continue_training, train
@@ -29,11 +29,9 @@ ENOUGH_CASES = 20
 class EncoderLearner:
     """Learns for as long as that helps, then what told so, too; goes on whenever enough events have come."""
 
-    def __init__(
-        self, plan: TrainingPlan, continue_every: int, on_progress: OnProgress = ignore_progress
-    ) -> None:
+    def __init__(self, plan: TrainingPlan, continue_every: int, callbacks: Callbacks = NO_CALLBACKS) -> None:
         """continue_every: new events after which it goes on, over all events so far."""
-        self._plan, self._continue_every, self._on_progress = plan, continue_every, on_progress
+        self._plan, self._continue_every, self._callbacks = plan, continue_every, callbacks
         self._events = Gathered()
         self._model: TrainedModel | None = None
         self._learned_to = 0
@@ -43,7 +41,7 @@ class EncoderLearner:
         self._events.add(columns)
         if self._model is None:
             begun, lesson = self._begun(self._events.all()), self._events.lesson()
-            self._take(whole_lesson(begun, lesson, self._plan, self._on_progress), lesson)
+            self._take(whole_lesson(begun, lesson, self._plan, self._callbacks), lesson)
         elif self._events.pending >= self._continue_every:
             self._go_on(self._model, self._events.lesson())
 
@@ -58,12 +56,12 @@ class EncoderLearner:
         return ModelScorer(self.model)
 
     def _begun(self, columns: EventColumns) -> TrainedModel:
-        return validated(columns, self._plan, self._on_progress)[0]
+        return validated(columns, self._plan, self._callbacks)[0]
 
     def _go_on(self, model: TrainedModel, lesson: EventColumns) -> None:
         plan = self._plan.continued(self._learned_to)
-        model = improved(model, lesson, plan, self._on_progress)
-        self._take(continue_training(model, lesson, plan, self._on_progress), lesson)
+        model = improved(model, lesson, plan, self._callbacks)
+        self._take(continue_training(model, lesson, plan, self._callbacks), lesson)
 
     def _take(self, model: TrainedModel, lesson: EventColumns) -> None:
         self._model, self._learned_to = model, int(lesson.position[-1])
@@ -92,7 +90,7 @@ class MixedLearner(EncoderLearner):
         return MixedModel(self.model, self._experts, self._mixture).scorer()
 
     def _begun(self, columns: EventColumns) -> TrainedModel:
-        mixed = first_lesson(columns, self._plan, self._on_progress)
+        mixed = first_lesson(columns, self._plan, self._callbacks)
         self._mixture = mixed.mixture
         return mixed.model
 
@@ -122,8 +120,7 @@ class MixedLearner(EncoderLearner):
 def validated(
     columns: EventColumns,
     plan: TrainingPlan,
-    on_progress: OnProgress,
-    checkpoints: Checkpoints | None = None,
+    callbacks: Callbacks = NO_CALLBACKS,
 ) -> tuple[TrainedModel, Validation]:
     """A model that has learned for as long as it got better at each user's last event, which it has not learned.
 
@@ -132,20 +129,19 @@ def validated(
     options = CaseOptions(roles=plan.roles, history_length=plan.window, seed=plan.seed)
     validation = validation_of(columns, options)
     judge = validation.judge if len(validation.cases) else None
-    return train(validation.learn, plan, on_progress, checkpoints, judge), validation
+    return train(validation.learn, plan, callbacks, judge), validation
 
 
 def first_lesson(
     columns: EventColumns,
     plan: TrainingPlan,
-    on_progress: OnProgress,
-    checkpoints: Checkpoints | None = None,
+    callbacks: Callbacks = NO_CALLBACKS,
 ) -> MixedModel:
     """Model and rules, mixed by what answers best for each user's last event, which neither has learned.
 
     Raises TrainingError.
     """
-    model, validation = validated(columns, plan, on_progress, checkpoints)
+    model, validation = validated(columns, plan, callbacks)
     experts = learn_experts(validation.learn, model.item_keys, plan.roles)
     mixture = choose_mixture(validation.cases, ModelScorer(model), experts, plan.roles.target or frozenset())
     return MixedModel(model, experts, mixture)
@@ -155,8 +151,7 @@ def whole_lesson(
     model: TrainedModel,
     columns: EventColumns,
     plan: TrainingPlan,
-    on_progress: OnProgress,
-    checkpoints: Checkpoints | None = None,
+    callbacks: Callbacks = NO_CALLBACKS,
 ) -> TrainedModel:
     """What has learned all of ``columns``, of which `validated` has kept some from ``model``.
 
@@ -169,9 +164,9 @@ def whole_lesson(
     judged = model.pass_seconds > 0 and not model.capped
     again = plan.refitted(model.passes, model.pass_seconds, model.seconds) if judged else None
     if again is None:
-        whole = continue_training(model, columns, plan.continued(), on_progress, checkpoints)
+        whole = continue_training(model, columns, plan.continued(), callbacks)
     else:
-        whole = train(columns, again, on_progress, checkpoints)
+        whole = train(columns, again, callbacks)
     shortened = judged and (again is None or again.epochs < plan.refit_passes(model.passes))
     return replace(whole, capped=whole.capped or shortened)
 
@@ -180,8 +175,7 @@ def improved(
     model: TrainedModel,
     columns: EventColumns,
     plan: TrainingPlan,
-    on_progress: OnProgress,
-    checkpoints: Checkpoints | None = None,
+    callbacks: Callbacks = NO_CALLBACKS,
 ) -> TrainedModel:
     """The model after what is new in ``columns``, learned with a replay of the rest for as long as answers to each
     user's last new event, which is kept from it, improve.
@@ -191,16 +185,15 @@ def improved(
     options = CaseOptions(roles=plan.roles, history_length=plan.window, seed=plan.seed)
     validation = validation_of(columns, options, plan.learned_to)
     if len(validation.cases) < ENOUGH_CASES:
-        return continue_training(model, columns, plan, on_progress, checkpoints)
-    return continue_training(model, validation.learn, plan, on_progress, checkpoints, validation.judge)
+        return continue_training(model, columns, plan, callbacks)
+    return continue_training(model, validation.learn, plan, callbacks, validation.judge)
 
 
 def next_lesson(
     mixed: MixedModel,
     columns: EventColumns,
     plan: TrainingPlan,
-    on_progress: OnProgress,
-    checkpoints: Checkpoints | None = None,
+    callbacks: Callbacks = NO_CALLBACKS,
 ) -> MixedModel:
     """The same mixture after all of ``columns``, what was kept from it before among them.
 
@@ -208,7 +201,7 @@ def next_lesson(
     Raises TrainingError.
     """
     if plan.learned_to:
-        model = continue_training(mixed.model, columns, plan, on_progress, checkpoints)
+        model = continue_training(mixed.model, columns, plan, callbacks)
     else:
-        model = whole_lesson(mixed.model, columns, plan, on_progress, checkpoints)
+        model = whole_lesson(mixed.model, columns, plan, callbacks)
     return MixedModel(model, learn_experts(columns, model.item_keys, plan.roles), mixed.mixture)

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from services.trainer.model.averaging import AveragedWeights
-from services.trainer.model.checkpoint import Checkpoints, State, key_of
+from services.trainer.model.callbacks import Callbacks
+from services.trainer.model.checkpoint import Checkpoint, Checkpoints, State, key_of
 from services.trainer.model.course import Course
 from services.trainer.model.device import device_of
 from services.trainer.model.encoders.signature import UserEncoder
@@ -69,7 +70,7 @@ class Fit:
         """Whether the time cap shortened the schedule."""
         return self._schedule.capped
 
-    def run(self, on_progress: OnProgress, checkpoints: Checkpoints | None) -> None:
+    def run(self, callbacks: Callbacks) -> None:
         """All passes, or what a checkpoint says is left of them.
 
         Raises:
@@ -78,7 +79,7 @@ class Fit:
         """
         self.encoder.train()
         self._meet_others()
-        checkpoint = checkpoints.next_lesson(self._key()) if checkpoints and self._ranks.first else None
+        checkpoint = self._checkpoint_of(callbacks.checkpoints)
         self._take_up(checkpoint.saved() if checkpoint else None)
         if self._plateau and self._plan.learned_to and not self._step:
             self._plateau.begin()
@@ -87,7 +88,7 @@ class Fit:
             self._note_time()
             self._judge_pass()
             if self._done or self._step % _REPORT_EVERY == 0:
-                self._report(on_progress)
+                self._report(callbacks.on_progress)
             if checkpoint and (self._done or checkpoint.due):
                 checkpoint.save(self._state())
             if self._done:
@@ -96,6 +97,10 @@ class Fit:
             self._plateau.take_best()
             self.passes = self._plateau.last_good_pass
             self.pass_seconds = self.seconds / max(self._plateau.passes, 1)
+
+    def _checkpoint_of(self, checkpoints: Checkpoints | None) -> Checkpoint | None:
+        """The lesson's own; the first rank's counts for all."""
+        return checkpoints.next_lesson(self._key()) if checkpoints and self._ranks.first else None
 
     def _judge_pass(self) -> None:
         """Behind the last step of a pass, or of all, the run is over when the newest passes were of no help."""

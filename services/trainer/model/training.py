@@ -17,17 +17,15 @@ import numpy as np
 import torch
 
 from services.trainer.model import initialisation
-from services.trainer.model.checkpoint import Checkpoints
+from services.trainer.model.callbacks import NO_CALLBACKS, Callbacks
 from services.trainer.model.device import device_of
 from services.trainer.model.encoders.signature import UserEncoder
 from services.trainer.model.fitting import Fit
 from services.trainer.model.objective import ItemTable
 from services.trainer.model.plan import (
     NotEnoughEvents,
-    OnProgress,
     Progress,
     TrainingPlan,
-    ignore_progress,
 )
 from services.trainer.model.sequences import TrainingRows, training_rows
 from shared.domain.event_columns import EventColumns
@@ -68,8 +66,7 @@ Judge = Callable[[TrainedModel], np.ndarray]
 def train(
     columns: EventColumns,
     plan: TrainingPlan,
-    on_progress: OnProgress = ignore_progress,
-    checkpoints: Checkpoints | None = None,
+    callbacks: Callbacks = NO_CALLBACKS,
     judge: Judge | None = None,
 ) -> TrainedModel:
     """A model of all items that occur in ``columns``.
@@ -77,8 +74,7 @@ def train(
     Args:
         columns: events in log order.
         plan: what to do.
-        on_progress: called every few steps and after the last one, in this thread.
-        checkpoints: of the run that this lesson is a part of; None for none. The lesson goes on from its own.
+        callbacks: what is called on the way.
         judge: asked after every pass, for answers to what is not in ``columns``. With it the run ends once they no
             longer improve, and the model is the best on the way, its weights averaged; without it the run makes the
             passes of the plan.
@@ -97,7 +93,7 @@ def train(
         vectors = initialisation.item_vectors(rows, len(vocabulary), width, generator)
         table = ItemTable(vectors, _first_biases(rows, len(vocabulary), plan))
         fit: Fit = Fit(encoder, table, rows, plan, judge and (lambda: judge(_trained(vocabulary, fit))))
-        fit.run(on_progress, checkpoints)
+        fit.run(callbacks)
     return _trained(vocabulary, fit)
 
 
@@ -105,8 +101,7 @@ def continue_training(
     model: TrainedModel,
     columns: EventColumns,
     plan: TrainingPlan,
-    on_progress: OnProgress = ignore_progress,
-    checkpoints: Checkpoints | None = None,
+    callbacks: Callbacks = NO_CALLBACKS,
     judge: Judge | None = None,
 ) -> TrainedModel:
     """The model after a short second schedule over ``columns``; ``model`` itself stays as it is.
@@ -120,15 +115,14 @@ def continue_training(
             this is `train`; of the same kind, its shape wins over the plan's.
         columns: events in log order, older ones included, or what only they teach is slowly forgotten.
         plan: as for `train`; ``plan.continuation`` scales passes and learning rate.
-        on_progress: as for `train`.
-        checkpoints: as for `train`.
+        callbacks: as for `train`.
         judge: as for `train`; the model is ``model`` itself when nothing that was learned improves its answers.
 
     Raises:
         As `train`.
     """
     if model.encoder.config.kind != plan.encoder.kind:
-        return train(columns, plan, on_progress, checkpoints, judge)
+        return train(columns, plan, callbacks, judge)
     vocabulary = np.union1d(model.item_keys, columns.item_key)
     rows = _rows(columns, vocabulary, plan)
     plan = _continuing(plan, model.passes or plan.epochs_for(len(rows)), judge is not None)
@@ -137,7 +131,7 @@ def continue_training(
         encoder.load_state_dict(model.encoder.state_dict())
         table = _grown_table(model, vocabulary, rows)
         fit: Fit = Fit(encoder, table, rows, plan, judge and (lambda: judge(_trained(vocabulary, fit))))
-        fit.run(on_progress, checkpoints)
+        fit.run(callbacks)
     return replace(_trained(vocabulary, fit), passes=model.passes)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from services.trainer.model.callbacks import Callbacks
 from services.trainer.model.parallel import Ranks, process_group
 from services.trainer.model.plan import Progress
 from services.trainer.model.training import train
@@ -20,7 +21,7 @@ from tests.unit.trainer.test_parallel import EVENTS, PLANS
 def _train(ranks: Ranks, directory: str) -> None:
     for name, plan in PLANS.items():
         drawn: list[float] = []
-        model = train(EVENTS, plan, lambda _, drawn=drawn: drawn.append(float(torch.rand(1))))
+        model = train(EVENTS, plan, Callbacks(lambda _, drawn=drawn: drawn.append(float(torch.rand(1)))))
         losses = [report.loss for report in model.curve]
         file = Path(directory) / f"{name}-{ranks.rank}.npz"
         np.savez(file, vectors=model.item_vectors, losses=losses, drawn=drawn[-1])
@@ -31,7 +32,7 @@ def _die(ranks: Ranks, _: str) -> None:
         if ranks.rank == 1:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    train(EVENTS, PLANS["exact"], on_progress)
+    train(EVENTS, PLANS["exact"], Callbacks(on_progress))
 
 
 def _differ(ranks: Ranks, _: str) -> None:

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from services.trainer.model import fitting
+from services.trainer.model.callbacks import NO_CALLBACKS, Callbacks
 from services.trainer.model.checkpoint import Checkpoints, key_of
 from services.trainer.model.course import Course
-from services.trainer.model.plan import Progress, TrainingPlan
+from services.trainer.model.plan import OnProgress, Progress, TrainingPlan, ignore_progress
 from services.trainer.model.sequences import training_rows
 from services.trainer.model.training import TrainedModel, continue_training, train
 from tests.unit.trainer.builders import PLAN, walks
@@ -39,13 +40,14 @@ def at(step: int):
     return on_progress
 
 
-def checkpoints(directory: Path, run: str = "run", every_seconds: float = 0.0) -> Checkpoints:
-    return Checkpoints(directory, every_seconds, run)
+def kept_in(directory: Path, on_progress: OnProgress = ignore_progress, run: str = "run") -> Callbacks:
+    """Keeps checkpoints of a run after every step, and tells of progress."""
+    return Callbacks(on_progress, Checkpoints(directory, 0.0, run))
 
 
 def cut_off(directory: Path, plan: TrainingPlan = LONG, step: int = 40) -> None:
     with pytest.raises(Killed):
-        train(EVENTS, plan, at(step), checkpoints(directory))
+        train(EVENTS, plan, kept_in(directory, at(step)))
 
 
 @cache
@@ -57,7 +59,7 @@ def whole(plan: TrainingPlan = LONG) -> TrainedModel:
 def first_step(directory: Path, plan: TrainingPlan = LONG, run: str = "run") -> int:
     """The first step that a lesson reports which finds what is in the directory."""
     reports: list[Progress] = []
-    train(EVENTS, plan, reports.append, checkpoints(directory, run))
+    train(EVENTS, plan, kept_in(directory, reports.append, run))
     return reports[0].step
 
 
@@ -75,7 +77,7 @@ def steps_of(model: TrainedModel) -> list[tuple[int, float]]:
 def test_a_lesson_that_was_cut_off_ends_bit_by_bit_where_it_would_have_ended(tmp_path, plan, step):
     cut_off(tmp_path, plan, step)
     assert list(tmp_path.iterdir())
-    resumed = train(EVENTS, plan, checkpoints=checkpoints(tmp_path))
+    resumed = train(EVENTS, plan, kept_in(tmp_path))
     assert bits(resumed) == bits(whole(plan))
     assert steps_of(resumed) == steps_of(whole(plan))
 
@@ -83,33 +85,34 @@ def test_a_lesson_that_was_cut_off_ends_bit_by_bit_where_it_would_have_ended(tmp
 def test_a_lesson_that_is_cut_off_again_and_again_ends_the_same(tmp_path):
     for step in (20, 30, 60):
         cut_off(tmp_path, step=step)
-    assert bits(train(EVENTS, LONG, checkpoints=checkpoints(tmp_path))) == bits(whole())
+    assert bits(train(EVENTS, LONG, kept_in(tmp_path))) == bits(whole())
 
 
 def test_a_lesson_that_had_ended_is_not_learned_again(tmp_path):
-    first = train(EVENTS, LONG, checkpoints=checkpoints(tmp_path))
+    first = train(EVENTS, LONG, kept_in(tmp_path))
     reports: list[Progress] = []
-    again = train(EVENTS, LONG, reports.append, checkpoints(tmp_path))
+    again = train(EVENTS, LONG, kept_in(tmp_path, reports.append))
     assert (bits(again), reports) == (bits(first), [])
     assert again.curve == first.curve
 
 
 def test_each_lesson_of_a_run_goes_on_from_its_own(tmp_path):
-    def run(on_progress=lambda _: None, kept: Checkpoints | None = None) -> TrainedModel:
-        model = train(EVENTS, LONG, checkpoints=kept)
-        return continue_training(model, walks(n_users=100), LONG, on_progress, kept)
+    def run(first: Callbacks = NO_CALLBACKS, second: Callbacks = NO_CALLBACKS) -> TrainedModel:
+        return continue_training(train(EVENTS, LONG, first), walks(n_users=100), LONG, second)
 
+    kept = Checkpoints(tmp_path, 0.0, "run")
     with pytest.raises(Killed):
-        run(at(1), checkpoints(tmp_path))
+        run(Callbacks(checkpoints=kept), Callbacks(at(1), kept))
     assert (tmp_path / "lesson-2.checkpoint").exists()
-    assert bits(run(kept=checkpoints(tmp_path))) == bits(run())
+    again = Callbacks(checkpoints=Checkpoints(tmp_path, 0.0, "run"))
+    assert bits(run(again, again)) == bits(run())
 
 
 def test_time_that_was_spent_counts_towards_the_cap(tmp_path, monkeypatch):
     plan = replace(LONG, max_minutes=7.5 / 60)
     monkeypatch.setattr(fitting, "time", EighthsOfSeconds())
     cut_off(tmp_path, plan)
-    resumed = train(EVENTS, plan, checkpoints=checkpoints(tmp_path))
+    resumed = train(EVENTS, plan, kept_in(tmp_path))
     assert (resumed.curve[-1].step, resumed.capped) == (60, True)
 
 
@@ -142,7 +145,7 @@ def test_a_checkpoint_of_another_run_is_ignored(tmp_path):
 def test_a_checkpoint_of_other_events_is_ignored(tmp_path):
     cut_off(tmp_path)
     reports: list[Progress] = []
-    train(walks(n_users=60, seed=1), LONG, reports.append, checkpoints(tmp_path))
+    train(walks(n_users=60, seed=1), LONG, kept_in(tmp_path, reports.append))
     assert reports[0].step == 20
 
 
@@ -169,17 +172,13 @@ def test_a_checkpoint_that_is_cut_short_is_ignored(tmp_path):
 
 def test_a_checkpoint_that_cannot_be_written_costs_the_run_nothing(tmp_path):
     gone = tmp_path / "nowhere"
-    model = train(EVENTS, LONG, checkpoints=checkpoints(gone))
+    model = train(EVENTS, LONG, kept_in(gone))
     assert bits(model) == bits(whole())
 
 
 def test_checkpoints_are_written_by_the_clock(tmp_path):
-    train(
-        EVENTS,
-        LONG,
-        on_progress=lambda _: _none_yet(tmp_path),
-        checkpoints=checkpoints(tmp_path, every_seconds=3600.0),
-    )
+    seldom = Checkpoints(tmp_path, 3600.0, "run")
+    train(EVENTS, LONG, Callbacks(lambda _: _none_yet(tmp_path), seldom))
     assert len(list(tmp_path.iterdir())) == 1  # of the end
 
 
@@ -217,7 +216,7 @@ def _learn_and_die(directory: str) -> None:
         if progress.step >= 40:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    train(EVENTS, LONG, on_progress, checkpoints(Path(directory)))
+    train(EVENTS, LONG, kept_in(Path(directory), on_progress))
 
 
 def test_a_lesson_goes_on_after_the_death_of_its_process(tmp_path):
@@ -225,7 +224,7 @@ def test_a_lesson_goes_on_after_the_death_of_its_process(tmp_path):
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    assert bits(train(EVENTS, LONG, checkpoints=checkpoints(tmp_path))) == bits(whole())
+    assert bits(train(EVENTS, LONG, kept_in(tmp_path))) == bits(whole())
 
 
 def test_a_judged_lesson_that_was_cut_off_ends_with_the_same_best_weights(tmp_path):
@@ -233,7 +232,7 @@ def test_a_judged_lesson_that_was_cut_off_ends_with_the_same_best_weights(tmp_pa
         return np.full(1, -abs(float(np.abs(model.item_vectors).sum()) - 12.0))
 
     with pytest.raises(Killed):
-        train(EVENTS, LONG, at(40), checkpoints(tmp_path), judge)
-    resumed = train(EVENTS, LONG, checkpoints=checkpoints(tmp_path), judge=judge)
+        train(EVENTS, LONG, kept_in(tmp_path, at(40)), judge)
+    resumed = train(EVENTS, LONG, kept_in(tmp_path), judge=judge)
     judged = train(EVENTS, LONG, judge=judge)
     assert (bits(resumed), resumed.passes) == (bits(judged), judged.passes)

@@ -14,7 +14,6 @@ from services.trainer.model.learners import (
     Recounted,
     Unchanging,
 )
-from services.trainer.model.plan import ignore_progress
 from services.trainer.model.sequences import EventRoles
 from shared.domain.event_columns import EventColumns
 from tests.unit.trainer.builders import PLAN, PURCHASE, VIEW, events, walks
@@ -90,7 +89,7 @@ def test_an_encoder_goes_on_training_when_enough_events_have_come():
 @pytest.mark.parametrize(("pass_seconds", "shortened"), [(1e-6, False), (1e9, True)])
 def test_a_model_whose_last_lesson_time_made_shorter_says_that_it_need_not_repeat(pass_seconds, shortened):
     log = walks()
-    first = validated(log, PLAN, ignore_progress)[0]
+    first = validated(log, PLAN)[0]
     assert not first.capped
     timed = replace(first, passes=2, pass_seconds=pass_seconds)
-    assert whole_lesson(timed, log, PLAN, ignore_progress).capped is shortened
+    assert whole_lesson(timed, log, PLAN).capped is shortened

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from services.trainer.model.baselines import most_popular
+from services.trainer.model.callbacks import Callbacks
 from services.trainer.model.encoders.names import KINDS
 from services.trainer.model.encoders.registry import config_of
 from services.trainer.model.evaluation import judge, leave_one_out
@@ -92,7 +93,7 @@ def test_a_model_has_a_row_for_every_item():
 
 def test_progress_ends_at_the_last_step():
     reports = []
-    model = train(walks(), PLAN, on_progress=reports.append)
+    model = train(walks(), PLAN, Callbacks(reports.append))
     assert reports[-1].step == reports[-1].total_steps
     assert reports[-1].eta_seconds == 0.0
     assert tuple(reports) == model.curve

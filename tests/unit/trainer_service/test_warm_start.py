@@ -25,10 +25,6 @@ SMALL = config_of("gru", "small")
 MIXTURE = Mixture(0.4, event_types=(2,))
 
 
-def ignore(_) -> None:
-    """Hears nothing."""
-
-
 @pytest.fixture
 def champion(tmp_path):
     """A job whose champion is a bundle of a small gru, or of another model; what the bundle has else is told."""
@@ -99,7 +95,7 @@ def test_going_on_learns_new_items_and_leaves_the_champion_as_it_is(champion):
     job = champion()
     start = champion_start(job, plan_of(job, 100))
     columns, plan = walks(n_items=15), replace(PLAN, encoder=SMALL)
-    mixed = champion_gone_on(start, columns, plan, ignore)
+    mixed = champion_gone_on(start, columns, plan)
     assert mixed.model.item_keys.tolist() == list(range(1, 16))
     assert np.array_equal(start.model.item_vectors, champion.model.item_vectors)
 
@@ -122,6 +118,5 @@ def test_without_new_events_the_model_stays_what_it_is(champion):
         MixedModel(start.model, learn_experts(columns, start.model.item_keys, EventRoles()), MIXTURE),
         columns,
         replace(PLAN, encoder=SMALL).continued(90),
-        ignore,
     )
     assert np.array_equal(mixed.model.item_vectors, start.model.item_vectors)
