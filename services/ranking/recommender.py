@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections import defaultdict, deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -64,7 +65,7 @@ class Served:
     time_ms: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Waiting:
     call: Call
     done: asyncio.Future[Served]
@@ -93,13 +94,19 @@ class Recommender:
         self._calls_apart = 0
 
     async def recommend(self, call: Call) -> Served:
-        """Answer one call. Raises Refusal RESOURCE_EXHAUSTED when too many wait."""
+        """Answer one call. Raises Refusal RESOURCE_EXHAUSTED when too many wait. Who gives up waits no more: under
+        more calls than can be answered, answers that nobody takes would leave no time for those that somebody does."""
         if (number := len(self._waiting) + self._calls_apart) >= self._limits.max_waiting:
             raise overloaded(f"{number} calls wait already")
         waiting = _Waiting(call, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         self._arrived.set()
-        return await waiting.done
+        try:
+            return await waiting.done
+        except asyncio.CancelledError:
+            with suppress(ValueError):  # its batch is under way
+                self._waiting.remove(waiting)
+            raise
 
     async def run(self) -> None:
         """Answer what arrives until cancelled."""
