@@ -112,6 +112,7 @@ class Catalogue:
                     self.put(message.payload, message.position)
                 except DecodeError as error:
                     _log.error("item cannot be read", position=message.position, reason=str(error))
+                    self._advance(message.position)  # or whoever waits for it would wait for ever
 
     async def reach(self, position: int) -> None:
         """Wait until everything up to `position` is taken in."""
