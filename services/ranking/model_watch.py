@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import structlog
@@ -18,11 +18,12 @@ from services.ranking.scorer import Scorer
 from shared.adapters.database import UNAVAILABLE
 from shared.adapters.log_reader import LogMessage, LogReader, LogSource
 from shared.adapters.registry import Registry
-from shared.adapters.streams import Names
+from shared.adapters.streams import Names, last_sequence_of
 from shared.domain.manifest import model_version
 
 _log = structlog.get_logger("model_watch")
 RETRY_SECONDS = 2.0
+_PROMOTED = "models.v1.promoted"
 SHARE = 0.25
 """Of the time, for a model that comes beside one that serves: calls go first. The first one is in a hurry."""
 CATALOGUE_REFRESH_SECONDS = 0.5
@@ -43,12 +44,20 @@ class ModelWatch:
     registry: Registry
     load: Callable[[str, float], Awaitable[Scorer]]
     _announced: _Champion | None = None
+    _looked: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self, connection: Client, names: Names) -> None:
         """Look at each announcement, and once more after a failure, until cancelled."""
         async for _ in self._announcements(connection, names):
             while not await self._look():
+                self._looked.set()
                 await asyncio.sleep(RETRY_SECONDS)
+            self._looked.set()
+
+    async def tried(self, connection: Client, names: Names) -> None:
+        """Wait until the champion serves, or would not at the first attempt; not when none was ever announced."""
+        if await last_sequence_of(connection, names.stream("MODELS"), names.subject(_PROMOTED)):
+            await self._looked.wait()
 
     async def refresh_catalogue(self) -> None:
         """Let new items of the catalogue become recommendable, until cancelled."""
@@ -57,9 +66,7 @@ class ModelWatch:
             await self.slot.refresh()
 
     async def _announcements(self, connection: Client, names: Names) -> AsyncIterator[None]:
-        source = LogSource(
-            names.stream("MODELS"), [names.subject("models.v1.promoted")], last_per_subject=True
-        )
+        source = LogSource(names.stream("MODELS"), [names.subject(_PROMOTED)], last_per_subject=True)
         async for batch in LogReader(connection, source).batches():
             self._note(batch[-1])
             yield
