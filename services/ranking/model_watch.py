@@ -1,4 +1,7 @@
-"""Keeps the champion in service: the registry says which model it is, the MODELS stream says when to look."""
+"""Keeps the champion in service: the registry says which model it is, the MODELS stream says when to look.
+
+A champion that is refused leaves the one before it in service, also where that has yet to be loaded.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +23,15 @@ from shared.adapters.log_reader import LogMessage, LogReader, LogSource
 from shared.adapters.registry import Registry
 from shared.adapters.streams import Names, last_sequence_of
 from shared.domain.manifest import model_version
+from shared.domain.promotions import predecessors
 
 _log = structlog.get_logger("model_watch")
 RETRY_SECONDS = 2.0
 _PROMOTED = "models.v1.promoted"
 SHARE = 0.25
 """Of the time, for a model that comes beside one that serves: calls go first. The first one is in a hurry."""
+MOST_BEFORE = 5
+"""Champions before the present one that are tried when it is refused and nothing serves."""
 CATALOGUE_REFRESH_SECONDS = 0.5
 DATABASE_TIMEOUT_SECONDS = 3.0
 
@@ -84,20 +90,42 @@ class ModelWatch:
         champion = await self._champion()
         if champion is None or self._serves(champion.digest):
             return True
-        version = model_version(champion.digest)
         try:
-            scorer = await self.load(champion.digest, SHARE if self.slot.current else 1.0)
+            if not await self._bring(champion) and self.slot.current is None:
+                await self._bring_one_before()
+        except ModelUnavailableError as error:
+            _log.warning("model cannot be loaded now", reason=str(error))
+            return False
+        return True
+
+    async def _bring(self, model: _Champion) -> bool:
+        """Put a model into service. False when it is refused, which is noted. Raises ModelUnavailableError."""
+        version = model_version(model.digest)
+        try:
+            scorer = await self.load(model.digest, SHARE if self.slot.current else 1.0)
         except ModelRefusedError as error:
             self.slot.refuse(version, str(error))
             _log.error("model refused", model_version=version, reason=str(error))
-            return True
-        except ModelUnavailableError as error:
-            _log.warning("model cannot be loaded now", model_version=version, reason=str(error))
             return False
-        await self.slot.swap(scorer, champion.create_time)
+        await self.slot.swap(scorer, model.create_time)
         served = scorer.precision._asdict()
         _log.info("model swapped", model_version=version, items=len(scorer.item_keys), **served)
         return True
+
+    async def _bring_one_before(self) -> None:
+        """A champion that is refused never displaces a good one, not in a process that starts later either: there the
+        newest of those before it serves that can. Raises ModelUnavailableError."""
+        try:
+            async with asyncio.timeout(DATABASE_TIMEOUT_SECONDS):
+                before = predecessors(await self.registry.promotions.history())[:MOST_BEFORE]
+                models = [await self.registry.model(version) for version in before]
+        except UNAVAILABLE as error:
+            raise ModelUnavailableError(
+                f"the registry cannot be asked for the one before: {error}"
+            ) from error
+        for model in models:
+            if model and await self._bring(_Champion(model.bundle_digest, model.create_time)):
+                return
 
     async def _champion(self) -> _Champion | None:
         """From the registry; while PostgreSQL is away, from the newest announcement."""

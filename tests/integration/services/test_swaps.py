@@ -207,7 +207,11 @@ async def test_a_service_that_starts_beside_a_champion_is_ready_with_it(running)
     assert (await running.client.get_model_status()).serving.model_version == version
 
 
-async def test_a_service_that_starts_beside_a_champion_that_is_refused_is_ready_all_the_same(running):
-    await refusal(running, await promote(running, replace(model(62), encoder=b"no graph")))
+async def test_a_service_that_starts_beside_a_champion_that_is_refused_serves_the_one_before_it(running):
+    good = await promote(running, model(62))
+    await serves(running, good)
+    bad = await promote(running, replace(model(63), encoder=b"no graph"))
+    await refusal(running, bad)
     await running.suite.restart("ranking")
-    assert (await running.client.get_model_status()).refused
+    status = await running.client.get_model_status()
+    assert (status.serving.model_version, status.refused[0].model_version) == (good, bad)
