@@ -22,19 +22,22 @@ BATCH, WAITING = 2, 4
 
 
 class _Held:
-    """States that are told once they are let go. asked: users of each read."""
+    """States of position 9 that are told once they are let go. asked: users of each read; waits: how long it may take,
+    by user."""
 
     def __init__(self) -> None:
         self.go = asyncio.Event()
         self.asked: list[list[int]] = []
+        self.waits: dict[int, float] = {}
 
     def reflects(self, user_key: int, position: int) -> bool:
-        return True
+        return position <= 9
 
     async def read(
         self, user_keys: Sequence[int], min_positions: Sequence[int], wait_seconds: float
     ) -> list[UserState]:
         self.asked.append(list(user_keys))
+        self.waits |= dict.fromkeys(user_keys, wait_seconds)
         await self.go.wait()
         return [state() for _ in user_keys]
 
@@ -63,9 +66,9 @@ class _Channel:
         return None
 
 
-def call(recommender: Recommender, user: int) -> asyncio.Task[Served]:
+def call(recommender: Recommender, user: int, position: int = 0, wait: float = 0.0) -> asyncio.Task[Served]:
     """One call that waits."""
-    return asyncio.create_task(recommender.recommend(Call(user, 0, 0.0, Wish(2, NO_KEYS))))
+    return asyncio.create_task(recommender.recommend(Call(user, position, wait, Wish(2, NO_KEYS))))
 
 
 async def test_who_gave_up_is_not_answered(held):
@@ -90,3 +93,22 @@ async def test_who_gave_up_keeps_nobody_else_out(held):
     waiting = call(recommender, 9)
     states.go.set()
     assert len((await waiting).answer.items) == 2
+
+
+@pytest.mark.parametrize("hasty, patient", [(0.0, 0.24), (0.04, 0.24), (4.0, 4.6)])
+async def test_a_call_that_may_wait_longer_gives_up_no_sooner_for_anothers_sake(held, hasty, patient):
+    recommender, states = held
+    calls = [call(recommender, 4, 10, hasty), call(recommender, 5, 10, patient)]
+    await asyncio.sleep(0)
+    states.go.set()
+    await asyncio.gather(*calls)
+    assert (states.waits[4], states.waits[5]) == (hasty, patient)
+
+
+async def test_calls_that_may_wait_about_as_long_wait_together(held):
+    recommender, states = held
+    calls = [call(recommender, 4, 10, 1.98), call(recommender, 5, 10, 1.99)]
+    await asyncio.sleep(0)
+    states.go.set()
+    await asyncio.gather(*calls)
+    assert states.asked[-1] == [4, 5]
