@@ -41,5 +41,15 @@ def _lacks_probabilities(wish: Wish | Candidates, answer: Answer) -> bool:
 
 def cost(wishes: Sequence[Wish | Candidates], items: int) -> int:
     """How much work the answers are, in scores of a table of so many items."""
-    sizes = (items if isinstance(wish, Wish) else CANDIDATE_COST * len(wish.item_keys) for wish in wishes)
-    return sum(sizes)
+    return sum(_scored(wish, items) + CANDIDATE_COST * _judged(wish) for wish in wishes)
+
+
+def _scored(wish: Wish | Candidates, items: int) -> int:
+    return items if isinstance(wish, Wish) else 0
+
+
+def _judged(wish: Wish | Candidates) -> int:
+    """Of how many items it wants probabilities."""
+    if isinstance(wish, Candidates):
+        return len(wish.item_keys)
+    return wish.page_size if wish.with_probabilities else 0

@@ -35,6 +35,14 @@ class Shown(NamedTuple):
     served: Served
 
 
+class _Kept(NamedTuple):
+    """What of an answer waits for the stream: its record, and not the request with thousands of ids or the model."""
+
+    user_key: int
+    position: int
+    record: Record
+
+
 class ExposureLog:
     """Keeps what was shown until the stream has it. When NATS is away for long the oldest go, and are counted."""
 
@@ -43,7 +51,7 @@ class ExposureLog:
         self._erased = erased
         self._names = names
         self._partitions = partitions
-        self._kept: deque[Shown] = deque()
+        self._kept: deque[_Kept] = deque()
         self._arrived = asyncio.Event()
         self._turn = asyncio.Lock()
 
@@ -52,7 +60,7 @@ class ExposureLog:
         if len(self._kept) >= MAX_KEPT:
             self._kept.popleft()
             EXPOSURES.labels("dropped").inc()
-        self._kept.append(shown)
+        self._kept.append(self._of(shown))
         self._arrived.set()
 
     async def run(self) -> None:
@@ -76,37 +84,38 @@ class ExposureLog:
             some = [self._kept.popleft() for _ in range(min(len(self._kept), PUBLISH_AT_ONCE))]
             if not self._kept:
                 self._arrived.clear()
-            failed = await self._publish([shown for shown in some if not self._is_erased(shown)])
+            failed = await self._publish([kept for kept in some if not self._is_erased(kept)])
             self._kept.extendleft(reversed(failed))
         if failed:
             self._arrived.set()
         return not failed
 
-    def _is_erased(self, shown: Shown) -> bool:
+    def _is_erased(self, kept: _Kept) -> bool:
         """Whether its user has been erased since: what their state was may not be stored again."""
-        gone = self._erased.covers(user_key(shown.request.user_id), shown.served.state.position)
+        gone = self._erased.covers(kept.user_key, kept.position)
         if gone:
             EXPOSURES.labels("erased").inc()
         return gone
 
-    async def _publish(self, some: Sequence[Shown]) -> list[Shown]:
+    async def _publish(self, some: Sequence[_Kept]) -> list[_Kept]:
         """Those of `some` that the stream did not take."""
         if not some:
             return []
         try:
-            answers = await self._log.append([self._record(shown) for shown in some])
+            answers = await self._log.append([kept.record for kept in some])
         except LogOverloadedError:
             return list(some)
         failed = [
-            shown for shown, answer in zip(some, answers, strict=True) if not isinstance(answer, Appended)
+            kept for kept, answer in zip(some, answers, strict=True) if not isinstance(answer, Appended)
         ]
         EXPOSURES.labels("published").inc(len(some) - len(failed))
         return failed
 
-    def _record(self, shown: Shown) -> Record:
-        partition = partition_of(user_key(shown.request.user_id), self._partitions)
-        subject = self._names.subject(f"exposures.v1.{partition}")
-        return Record(subject, shown.attribution_token, _exposure(shown).SerializeToString())
+    def _of(self, shown: Shown) -> _Kept:
+        key = user_key(shown.request.user_id)
+        subject = self._names.subject(f"exposures.v1.{partition_of(key, self._partitions)}")
+        record = Record(subject, shown.attribution_token, _exposure(shown).SerializeToString())
+        return _Kept(key, shown.served.state.position, record)
 
 
 def _exposure(shown: Shown) -> Exposure:

@@ -9,12 +9,14 @@ from shared.domain.owners import Owners
 
 
 class FeatureInstance:
-    """One instance. position: the furthest position of the log that an answer of it has reflected."""
+    """One instance. position: the furthest position of the log that an answer of it has reflected. silent: it let a
+    read wait in vain, and has not answered one since."""
 
     def __init__(self, address: str, channel: grpc.aio.Channel) -> None:
         self.address = address
         self.stub = StateServiceStub(channel)
         self.position = 0
+        self.silent = False
 
 
 class FeatureInstances:

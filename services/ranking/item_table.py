@@ -38,11 +38,14 @@ class _Room:
 
 
 class ItemTable:
-    """V rows. keys: (V,) uint64, ascending up to where the bundle's rows end."""
+    """V rows. keys: (V,) uint64, ascending up to where the bundle's rows end. spare: rows for new items that there is
+    room for from the start."""
 
-    def __init__(self, item_keys: np.ndarray, vectors: np.ndarray, biases: np.ndarray) -> None:
-        room = _Room.of(len(item_keys), vectors.shape[1])
-        room.keys[:] = item_keys
+    def __init__(
+        self, item_keys: np.ndarray, vectors: np.ndarray, biases: np.ndarray, spare: int = 0
+    ) -> None:
+        room = _Room.of(len(item_keys) + spare, vectors.shape[1])
+        room.keys[: len(item_keys)] = item_keys
         room.write(np.arange(len(item_keys)), vectors, biases)
         self._set(room, len(item_keys), len(item_keys))
 

@@ -109,6 +109,12 @@ def _service(tools: Tools, workers: Workers) -> Service:
             partial(DeltaWatch(workers.slot).run, tools.nats, tools.names),
             partial(workers.erased.follow, tools.nats, tools.names),
         ],
-        ready=partial(caught_up, workers.catalogue, tools.nats, tools.names),
+        ready=partial(_ready, tools, workers),
         drain=workers.exposures.drain,
     )
+
+
+async def _ready(tools: Tools, workers: Workers) -> None:
+    """With the model, where there is one to be had: else each restart would be a while of answers without it."""
+    await caught_up(workers.catalogue, tools.nats, tools.names)
+    await workers.watch.tried(tools.nats, tools.names)

@@ -100,12 +100,12 @@ def _hide(scores: np.ndarray, hidden: Sequence[tuple[np.ndarray, ...]], model: S
 def _by_model(
     wishes: Sequence[Wish], scores: np.ndarray, model: ServingModel, catalogue: Catalogue
 ) -> Iterator[list[Ranked]]:
-    """The best by scores (B, V)."""
+    """The best by scores (B, V), without those that were deleted since the model's view of the catalogue."""
     best = top_rows(scores, [wish.page_size for wish in wishes])
     for own, rows in zip(scores, best, strict=True):
         keys = model.scorer.item_keys[rows].tolist()
-        chosen = zip(catalogue.ids_of(keys), keys, own[rows].tolist(), strict=True)
-        yield [Ranked(item_id or "", key, score, MODEL) for item_id, key, score in chosen]
+        chosen = zip(catalogue.recommendable_ids_of(keys), keys, own[rows].tolist(), strict=True)
+        yield [Ranked(item_id, key, score, MODEL) for item_id, key, score in chosen if item_id is not None]
 
 
 def _trending(wish: Wish, state: UserState, fallback: Fallback) -> Answer:

@@ -8,9 +8,11 @@ hold up nobody else.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import defaultdict, deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -27,7 +29,9 @@ from shared.adapters.catalogue import Catalogue
 from shared.runtime.errors import overloaded
 
 BATCHES_AT_ONCE = 2
-SAME_WAIT_SECONDS = 0.25
+SAME_WAIT_SECONDS, SAME_WAIT_RATIO, SHORTEST_WAIT_SECONDS = 0.25, 1.25, 0.01
+"""Calls whose waits are further apart than one of the first two wait apart: a group gives up when the first of it must,
+which is no more than a fifth too early for anybody."""
 SAME_POSITIONS = 10_000
 """Tokens further apart wait apart: one that is never reached, from another log, must not hold up the others."""
 THREAD_FROM_SCORES = 200_000
@@ -64,7 +68,7 @@ class Served:
     time_ms: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Waiting:
     call: Call
     done: asyncio.Future[Served]
@@ -93,13 +97,19 @@ class Recommender:
         self._calls_apart = 0
 
     async def recommend(self, call: Call) -> Served:
-        """Answer one call. Raises Refusal RESOURCE_EXHAUSTED when too many wait."""
+        """Answer one call. Raises Refusal RESOURCE_EXHAUSTED when too many wait. Who gives up waits no more: under
+        more calls than can be answered, answers that nobody takes would leave no time for those that somebody does."""
         if (number := len(self._waiting) + self._calls_apart) >= self._limits.max_waiting:
             raise overloaded(f"{number} calls wait already")
         waiting = _Waiting(call, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         self._arrived.set()
-        return await waiting.done
+        try:
+            return await waiting.done
+        except asyncio.CancelledError:
+            with suppress(ValueError):  # its batch is under way
+                self._waiting.remove(waiting)
+            raise
 
     async def run(self) -> None:
         """Answer what arrives until cancelled."""
@@ -134,10 +144,9 @@ class Recommender:
     def _answer_apart(self, batch: Sequence[_Waiting]) -> None:
         """Let calls wait together that may wait about as long, and for about the same, so that none gives up early or
         waits longer for another's sake."""
-        groups: dict[tuple[int, int], list[_Waiting]] = defaultdict(list)
+        groups: dict[tuple[int, ...], list[_Waiting]] = defaultdict(list)
         for each in batch:
-            wait, position = each.call.wait_seconds / SAME_WAIT_SECONDS, each.call.min_position
-            groups[int(wait), position // SAME_POSITIONS].append(each)
+            groups[_kind(each.call)].append(each)
         for group in groups.values():
             self._calls_apart += len(group)
             task = asyncio.create_task(self._answer_waiting(group))
@@ -175,3 +184,10 @@ class Recommender:
         else:
             found = answers(*arguments)
         return [Served(answer, state, model, time_ms) for answer, state in zip(found, states, strict=True)]
+
+
+def _kind(call: Call) -> tuple[int, ...]:
+    """Equal for calls that may wait together."""
+    wait = max(call.wait_seconds, SHORTEST_WAIT_SECONDS)
+    ratio = math.floor(math.log(wait, SAME_WAIT_RATIO))
+    return int(wait / SAME_WAIT_SECONDS), ratio, call.min_position // SAME_POSITIONS

@@ -8,6 +8,7 @@ import copy
 from dataclasses import replace
 from functools import partial
 from mmap import mmap
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from shared.domain.live_rules import LiveRules
 from shared.domain.manifest import ENCODER_INPUTS, ENCODER_OUTPUT, model_version
 from shared.domain.mixture import Experts, Mixture
 
+SPARE_ROWS, SPARE_SHARE = 256, 20
+"""Room for new items from the start, and for one more for each so many that a bundle has. To copy a table of 100,000
+into a larger one holds up every call for a third of a second, and the first new item would ask for that."""
 __all__ = ["GOLDEN_TOLERANCE", "UNKNOWN", "Scorer", "aligned"]
 
 
@@ -40,12 +44,22 @@ class Scorer:
             bundle, precision, partial(Session, what="encoder", inputs=ENCODER_INPUTS, threads=threads)
         )
         self._session, self.precision = opened.session, opened.precision
-        self._table = ItemTable(bundle.item_keys, bundle.item_vectors, bundle.item_biases)
+        spare = SPARE_ROWS + len(bundle.item_keys) // SPARE_SHARE
+        self._table = ItemTable(bundle.item_keys, bundle.item_vectors, bundle.item_biases, spare)
         self._mixture = bundle.manifest.mixture or Mixture()
         sequence = bundle.experts.sequence if self._mixture.weight > 0 else None
-        self._live = LiveRules(sequence) if sequence is not None else None
+        self._live = LiveRules(sequence, spare=spare) if sequence is not None else None
         self._experts = Experts(self._live.view if self._live is not None else None, bundle.experts.ease)
         self.ranker = Ranker(bundle, threads) if bundle.ranker else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_experts": replace(self._experts, sequence=None)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """The rules that are served are a view of those that learn, as before the journey."""
+        self.__dict__.update(state)
+        if self._live is not None:
+            self._experts = replace(self._experts, sequence=self._live.view)
 
     @property
     def version(self) -> str:

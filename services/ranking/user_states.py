@@ -1,4 +1,8 @@
-"""The users' state from the feature service, and what was last known of it while that service is away."""
+"""The users' state from the feature service, and what was last known of it while that service is away.
+
+A service that is gone refuses at once. One that is frozen, or behind a network that swallows packets, lets whoever asks
+wait: from the first read that waited in vain to the next answer one read at a time finds out, and nobody waits for it.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +33,7 @@ class UserStates:
         self._erased = erased
         self._timeout_seconds = timeout_seconds
         self._last: OrderedDict[int, UserState] = OrderedDict()
+        self._listening: dict[FeatureInstance, asyncio.Task[None]] = {}
 
     def reflects(self, user_key: int, position: int) -> bool:
         """Whether the instance that owns the user has been seen at `position` or further."""
@@ -65,6 +70,28 @@ class UserStates:
         min_positions: Sequence[int],
         wait_seconds: float,
     ) -> list[UserState]:
+        """Whoever waits for a position has the time to wait for a silent instance, too."""
+        if not instance.silent or wait_seconds:
+            return await self._read(instance, user_keys, min_positions, wait_seconds)
+        if instance not in self._listening:
+            self._listening[instance] = asyncio.create_task(self._listen(instance, user_keys[0]))
+        return self._stale(user_keys)
+
+    async def _listen(self, instance: FeatureInstance, user_key: int) -> None:
+        """Read one user until the instance answers."""
+        try:
+            while instance.silent:
+                await self._read(instance, [user_key], [0], 0.0)
+        finally:
+            del self._listening[instance]
+
+    async def _read(
+        self,
+        instance: FeatureInstance,
+        user_keys: Sequence[int],
+        min_positions: Sequence[int],
+        wait_seconds: float,
+    ) -> list[UserState]:
         # What is asked waits less than whoever asks: an answer takes its time, too, and a call has a deadline.
         request = ReadUserStatesRequest(
             user_keys=user_keys,
@@ -76,13 +103,20 @@ class UserStates:
             response = await instance.stub.ReadUserStates(request, timeout=timeout)
         except grpc.aio.AioRpcError as error:
             _log.warning("feature service does not answer", address=instance.address, code=error.code().name)
-            return [self._last_known(key)._replace(stale=True) for key in user_keys]
+            timed_out = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            # Who had less time than that may have had too little.
+            instance.silent = timed_out and (instance.silent or timeout >= self._timeout_seconds)
+            return self._stale(user_keys)
+        instance.silent = False
         states = _unpack(response, len(user_keys))
         instance.position = states[-1].position
         for row in response.absent_rows:
             states[row] = self._last_known(user_keys[row])._replace(stale=True)
         self._remember(user_keys, states)
         return states
+
+    def _stale(self, user_keys: Sequence[int]) -> list[UserState]:
+        return [self._last_known(key)._replace(stale=True) for key in user_keys]
 
     def _last_known(self, key: int) -> UserState:
         """What was last read of a user; nothing of what was erased since."""

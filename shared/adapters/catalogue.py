@@ -55,10 +55,10 @@ class Catalogue:
         row = self._rows.get(key)
         return None if row is None else self._ids[row]
 
-    def ids_of(self, keys: Iterable[int]) -> list[str | None]:
-        """The same for many."""
-        ids, rows = self._ids, map(self._rows.get, keys)
-        return [None if row is None else ids[row] for row in rows]
+    def recommendable_ids_of(self, keys: Iterable[int]) -> list[str | None]:
+        """The ids of many; None also for what is deleted. For another thread, too."""
+        rows = map(self._rows.get, keys)
+        return [self._ids[row] if row is not None and self._allowed[row] else None for row in rows]
 
     def may_be_recommended(self, key: int) -> bool:
         """Whether the item is known and not deleted."""
@@ -112,6 +112,7 @@ class Catalogue:
                     self.put(message.payload, message.position)
                 except DecodeError as error:
                     _log.error("item cannot be read", position=message.position, reason=str(error))
+                    self._advance(message.position)  # or whoever waits for it would wait for ever
 
     async def reach(self, position: int) -> None:
         """Wait until everything up to `position` is taken in."""

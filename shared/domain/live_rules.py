@@ -18,13 +18,21 @@ _GROWTH = 1.25
 
 
 class LiveRules:
-    """Owns arrays with room for more; `view` is what there is of them now."""
+    """Owns arrays with room for more; `view` is what there is of them now. spare: rows for new items that there is room
+    for from the start. Travels to another process with its room; a view that travels beside it is another one there."""
 
-    def __init__(self, rules: ItemRules, plan: RulePlan | None = None) -> None:
+    def __init__(self, rules: ItemRules, plan: RulePlan | None = None, spare: int = 0) -> None:
         self._plan = plan or RulePlan()
         places = most_followers(len(rules), rules.follower.shape[1] + SPARE_PLACES)
-        self.view = _copied(rules, len(rules), max(places, rules.follower.shape[1]))
-        self._room = self.view
+        self._room = _copied(rules, len(rules) + spare, max(places, rules.follower.shape[1]))
+        self.view = _first(self._room, len(rules))
+
+    def __getstate__(self) -> tuple[RulePlan, ItemRules, int]:
+        return self._plan, self._room, len(self)
+
+    def __setstate__(self, state: tuple[RulePlan, ItemRules, int]) -> None:
+        self._plan, self._room, items = state
+        self.view = _first(self._room, items)
 
     def __len__(self) -> int:
         return len(self.view)

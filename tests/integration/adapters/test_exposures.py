@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
@@ -50,6 +51,17 @@ async def test_a_drain_publishes_all_that_is_kept(space, writer):
     assert (await jetstream.stream_info(name)).state.messages == 1200
     first = Exposure.FromString((await jetstream.get_msg(name, 1)).data)
     assert (first.attribution_token, first.user_id) == ("token-0", "u1")
+
+
+async def test_what_waits_for_the_stream_keeps_neither_the_request_nor_the_state_in_memory(space, writer):
+    exposures, made = ExposureLog(writer, space.names, 16, ErasedUsers()), shown(1)
+    parts = (made.request, made.served.state.item_key)
+    before = [sys.getrefcount(each) for each in parts]
+    exposures.add(made)
+    del made
+    after = [sys.getrefcount(each) for each in parts]
+    assert all(now < then for now, then in zip(after, before, strict=True))
+    await exposures.drain()
 
 
 async def test_what_was_shown_to_a_user_who_was_erased_since_is_not_published(space, writer):

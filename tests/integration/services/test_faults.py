@@ -209,6 +209,28 @@ async def test_that_a_frozen_feature_service_does_not_answer_is_told_before_the_
     assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
 
 
+async def test_a_frozen_feature_service_keeps_nobody_waiting_once_that_is_known(start):
+    running = await start("ingestion", "feature", "ranking")
+    await running.client.upsert_items([catalogue_item("i1"), catalogue_item("i2")])
+    known = (await running.client.write_user_event(message("rate"))).consistency_token
+    await running.client.recommend("u1", min_consistency_token=known)
+    feature, hasty = running.suite.service("feature"), running.client.with_options(timeout_seconds=0.4)
+    feature.pause()
+    try:
+        await running.client.recommend("u1")
+        answers = await asyncio.gather(*[hasty.recommend("u1") for _ in range(100)])
+    finally:
+        feature.resume()
+    assert {(*item_ids(each), *degraded(each)) for each in answers} == {
+        ("i2", "FEATURES_UNAVAILABLE", "NO_MODEL")
+    }
+
+    async def fresh() -> bool:
+        return degraded(await running.client.recommend("u1")) == ["NO_MODEL"]
+
+    await eventually(fresh)
+
+
 async def test_calls_that_wait_for_a_token_count_among_those_that_may_wait(start):
     running = await start("feature", "ranking", max_waiting="8")
     token = token_of("u1", 10**9)

@@ -198,3 +198,20 @@ async def test_no_call_fails_during_swaps_and_each_answer_is_of_one_model(runnin
     for caller in callers:
         caller.cancel()
     assert {each for each in seen if each[0] in scores} <= set(scores.items())
+
+
+async def test_a_service_that_starts_beside_a_champion_is_ready_with_it(running):
+    version = await promote(running, model(61))
+    await serves(running, version)
+    await running.suite.restart("ranking")
+    assert (await running.client.get_model_status()).serving.model_version == version
+
+
+async def test_a_service_that_starts_beside_a_champion_that_is_refused_serves_the_one_before_it(running):
+    good = await promote(running, model(62))
+    await serves(running, good)
+    bad = await promote(running, replace(model(63), encoder=b"no graph"))
+    await refusal(running, bad)
+    await running.suite.restart("ranking")
+    status = await running.client.get_model_status()
+    assert (status.serving.model_version, status.refused[0].model_version) == (good, bad)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from services.ranking import handover
 from services.ranking.delta_watch import DeltaWatch
 from services.ranking.model_slot import DeltaProgress, ModelSlot
 from services.ranking.scorer import Scorer
@@ -58,6 +59,21 @@ def test_a_new_item_is_scored_by_its_row_and_by_rules():
     after = scorer().learned(delta())
     assert scores(after, "a")[-1] == pytest.approx(2.5 + np.log1p(0.5))
     assert scores(after, "n")[-1] == pytest.approx(4 * 2 * 2 + 0.5)
+
+
+def test_the_first_new_items_are_taken_without_a_copy_of_the_table():
+    held = scorer()
+    after = held.learned(delta())
+    assert np.shares_memory(after._table.columns, held._table.columns)
+    assert np.shares_memory(after._experts.sequence.count, held._experts.sequence.count)
+
+
+def test_a_scorer_that_was_handed_over_learns_as_it_would_have():
+    with handover.shared_file() as file:
+        arrived = handover.read(file, handover.write(file, scorer())).value
+    after, expected = arrived.learned(delta()), scorer().learned(delta())
+    assert np.shares_memory(after._table.columns, arrived._table.columns)
+    assert [scores(after, item) for item in "an"] == [scores(expected, item) for item in "an"]
 
 
 def test_who_holds_the_scorer_of_before_sees_its_items_only():

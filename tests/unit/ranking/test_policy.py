@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.ranking.encoding import ages_of
 from services.ranking.policy import Answer, Fallback, Wish, rank
 from shared.adapters.keys import item_keys
+from tests.builders import catalogue_item
 from tests.unit.ranking.model import ITEMS, NO_KEYS, catalogue, serving, state
 
 ALL = Wish(10, NO_KEYS)
@@ -52,6 +54,14 @@ def test_a_user_whose_items_the_model_does_not_know_gets_what_is_trending():
 def test_consumed_items_are_not_recommended_again():
     assert "a" not in ids(one(state("a", consumed=["a"]), model=serving()))
     assert "a" not in ids(one(state("a", consumed=["a"])))
+
+
+def test_an_item_that_was_deleted_a_moment_ago_is_left_out_and_others_fill_its_place():
+    fallback, model = trending(), serving()
+    gone = catalogue_item("a", delete_time=Timestamp(seconds=1))
+    fallback.catalogue.put(gone.SerializeToString(), 9)
+    answer = one(state("a", "a", "b"), Wish(3, NO_KEYS), model, fallback)
+    assert (sorted(ids(answer)), ids(answer)[0]) == (["b", "c", "d"], "b")
 
 
 def test_excluded_items_are_left_out():
