@@ -12,8 +12,7 @@ import structlog
 from nats.aio.client import Client
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from freshet.feature.v1.feature_pb2_grpc import add_FeatureServiceServicer_to_server
-from freshet.feature.v1.state_pb2_grpc import add_StateServiceServicer_to_server
+from freshet.feature.v1 import feature_pb2, state_pb2
 from services.feature.absent_users import AbsentUsers
 from services.feature.checkpoints import Checkpoints, Pace
 from services.feature.damaged_users import DamagedUsers
@@ -38,7 +37,10 @@ from shared.adapters.state_store import OwnershipLostError, StateStore
 from shared.adapters.streams import Names, ensure_streams, last_position_of
 from shared.domain.state import FoldSettings, State
 from shared.runtime.life_cycle import Service, serve
+from shared.runtime.rpc import register
 
+_FEATURES = feature_pb2.DESCRIPTOR.services_by_name["FeatureService"]
+_STATES = state_pb2.DESCRIPTOR.services_by_name["StateService"]
 _log = structlog.get_logger("feature")
 TAKEN_OVER = 3
 """Exit code of an instance whose partitions another one has taken over."""
@@ -133,7 +135,7 @@ class Workers:
 
 def _service(tools: Tools, workers: Workers) -> Service:
     return Service(
-        rpc_services=["freshet.feature.v1.FeatureService", "freshet.feature.v1.StateService"],
+        rpc_services=[_FEATURES.full_name, _STATES.full_name],
         register=partial(_register, tools, workers),
         workers=[
             workers.follow,
@@ -153,8 +155,8 @@ def _register(tools: Tools, workers: Workers, server: grpc.aio.Server) -> None:
     digests = StateDigests(workers.projection, workers.erasures)
     reading = Reading(tools.fold.preset, workers.catalogue)
     sources = Sources(reading, facts, past, digests, tools.peers)
-    add_FeatureServiceServicer_to_server(FeatureServicer(workers.projection, sources), server)
-    add_StateServiceServicer_to_server(StateServicer(workers.projection), server)
+    register(server, _FEATURES, FeatureServicer(workers.projection, sources))
+    register(server, _STATES, StateServicer(workers.projection))
 
 
 async def _last_position(nats: Client, names: Names, subjects: list[str]) -> int:

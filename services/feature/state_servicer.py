@@ -15,6 +15,7 @@ from shared.runtime.errors import Refusal, invalid_argument
 from shared.runtime.rpc import remaining_seconds, unary
 
 _log = structlog.get_logger("state_servicer")
+LONGEST_WAIT_SECONDS = 60.0
 MAX_USERS = 1024
 MAX_ITEMS = 1000
 MAX_TRENDING = 10_000
@@ -61,8 +62,8 @@ class StateServicer(state_pb2_grpc.StateServiceServicer):
             raise invalid_argument([Violation("user_keys", rule, "OTHER_INSTANCE")])
 
     async def _reach(self, position: int, wait_seconds: float) -> None:
-        if position > self._projection.position:
-            await self._projection.reach(position, wait_seconds)
+        if position > self._projection.position and wait_seconds > 0:  # which NaN is not
+            await self._projection.reach(position, min(wait_seconds, LONGEST_WAIT_SECONDS))
 
     def _read(self, user_keys: np.ndarray) -> state_pb2.ReadUserStatesResponse:
         users = self._state.users

@@ -15,7 +15,7 @@ from services.ingestion.cleaning.draft import Draft
 from services.ingestion.cleaning.receipt import Receipt
 from services.ingestion.event_writer import EVENTS_WRITTEN, Answer, Archived, EventWriter, Written
 from services.ingestion.past import Past
-from shared.adapters.log_writer import LogUnavailableError
+from shared.adapters.log_writer import LogUnavailableError, RecordRefusedError
 from shared.domain.violation import Violation
 
 OWED_REVERSALS = 10_000
@@ -125,7 +125,10 @@ class Intake:
             # Also when the call is broken off: what is not known to be written counts as not written.
             self._settle(drafts, reversals, written)
         answers = iter(written)
-        return [next(answers) if draft.entry is not None else _outcome(draft, _UNDECIDED) for draft in drafts]
+        return [
+            _told(next(answers)) if draft.entry is not None else _outcome(draft, _UNDECIDED)
+            for draft in drafts
+        ]
 
     def _settle(
         self,
@@ -141,6 +144,14 @@ class Intake:
                 self.cleaner.undo(draft)
         pairs = zip(reversals, answers[len(made) :], strict=True)
         self._owed.extend(each for each, answer in pairs if not isinstance(answer, Written))
+
+
+def _told(answer: Answer) -> Outcome:
+    """What becomes of an event that was to be written. One that never fits into the log, as the notes of cleaning made
+    it too large, is refused: were it only not written now, its sender, or the NATS door, would send it for ever."""
+    if isinstance(answer, RecordRefusedError):
+        return Rejected([Violation("payload", str(answer), "OUT_OF_RANGE")])
+    return answer
 
 
 def _outcome(draft: Draft, otherwise: LogUnavailableError) -> Outcome:

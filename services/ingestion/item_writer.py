@@ -14,7 +14,7 @@ from services.ingestion.versions import (
     collision,
     unless_same,
 )
-from shared.adapters.keys import item_key
+from shared.adapters.keys import item_key, same_id
 from shared.adapters.last_messages import StoredMessage
 from shared.adapters.log_writer import Appended
 from shared.adapters.streams import Names
@@ -54,7 +54,7 @@ class ItemWriter:
 
         def judge(held: StoredMessage | None) -> Appended | None:
             item = Item.FromString(held.payload) if held is not None else Item()
-            there = item.item_id == item_id and not item.HasField("delete_time")
+            there = same_id(item.item_id, item_id) and not item.HasField("delete_time")
             return None if there else Appended(held.position if held else 0, duplicate=True)
 
         subject = self._names.item_subject(item_key(item_id))

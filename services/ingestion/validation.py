@@ -23,6 +23,8 @@ MAX_CATEGORIES = 50
 MAX_ATTRIBUTES = 50
 ATTRIBUTE_KEY_CHARACTERS = 64
 ATTRIBUTE_BYTES = 16 * 1024
+MOST_VALUE = 3.4028234e38
+"""Folds and archive hold values in 32 bits; beyond this, they would be infinite there."""
 _EVENT_ID = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*", re.ASCII)
 _COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
@@ -182,8 +184,8 @@ def _item(path: str, item: EventItem) -> Iterator[Violation]:
         yield _out_of_range(f"{path}.quantity", f"is {item.quantity}; must not be negative")
     if item.position < 0:
         yield _out_of_range(f"{path}.position", f"is {item.position}; places count from 1")
-    if item.HasField("value") and not math.isfinite(item.value):
-        yield _out_of_range(f"{path}.value", f"is {item.value}; must be finite")
+    if item.HasField("value") and not abs(item.value) <= MOST_VALUE:
+        yield _out_of_range(f"{path}.value", f"is {item.value}; must be from -3.4e38 to 3.4e38")
 
 
 def _attributes(attributes: Mapping[str, Attribute]) -> Iterator[Violation]:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import nats.errors
 from nats.aio.client import Client
 
+from shared.adapters.keys import same_id
 from shared.adapters.last_messages import StoredMessage, last_messages
 from shared.adapters.log_writer import Appended, LogUnavailableError, LogWriter, Record
 from shared.adapters.streams import Names, StreamError
@@ -94,7 +95,7 @@ def unless_same(payload: bytes, collision: Callable[[bytes], list[Violation]]) -
 
 
 def collision(field: str, own: str, other: str) -> list[Violation]:
-    """The violation of an id whose key belongs to another id; none when they are the same."""
-    if own == other:
+    """The violation of an id whose key belongs to another id; none when they are the same, spelt otherwise or not."""
+    if same_id(own, other):
         return []
     return [Violation(field, f"has the same key as {other!r}; choose another id", "KEY_COLLISION")]

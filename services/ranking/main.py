@@ -10,7 +10,7 @@ import grpc
 from nats.aio.client import Client
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from freshet.ranking.v1.ranking_pb2_grpc import add_RankingServiceServicer_to_server
+from freshet.ranking.v1 import ranking_pb2
 from services.ranking.delta_watch import DeltaWatch
 from services.ranking.erased_users import ErasedUsers
 from services.ranking.exposures import ExposureLog
@@ -32,6 +32,9 @@ from shared.adapters.streams import Names, ensure_streams
 from shared.domain.owners import parse_owners
 from shared.runtime.channels import CHANNEL_OPTIONS
 from shared.runtime.life_cycle import Service, serve
+from shared.runtime.rpc import register
+
+_SERVICE = ranking_pb2.DESCRIPTOR.services_by_name["RankingService"]
 
 
 @dataclass(frozen=True)
@@ -96,8 +99,8 @@ def _service(tools: Tools, workers: Workers) -> Service:
         workers.recommender, workers.exposures, workers.slot, workers.catalogue, tools.settings.partitions
     )
     return Service(
-        rpc_services=["freshet.ranking.v1.RankingService"],
-        register=partial(add_RankingServiceServicer_to_server, servicer),
+        rpc_services=[_SERVICE.full_name],
+        register=partial(register, service=_SERVICE, servicer=servicer),
         workers=[
             workers.log.run,
             workers.exposures.run,

@@ -9,7 +9,7 @@ from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from freshet.trainer.v1.trainer_pb2_grpc import add_TrainerServiceServicer_to_server
+from freshet.trainer.v1 import trainer_pb2
 from services.trainer.delta_worker import DeltaTools, DeltaWorker
 from services.trainer.drift_watch import DriftWatch
 from services.trainer.erasures import follow
@@ -38,6 +38,9 @@ from shared.adapters.registry import Registry
 from shared.adapters.streams import Names, ensure_streams
 from shared.domain.following import Roles
 from shared.runtime.life_cycle import Service, serve
+from shared.runtime.rpc import register
+
+_SERVICE = trainer_pb2.DESCRIPTOR.services_by_name["TrainerService"]
 
 
 async def main(settings: TrainerSettings) -> None:
@@ -127,8 +130,8 @@ def _service(workers: Workers) -> Service:
     deltas = [workers.publish_deltas] if workers.settings.delta_seconds else []
     watch = [workers.watch_champion] if workers.settings.rollback_check_seconds else []
     return Service(
-        rpc_services=["freshet.trainer.v1.TrainerService"],
-        register=partial(add_TrainerServiceServicer_to_server, servicer),
+        rpc_services=[_SERVICE.full_name],
+        register=partial(register, service=_SERVICE, servicer=servicer),
         workers=[workers.trigger, workers.watch_drift, workers.note_erasures, *deltas, *watch],
         ready=workers.ready,
         drain=runs.stop,

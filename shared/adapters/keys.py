@@ -28,6 +28,11 @@ def event_key(event_id: str) -> int:
     return xxh3_64_intdigest(event_id.encode())
 
 
+def same_id(one: str, other: str) -> bool:
+    """Whether two ids are those of one item or user."""
+    return one == other or _spelt_alike(one) == _spelt_alike(other)
+
+
 def _spelt_alike(text: str) -> str:
     trimmed = text.strip() or text
     return trimmed if trimmed.isascii() else unicodedata.normalize("NFC", trimmed)

@@ -39,6 +39,8 @@ __all__ = [
 ]
 GROUP_BYTES = 4 * 1024 * 1024
 """A group that has this much payload takes no further record."""
+MAX_WAITING_BYTES = 64 * 1024 * 1024
+"""Payload that may wait: twice the largest request. Records are counted, too, since small ones cost more than that."""
 CONNECT_SECONDS = 5.0
 LEADER_SECONDS = 10.0
 """An election takes a server at most 9 s to call."""
@@ -100,7 +102,7 @@ class LogWriter:
         self._notice = notice
         self._max_waiting = max_waiting
         self._waiting: deque[_Call] = deque()
-        self._waiting_records = 0
+        self._waiting_records = self._waiting_bytes = 0
         self._arrived = asyncio.Event()
         self._wire: Wire | None = None
         self._sending = False
@@ -112,8 +114,7 @@ class LogWriter:
 
     async def append(self, records: Sequence[Record]) -> list[Answer]:
         """Append in order; one answer per record once the stream has acknowledged it. Raises LogOverloadedError."""
-        if self._waiting_records + len(records) > self._max_waiting:
-            raise LogOverloadedError(f"{self._waiting_records} records wait for the log")
+        self._check_room(records)
         largest = self._connection.max_payload - HEADER_BYTES
         refused = {at: error for at, each in enumerate(records) if (error := _refusal(each, largest))}
         if not refused:
@@ -121,12 +122,19 @@ class LogWriter:
         sent = iter(await self._append([each for at, each in enumerate(records) if at not in refused]))
         return [refused[at] if at in refused else next(sent) for at in range(len(records))]
 
+    def _check_room(self, records: Sequence[Record]) -> None:
+        if self._waiting_records + len(records) > self._max_waiting:
+            raise LogOverloadedError(f"{self._waiting_records} records wait for the log")
+        if self._waiting_bytes + _size(records) > MAX_WAITING_BYTES:
+            raise LogOverloadedError(f"{self._waiting_bytes} bytes wait for the log")
+
     async def _append(self, records: Sequence[Record]) -> list[Answer]:
         if not records:
             return []
         call = _Call(records, asyncio.get_running_loop().create_future())
         self._waiting.append(call)
         self._waiting_records += len(records)
+        self._waiting_bytes += _size(records)
         self._arrived.set()
         return await call.done
 
@@ -190,6 +198,7 @@ class LogWriter:
             if call.taken == len(call.records):
                 self._waiting.popleft()
         self._waiting_records -= len(group.records)
+        self._waiting_bytes -= _size(group.records)
         return group
 
     async def _connected(self) -> Wire:
@@ -211,7 +220,12 @@ class LogWriter:
         while self._waiting:
             call = self._waiting.popleft()
             call.settle([LogUnavailableError(reason)] * (len(call.records) - call.taken))
-        self._waiting_records = 0
+        self._waiting_records = self._waiting_bytes = 0
+
+
+def _size(records: Sequence[Record]) -> int:
+    """Bytes of payload."""
+    return sum([len(record.payload) for record in records])
 
 
 def _refusal(record: Record, largest: int) -> RecordRefusedError | None:

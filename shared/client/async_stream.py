@@ -10,7 +10,7 @@ import grpc
 from freshet.event.v1.event_pb2 import UserEvent
 from freshet.ingestion.v1.ingestion_pb2 import StreamUserEventsRequest, StreamUserEventsResponse
 from shared.client.errors import FreshetError
-from shared.client.events import as_event
+from shared.client.events import taken_in
 from shared.client.resuming import MAX_WAITING, Unanswered
 
 Events = AsyncIterable[UserEvent] | Iterable[UserEvent]
@@ -76,7 +76,7 @@ class AsyncEventStream:
         index = 0
         try:
             async for event in _as_async(events):
-                self._waiting.append(as_event(event, f"user_events[{index}]"))
+                self._waiting.append(taken_in(event, f"user_events[{index}]"))
                 index += 1
                 self._moved.set()
                 while len(self._waiting) >= MAX_WAITING:

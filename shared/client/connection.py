@@ -51,6 +51,8 @@ SERVICE_CONFIG = {
 CHANNEL_OPTIONS = (
     ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    # gRPC keeps a request to send it again; what goes beyond 256 KiB, as batches do, it would send once.
+    ("grpc.per_rpc_retry_buffer_size", 2 * MAX_MESSAGE_BYTES),
     # A service that comes back is found again within two seconds.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),

@@ -54,6 +54,10 @@ class FreshetError(Exception):
         self.code, self.text, self.details, self.origin = code, text, details, origin
         super().__init__(self._message())
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Made anew from its parts, not from its message as other exceptions: it may have to leave a worker process."""
+        return type(self), (self.code, self.text, self.details, self.origin)
+
     @property
     def reason(self) -> str:
         """The stable word for programs (ErrorInfo.reason); empty where the service sent none."""

@@ -50,6 +50,16 @@ def with_event_id(event: UserEvent, place: str = "user_event") -> UserEvent:
     return event
 
 
+def taken_in(event: UserEvent, place: str) -> UserEvent:
+    """A copy of the event as it is now, with an id, since its sender may make the next one of the same object.
+
+    Raises TypeError that names the place, if what is there is no event.
+    """
+    copy = UserEvent()
+    copy.CopyFrom(with_event_id(event, place))
+    return copy
+
+
 def as_event(event: UserEvent, place: str) -> UserEvent:
     """The same event. Raises TypeError that names the place, if what is there is no event."""
     if not isinstance(event, UserEvent):

@@ -11,7 +11,7 @@ import grpc
 from freshet.event.v1.event_pb2 import UserEvent
 from freshet.ingestion.v1.ingestion_pb2 import StreamUserEventsRequest, StreamUserEventsResponse
 from shared.client.errors import FreshetError
-from shared.client.events import as_event
+from shared.client.events import taken_in
 from shared.client.resuming import MAX_WAITING, Unanswered
 
 Open = Callable[[Iterator[StreamUserEventsRequest]], Any]
@@ -95,7 +95,7 @@ class SyncEventStream:
         try:
             for index, event in enumerate(events):
                 with self._moved:
-                    self._waiting.append(as_event(event, f"user_events[{index}]"))
+                    self._waiting.append(taken_in(event, f"user_events[{index}]"))
                     self._moved.notify_all()
                     self._moved.wait_for(lambda: self._closed or len(self._waiting) < MAX_WAITING)
                 if self._closed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2
@@ -13,6 +14,8 @@ from google.rpc import error_details_pb2, status_pb2
 from shared.domain.violation import Violation
 
 DOMAIN = "freshet"
+VIOLATIONS_BYTES = 4096
+"""Details travel as metadata, of which clients take 8 KiB, encoded: beyond it, they see another error instead."""
 
 
 @dataclass(eq=False)
@@ -36,15 +39,22 @@ class Refusal(Exception):
 
 
 def invalid_argument(violations: Sequence[Violation]) -> Refusal:
-    """INVALID_ARGUMENT with one BadRequest field violation per bad field; the first one is also the message."""
+    """INVALID_ARGUMENT with a BadRequest field violation for each bad field, as many as fit; the first one is also the
+    message, which tells how many there are."""
     fields = [
         error_details_pb2.BadRequest.FieldViolation(field=v.field, description=v.description, reason=v.reason)
         for v in violations
     ]
     more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
     message = f"{violations[0].field}: {violations[0].description}{more}"
-    details = (error_details_pb2.BadRequest(field_violations=fields),)
+    details = (error_details_pb2.BadRequest(field_violations=_fitting(fields)),)
     return Refusal(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS", message, details)
+
+
+def _fitting(fields: Sequence[Message]) -> Sequence[Message]:
+    """The first ones, at least one."""
+    ends = accumulate(field.ByteSize() for field in fields)
+    return [field for field, end in zip(fields, ends, strict=True) if end <= VIOLATIONS_BYTES] or fields[:1]
 
 
 def unavailable(reason: str, message: str, retry_seconds: float = 1.0) -> Refusal:

@@ -12,11 +12,10 @@ import re
 import struct
 from collections.abc import Iterable
 from functools import lru_cache
-from math import isfinite
 
 from freshet.event.v1.event_pb2 import EventItem
 from services.ingestion.cleaning.draft import NO_VALUE, Draft
-from services.ingestion.validation import ID_CHARACTERS, MAX_ITEMS
+from services.ingestion.validation import ID_CHARACTERS, MAX_ITEMS, MOST_VALUE
 from shared.adapters.keys import item_key, user_key
 from shared.domain.event import EVENT_TYPE_BY_WORD, EventType
 
@@ -79,7 +78,7 @@ def _extras(items: Iterable[EventItem]) -> tuple[int, bytes]:
         size += _VALUE_SIZE if value else 0
         for number in (quantity, position):
             size += _number_size(number) if number else 0
-        if not (isfinite(value) and quantity >= 0 and position >= 0):
+        if not (abs(value) <= MOST_VALUE and quantity >= 0 and position >= 0):
             size = _OTHER
     return size, values
 

@@ -11,6 +11,7 @@ from xxhash import xxh3_128_hexdigest
 from freshet.event.v1.event_pb2 import UserEvent
 from services.ingestion.cleaning.annotations import RECEIVE, annotate
 from services.ingestion.cleaning.receipt import Receipt
+from shared.adapters.keys import same_id
 from shared.domain.event import EventType
 from shared.domain.violation import Violation
 
@@ -40,7 +41,7 @@ def original_violations(event: UserEvent, original: UserEvent | None) -> list[Vi
     """Why the reversal `event` may not take back `original`; None when there is no such event."""
     if original is None:
         return [Violation(FIELD, "names no event; check the id", "NOT_FOUND")]
-    if original.user_id != event.user_id:
+    if not same_id(original.user_id, event.user_id):
         return [Violation(FIELD, "names an event of another user", "MISMATCH")]
     if is_reversal(original):
         return [Violation(FIELD, "names a reversal, which cannot be taken back", "NOT_REVERSIBLE")]

@@ -1,6 +1,8 @@
 """What the SDK promises, against real servers; the sync and the async client keep the same promises."""
 
 import asyncio
+import copy
+import pickle
 from contextlib import aclosing
 
 import grpc
@@ -73,6 +75,16 @@ async def test_overload_tells_when_to_come_back(client, script):
     with pytest.raises(ResourceExhausted, match="too many writes in flight") as caught:
         await client.recommend("u")
     assert caught.value.retry_delay_seconds == 3.0
+
+
+@pytest.mark.parametrize("passed_on", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))])
+async def test_an_error_can_leave_a_worker_process(client, script, passed_on):
+    script.errors = [overloaded(delay_seconds=7)]
+    with pytest.raises(ResourceExhausted) as caught:
+        await client.recommend("u")
+    error, again = caught.value, passed_on(caught.value)
+    assert (type(again), str(again), again.code) == (type(error), str(error), error.code)
+    assert (again.details, again.origin) == (error.details, error.origin)
 
 
 async def test_nobody_at_the_address_names_service_and_address(client):

@@ -7,7 +7,7 @@ from shared.client import ResourceExhausted, user_event
 from shared.client.connection import CHANNEL_OPTIONS
 from shared.client.patience import Patience
 from shared.runtime.life_cycle import MAX_MESSAGE_BYTES
-from tests.contract.client.conftest import in_thread, overloaded, too_large
+from tests.contract.client.conftest import away, in_thread, overloaded, too_large
 
 MIB = 1024 * 1024
 
@@ -27,6 +27,17 @@ async def test_a_page_of_24_mib_arrives(client, addresses, script):
         await in_thread(addresses, lambda sync: sync.list_dead_letters()),
     ]
     assert [len(page.dead_letters[0].payload) for page in pages] == [24 * MIB] * 2
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_a_large_request_is_sent_again_like_a_small_one(client, addresses, script, is_async):
+    script.errors = [away(), away()]
+    batch = [user_event("click", "u", ["i"], query="x" * MIB) for _ in range(24)]
+    if is_async:
+        await client.batch_write_user_events(batch)
+    else:
+        await in_thread(addresses, lambda sync: sync.batch_write_user_events(batch))
+    assert len(script.requests) == 3
 
 
 async def test_patience_does_not_ask_again_for_an_answer_that_is_too_large(client, script):

@@ -24,6 +24,24 @@ async def test_each_event_has_its_outcome_in_order(client, script):
     assert await ids(client, 300) == [f"e{number}" for number in range(300)]
 
 
+def one_object(number: int) -> Iterator[UserEvent]:
+    """Events that are made of the same object, one after the other."""
+    event = UserEvent()
+    for each in events(number):
+        event.CopyFrom(each)
+        yield event
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_events_that_are_made_of_one_object_are_sent_as_they_were(client, addresses, script, is_async):
+    if is_async:
+        _ = [each async for each in client.stream_user_events(one_object(20))]
+    else:
+        await in_thread(addresses, lambda sync: list(sync.stream_user_events(one_object(20))))
+    sent = [request.user_event.event_id for request in script.requests]
+    assert sent == [f"e{number}" for number in range(20)]
+
+
 async def test_nothing_to_send_is_no_error(client):
     assert await ids(client, 0) == []
 

@@ -147,6 +147,19 @@ async def test_more_than_may_wait_are_refused_at_once_and_nothing_is_sent(space,
     assert await last_position(space.nats, space.names) == 0
 
 
+async def test_more_bytes_than_may_wait_are_refused_at_once_and_room_comes_back(space, record, monkeypatch):
+    monkeypatch.setattr(log_writer, "MAX_WAITING_BYTES", 1000)
+    writer = LogWriter(space.nats)
+    first = asyncio.create_task(writer.append([record(1)._replace(payload=b"x" * 600)]))
+    await eventually(lambda: writer.busy)
+    with pytest.raises(LogOverloadedError, match="600 bytes"):
+        await writer.append([record(2)._replace(payload=b"x" * 600)])
+    work = asyncio.create_task(writer.run())
+    assert await first == [Appended(1, False)]
+    assert await writer.append([record(3)._replace(payload=b"x" * 1000)]) == [Appended(2, False)]
+    work.cancel()
+
+
 @pytest.mark.parametrize("number", [1, 20])
 async def test_a_subject_that_no_stream_takes_is_answered_as_unavailable(writer, number, monkeypatch):
     monkeypatch.setattr(log_writer, "LEADER_SECONDS", 0.2)

@@ -93,6 +93,21 @@ async def test_an_item_is_deleted_once_and_comes_back_when_written_again(ingesti
     assert await newest(ingestion, "gone") == item
 
 
+@pytest.mark.parametrize("first, otherwise", [("caf\u00e9", "cafe\u0301"), ("padded", " padded ")])
+async def test_an_item_is_the_same_however_its_id_is_spelt(ingestion, first, otherwise):
+    client = ingestion.client
+    await client.upsert_items([catalogue_item(first)])
+    assert words((await client.upsert_items([catalogue_item(otherwise)])).outcomes) == ["ACCEPTED"]
+    assert words((await client.delete_items([first, otherwise])).outcomes) == ["ACCEPTED", "DUPLICATE"]
+    assert (await newest(ingestion, otherwise)).HasField("delete_time")
+
+
+async def test_a_user_is_the_same_however_the_id_is_spelt(ingestion):
+    await ingestion.client.upsert_users([user("ren\u00e9")])
+    outcomes = (await ingestion.client.upsert_users([user("rene\u0301", country="FR")])).outcomes
+    assert words(outcomes) == ["ACCEPTED"]
+
+
 async def test_a_sender_cannot_set_when_an_item_was_deleted(ingestion):
     await ingestion.client.upsert_items([catalogue_item("kept", delete_time=Timestamp(seconds=1))])
     assert not (await newest(ingestion, "kept")).HasField("delete_time")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 
 import grpc
 import pytest
 
-from freshet.event.v1.event_pb2 import Attribute, UserEvent
+from freshet.event.v1.event_pb2 import Attribute, EventItem, UserEvent
 from freshet.ingestion.v1.ingestion_pb2 import WriteStatus
 from shared.client import InvalidArgument
 from shared.client.errors import Origin, decode_error
@@ -87,6 +88,16 @@ async def test_bytes_that_are_no_request_get_a_typed_error(ingestion, method):
     error = decode_error(caught.value, Origin("ingestion", "", method, ""))
     assert isinstance(error, InvalidArgument)
     assert [(each.field, each.reason) for each in error.violations] == [("request", "MALFORMED")]
+
+
+async def test_more_wrong_fields_than_an_error_holds_are_counted(ingestion):
+    wrong = EventItem(quantity=-1, position=-1, value=math.nan)
+    event = message()
+    event.items.extend([wrong] * 99)
+    with pytest.raises(InvalidArgument) as caught:
+        await ingestion.client.write_user_event(event)
+    assert caught.value.violations[0].field == "user_event.items[1].item_id"
+    assert caught.value.text.endswith("(and 395 more)")
 
 
 async def test_unknown_fields_do_not_swell_an_event(ingestion):

@@ -84,6 +84,16 @@ async def test_a_message_as_large_as_nats_takes_becomes_a_dead_letter(ingestion)
     await taken(ingestion, message().SerializeToString())
 
 
+async def test_an_event_that_cleaning_makes_too_large_for_the_log_does_not_come_for_ever(ingestion):
+    event = message(items=[" " * 4000 + f"x{number}" for number in range(100)])
+    for number in range(40):
+        event.attributes[f"a{number}"].text.append("x" * 16_000)
+    event.attributes["rest"].text.append("x" * (1_046_400 - event.ByteSize()))
+    letter = await dead_letter(ingestion, event.SerializeToString())
+    assert [(each.field, each.reason) for each in letter.violations] == [("payload", "OUT_OF_RANGE")]
+    await taken(ingestion, message().SerializeToString())
+
+
 async def test_headers_as_large_as_nats_takes_do_not_block_the_door(ingestion):
     assert (await dead_letter(ingestion, b"\xff" * 980_000, ce_subject="x" * 60_000)).violations
     await taken(ingestion, message().SerializeToString())

@@ -13,7 +13,7 @@ from services.ingestion.cleaning.reversals import reversal_id
 from services.ingestion.event_writer import Written
 from services.ingestion.intake import Intake, Rejected
 from shared.adapters.keys import user_key
-from shared.adapters.log_writer import LogOverloadedError, LogUnavailableError
+from shared.adapters.log_writer import LogOverloadedError, LogUnavailableError, RecordRefusedError
 from tests.conditions import eventually
 from tests.unit.ingestion import intakes
 from tests.unit.ingestion import test_event_writer as stand_ins
@@ -149,3 +149,12 @@ async def test_a_check_tells_of_floods(intake):
 async def test_a_check_that_cannot_be_made_now_says_so(intake):
     with pytest.raises(LogUnavailableError):
         await intake.check(at(0, "reversal", items=(), corrects_event_id="x"))
+
+
+async def test_an_event_that_never_fits_into_the_log_is_refused_for_good(intake, log):
+    log.failure = RecordRefusedError("the payload has 2000000 bytes; at most 1047552 fit")
+    [outcome] = await intake.take([at(0, event_id="a", items=["a"])])
+    assert isinstance(outcome, Rejected)
+    [violation] = outcome.violations
+    assert (violation.field, violation.reason) == ("payload", "OUT_OF_RANGE")
+    assert "at most 1047552" in violation.description

@@ -88,6 +88,7 @@ def test_a_bad_field_is_named(event, field, reason):
         (EventItem(item_id="a", position=-1), "items[1].position", "OUT_OF_RANGE"),
         (EventItem(item_id="a", value=float("nan")), "items[1].value", "OUT_OF_RANGE"),
         (EventItem(item_id="a", value=float("inf")), "items[1].value", "OUT_OF_RANGE"),
+        (EventItem(item_id="a", value=-1e39), "items[1].value", "OUT_OF_RANGE"),
     ],
 )
 def test_a_bad_item_is_named_by_its_place(item, field, reason):
