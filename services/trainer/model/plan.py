@@ -14,6 +14,7 @@ from services.trainer.model.sequences import EventRoles, Passing
 _MOST_EPOCHS = 100
 BESIDE_LESSONS = 0.1
 """Share of the time allowed for what is no lesson: counting rules, being judged, packing."""
+_LEAST_LEFT = 0.1
 PATIENCE = 4
 """Passes without a better answer after which a run ends."""
 
@@ -109,6 +110,11 @@ class TrainingPlan:
         judged on the way and a second over everything, and as often both again as there are continuations."""
         lessons = 1.0 + (1.0 + 2.0 * continuations) * self.continuation
         return replace(self, max_minutes=minutes * (1.0 - BESIDE_LESSONS) / lessons)
+
+    def after(self, seconds: float) -> TrainingPlan:
+        """The plan of a lesson of whose time so much is over; a tenth of the time is left at least."""
+        left = max(self.max_minutes - seconds / 60.0, self.max_minutes * _LEAST_LEFT)
+        return replace(self, max_minutes=left)
 
     def continued(self, learned_to: int = 0) -> TrainingPlan:
         """The plan of a continuation, which gets its share of the time; `learned_to` as the attribute."""

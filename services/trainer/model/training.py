@@ -9,6 +9,7 @@ goes on from its checkpoints; the cap counts the time for learning of all its pa
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from services.trainer.model.device import device_of
 from services.trainer.model.encoders.signature import UserEncoder
 from services.trainer.model.fitting import Fit
 from services.trainer.model.objective import ItemTable
+from services.trainer.model.parallel import Ranks
 from services.trainer.model.plan import (
     NotEnoughEvents,
     Progress,
@@ -84,7 +86,7 @@ def train(
         TrainingDiverged: the loss became infinite or NaN.
         DeviceMissing: the plan's device is not there.
     """
-    vocabulary = np.unique(columns.item_key)
+    begun, vocabulary = time.monotonic(), np.unique(columns.item_key)
     rows = _rows(columns, vocabulary, plan)
     generator = np.random.default_rng(plan.seed)
     width = plan.encoder.d_model
@@ -92,9 +94,11 @@ def train(
         encoder = plan.encoder.build()
         vectors = initialisation.item_vectors(rows, len(vocabulary), width, generator)
         table = ItemTable(vectors, _first_biases(rows, len(vocabulary), plan))
+        spent = _seconds_since(begun)
+        plan = plan.after(spent)
         fit: Fit = Fit(encoder, table, rows, plan, judge and (lambda: judge(_trained(vocabulary, fit))))
         fit.run(callbacks)
-    return _trained(vocabulary, fit)
+    return _trained(vocabulary, fit, spent)
 
 
 def continue_training(
@@ -123,16 +127,18 @@ def continue_training(
     """
     if model.encoder.config.kind != plan.encoder.kind:
         return train(columns, plan, callbacks, judge)
-    vocabulary = np.union1d(model.item_keys, columns.item_key)
+    begun, vocabulary = time.monotonic(), np.union1d(model.item_keys, columns.item_key)
     rows = _rows(columns, vocabulary, plan)
     plan = _continuing(plan, model.passes or plan.epochs_for(len(rows)), judge is not None)
     with _torch_state(plan):
         encoder = model.encoder.config.build()
         encoder.load_state_dict(model.encoder.state_dict())
         table = _grown_table(model, vocabulary, rows)
+        spent = _seconds_since(begun)
+        plan = plan.after(spent)
         fit: Fit = Fit(encoder, table, rows, plan, judge and (lambda: judge(_trained(vocabulary, fit))))
         fit.run(callbacks)
-    return replace(_trained(vocabulary, fit), passes=model.passes)
+    return replace(_trained(vocabulary, fit, spent), passes=model.passes)
 
 
 def _continuing(plan: TrainingPlan, passes: int, judged: bool) -> TrainingPlan:
@@ -143,11 +149,17 @@ def _continuing(plan: TrainingPlan, passes: int, judged: bool) -> TrainingPlan:
     return replace(plan, epochs=epochs, learning_rate=plan.peak_rate * plan.continuation)
 
 
-def _trained(vocabulary: np.ndarray, fit: Fit) -> TrainedModel:
+def _seconds_since(begun: float) -> float:
+    """What came before the first step, such as the first item vectors, takes of the time, too. The first rank's clock
+    counts for all."""
+    return Ranks.here().number_of_first(time.monotonic() - begun)
+
+
+def _trained(vocabulary: np.ndarray, fit: Fit, spent_seconds: float = 0.0) -> TrainedModel:
     vectors = fit.table.vectors.detach().cpu().numpy().copy()
     biases = fit.table.biases.detach().cpu().numpy().copy()
     encoder = copy.deepcopy(fit.encoder).cpu().eval()
-    about = (tuple(fit.curve), fit.capped, fit.passes, fit.pass_seconds, fit.seconds)
+    about = (tuple(fit.curve), fit.capped, fit.passes, fit.pass_seconds, spent_seconds + fit.seconds)
     return TrainedModel(vocabulary, vectors, biases, encoder, *about)
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from services.trainer.model import fitting
+from services.trainer.model import fitting, training
 from services.trainer.model.callbacks import NO_CALLBACKS, Callbacks
 from services.trainer.model.checkpoint import Checkpoints, key_of
 from services.trainer.model.course import Course
@@ -110,21 +110,29 @@ def test_each_lesson_of_a_run_goes_on_from_its_own(tmp_path):
 
 def test_time_that_was_spent_counts_towards_the_cap(tmp_path, monkeypatch):
     plan = replace(LONG, max_minutes=7.5 / 60)
-    monkeypatch.setattr(fitting, "time", EighthsOfSeconds())
+    monkeypatch.setattr(fitting, "time", Clock(0.125))  # eight steps take a second
+    monkeypatch.setattr(training, "time", Clock(0.0))
     cut_off(tmp_path, plan)
     resumed = train(EVENTS, plan, kept_in(tmp_path))
     assert (resumed.curve[-1].step, resumed.capped) == (60, True)
 
 
-class EighthsOfSeconds:
-    """A clock that goes on by an eighth of a second whenever it is read: eight steps take a second."""
+def test_what_comes_before_the_first_step_counts_towards_the_cap(monkeypatch):
+    monkeypatch.setattr(fitting, "time", Clock(0.125))
+    monkeypatch.setattr(training, "time", Clock(2.5))
+    model = train(EVENTS, replace(LONG, max_minutes=7.5 / 60))
+    assert (model.curve[-1].step, model.capped, model.seconds) == (40, True, 7.5)
 
-    def __init__(self) -> None:
-        self._read = 0
+
+class Clock:
+    """Goes on by so many seconds whenever it is read."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._read = seconds, 0
 
     def monotonic(self) -> float:
         self._read += 1
-        return self._read / 8
+        return self._read * self._seconds
 
 
 @pytest.mark.parametrize(
