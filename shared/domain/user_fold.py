@@ -187,9 +187,18 @@ def _take_back(users: UserStates, batch: EventBatch, event: int, row: int) -> li
     time_ms = int(batch.corrected_time_ms[event]) if is_reversal else None
     items = batch.item_key[batch.item_start[event] : batch.item_start[event + 1]].tolist()
     effects = [each for item in items if (each := _undo(users, row, event, (item, corrected, time_ms)))]
-    if users.column["event_count"][row, corrected] and (effects or is_reversal):
+    whole = is_reversal or (effects and not _something_is_left(users, row, effects))
+    if whole and users.column["event_count"][row, corrected]:
         users.column["event_count"][row, corrected] -= 1
     return effects
+
+
+def _something_is_left(users: UserStates, row: int, effects: list[TakenBack]) -> bool:
+    """Whether the history still holds something of the events that are taken back: a purchase of three items of which
+    one is refunded is a purchase."""
+    history = history_of(users.records[row])
+    times = [each.time_ms for each in effects if each.time_ms is not None]
+    return bool(((history["event_type"] == effects[0].event_type) & np.isin(history["time_ms"], times)).any())
 
 
 def _undo(users: UserStates, row: int, event: int, what: tuple[int, int, int | None]) -> TakenBack | None:

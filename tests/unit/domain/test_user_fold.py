@@ -66,15 +66,17 @@ class Model:
         kind = each.corrected_type if is_reversal else int(CORRECTS[each.event_type])
         time_ms = each.corrected_time_ms if is_reversal else None
         undone = [self._undo(item.item_key, kind, time_ms) for item in each.items]
-        if self.counts.get(kind) and (is_reversal or any(undone)):
+        left = any((kind, time) == entry[1:] for entry in self.history for time in undone)
+        if self.counts.get(kind) and (is_reversal or (any(undone) and not left)):
             self.counts[kind] -= 1
 
-    def _undo(self, item: int, kind: int, time_ms: int | None) -> bool:
+    def _undo(self, item: int, kind: int, time_ms: int | None) -> int | bool:
+        """When that was which is undone; True where nobody knows, False for nothing."""
         for entry in reversed(self.history):
             if entry[:2] == (item, kind) and time_ms in (None, entry[2]):
                 index = len(self.history) - 1 - self.history[::-1].index(entry)
                 del self.history[index]
-                return True
+                return entry[2]
         if kind in self.departed.get(item, ()):
             self.departed[item].remove(kind)
             self.departed = {each: kinds for each, kinds in self.departed.items() if kinds}
@@ -120,6 +122,16 @@ def test_a_refund_takes_the_purchase_back():
     bought = event(1, event_type=EventType.PURCHASE, items=(5,))
     refunded = event(2, event_type=EventType.REFUND, items=(5,))
     assert (consumed(bought), consumed(bought, refunded)) == ([5], [])
+
+
+def test_a_purchase_counts_until_all_of_it_is_refunded():
+    bought = event(1, event_type=EventType.PURCHASE, items=(5, 6))
+    parts = [event(n, event_type=EventType.REFUND, items=(item,)) for n, item in ((2, 5), (3, 6))]
+    counts = [
+        fold_events(state(), [bought, *parts[:n]]).users.read(7).event_count[EventType.PURCHASE]
+        for n in range(3)
+    ]
+    assert counts == [1, 1, 0]
 
 
 def test_a_refund_of_a_purchase_that_has_left_the_history_counts_too():
