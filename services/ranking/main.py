@@ -101,6 +101,7 @@ def _service(tools: Tools, workers: Workers) -> Service:
     return Service(
         rpc_services=[_SERVICE.full_name],
         register=partial(register, service=_SERVICE, servicer=servicer),
+        calls_per_connection=tools.settings.calls_per_connection,
         workers=[
             workers.log.run,
             workers.exposures.run,

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from prometheus_client import Histogram
+from prometheus_client import Gauge, Histogram
 
 from services.ranking.answering import answers, cost
 from services.ranking.candidates import Candidates
@@ -36,6 +36,7 @@ SAME_POSITIONS = 10_000
 """Tokens further apart wait apart: one that is never reached, from another log, must not hold up the others."""
 THREAD_FROM_SCORES = 200_000
 """From this many scores on a batch is scored in a thread, so that the event loop stays free."""
+WAITING_CALLS = Gauge("freshet_recommend_waiting_calls", "Calls that wait for others, or for a position.")
 BATCH_CALLS = Histogram(
     "freshet_recommend_batch_calls", "Calls scored together.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 )
@@ -95,11 +96,12 @@ class Recommender:
         self._under_way = 0
         self._apart: set[asyncio.Task[None]] = set()
         self._calls_apart = 0
+        WAITING_CALLS.set_function(self._number_waiting)
 
     async def recommend(self, call: Call) -> Served:
         """Answer one call. Raises Refusal RESOURCE_EXHAUSTED when too many wait. Who gives up waits no more: under
         more calls than can be answered, answers that nobody takes would leave no time for those that somebody does."""
-        if (number := len(self._waiting) + self._calls_apart) >= self._limits.max_waiting:
+        if (number := self._number_waiting()) >= self._limits.max_waiting:
             raise overloaded(f"{number} calls wait already")
         waiting = _Waiting(call, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
@@ -110,6 +112,9 @@ class Recommender:
             with suppress(ValueError):  # its batch is under way
                 self._waiting.remove(waiting)
             raise
+
+    def _number_waiting(self) -> int:
+        return len(self._waiting) + self._calls_apart
 
     async def run(self) -> None:
         """Answer what arrives until cancelled."""

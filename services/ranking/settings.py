@@ -20,6 +20,12 @@ class RankingSettings(ServiceSettings):
     )
     bundle_store: str = Field("nats", description='where bundles are: "nats" or a directory')
     max_waiting: int = Field(1024, ge=1, description="calls that may wait; more are refused")
+    calls_per_connection: int = Field(
+        100,
+        ge=0,
+        description="calls of one connection at once: clients keep others back, where they cost nothing when their "
+        "deadlines pass; 0 for no limit",
+    )
     batch_size: int = Field(32, ge=1, le=512, description="most calls that are scored together")
     feature_timeout_seconds: float = Field(0.5, gt=0, description="then the last known state is used")
     trending_refresh_seconds: float = Field(1.0, gt=0, description="time between reads of what is trending")

@@ -52,14 +52,21 @@ async def _nothing() -> None:
 class Service:
     """A service put together. rpc_services: full names for health and reflection. register: adds the servicers.
     workers run from start to stop. ready: returns when calls can be answered. notice: told when a drain begins, so
-    that calls without an end of their own come to one. drain: finishes what was accepted."""
+    that calls without an end of their own come to one. drain: finishes what was accepted. calls_per_connection: most
+    that a client has under way on one connection, which keeps others back; 0 for no limit."""
 
     rpc_services: Sequence[str]
     register: Callable[[grpc.aio.Server], None]
+    calls_per_connection: int = 0
     workers: Sequence[Callable[[], Awaitable[None]]] = ()
     ready: Callable[[], Awaitable[None]] = _nothing
     notice: Callable[[], None] = lambda: None
     drain: Callable[[], Awaitable[None]] = _nothing
+
+
+def _options(service: Service) -> list[tuple[str, int]]:
+    limit = service.calls_per_connection
+    return [*_SERVER_OPTIONS, *([("grpc.max_concurrent_streams", limit)] if limit else [])]
 
 
 @dataclass
@@ -70,7 +77,7 @@ class _Server:
     health: Health = field(init=False)
 
     async def start(self) -> None:
-        self.grpc = grpc.aio.server(options=_SERVER_OPTIONS)
+        self.grpc = grpc.aio.server(options=_options(self.service))
         self.health = Health()
         self.tell(health_pb2.HealthCheckResponse.NOT_SERVING)
         self.service.register(self.grpc)

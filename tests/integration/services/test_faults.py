@@ -241,6 +241,27 @@ async def test_calls_that_wait_for_a_token_count_among_those_that_may_wait(start
     assert sum(each.reason == "OVERLOADED" for each in refused) == 12
 
 
+async def test_a_connection_that_asks_too_much_at_once_waits_and_no_other_does(start):
+    running = await start("feature", "ranking", calls_per_connection="2")
+    patient = running.client.with_options(timeout_seconds=30)
+    token = token_of("u1", 10**9)
+    waiting = [asyncio.create_task(patient.recommend("u1", min_consistency_token=token)) for _ in range(2)]
+    await eventually(lambda: waits(running, 2))
+    with pytest.raises(DeadlineExceeded):
+        await running.client.with_options(timeout_seconds=0.5).recommend("u1")
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    async with grpc.aio.insecure_channel(running.suite.address("ranking"), options) as other:
+        answer = await RankingServiceStub(other).Recommend(RecommendRequest(user_id="u1"), timeout=10)
+    assert degraded(answer) == ["NO_MODEL"]
+    for call in waiting:
+        call.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def waits(running: Running, calls: int) -> bool:
+    return await running.metric("ranking", "freshet_recommend_waiting_calls") == calls
+
+
 async def test_what_a_user_did_is_seen_however_the_id_is_spelt(start):
     running = await start("ingestion", "feature", "ranking")
     await running.client.upsert_items([catalogue_item("i1"), catalogue_item("i2")])
