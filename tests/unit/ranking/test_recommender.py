@@ -16,6 +16,7 @@ from services.ranking.trending import Trending
 from services.ranking.user_state import UserState
 from shared.domain.owners import parse_owners
 from shared.runtime.errors import Refusal
+from tests.conditions import eventually
 from tests.unit.ranking.model import NO_KEYS, catalogue, state
 
 BATCH, WAITING = 2, 4
@@ -50,9 +51,9 @@ async def held() -> AsyncIterator[tuple[Recommender, _Held]]:
     recommender = Recommender(states, trending, ModelSlot(known), known, Limits(BATCH, WAITING))  # type: ignore[arg-type]
     running = asyncio.create_task(recommender.run())
     first = call(recommender, 1)
-    await asyncio.sleep(0.01)
+    await eventually(lambda: states.asked == [[1]])
     rest = [call(recommender, user) for user in (2, 3)]
-    await asyncio.sleep(0.01)
+    await eventually(lambda: states.asked == [[1], [2, 3]])
     yield recommender, states
     states.go.set()
     await asyncio.gather(first, *rest)
