@@ -36,12 +36,20 @@ def _default(service: str) -> Callable[[], str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addresses:
-    """One gRPC target (host:port) for each service; those not given come from the environment."""
+    """One gRPC target (host:port) for each service; those not given come from the environment.
+
+    Raises ValueError for one that is empty.
+    """
 
     ingestion: str = field(default_factory=_default("ingestion"))
     feature: str = field(default_factory=_default("feature"))
     ranking: str = field(default_factory=_default("ranking"))
     trainer: str = field(default_factory=_default("trainer"))
+
+    def __post_init__(self) -> None:
+        for service in SERVICES:
+            if not getattr(self, service):
+                raise ValueError(f"{service} must not be empty: give host:port, or leave it out")
 
     def of(self, service: str) -> str:
         """The target of a service. Raises ValueError for a name that is none of `SERVICES`."""

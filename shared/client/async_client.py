@@ -13,7 +13,14 @@ from shared.client import calls
 from shared.client.addresses import Addresses
 from shared.client.async_stream import AsyncEventStream, Events
 from shared.client.calls import Call, StreamCall
-from shared.client.connection import CHANNEL_OPTIONS, CallOptions, Connections, open_stream, prepare
+from shared.client.connection import (
+    CHANNEL_OPTIONS,
+    CallOptions,
+    Connections,
+    open_stream,
+    prepare,
+    running_loop,
+)
 from shared.client.errors import Origin
 from shared.client.resuming import Unanswered, stream_call
 
@@ -53,7 +60,7 @@ class FreshetClient:
         self.addresses = addresses or Addresses()
         self._credentials = credentials
         self._options = CallOptions()
-        self._connections = Connections(self._connect)
+        self._connections = Connections(self._connect, running_loop)
 
     write_user_event = _answers(calls.write_user_event)
     batch_write_user_events = _answers(calls.batch_write_user_events)

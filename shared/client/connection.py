@@ -48,6 +48,7 @@ SERVICE_CONFIG = {
     ]
 }
 
+Loop = asyncio.AbstractEventLoop
 CHANNEL_OPTIONS = (
     ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -95,12 +96,13 @@ class CallOptions:
 class Connections:
     """The channels of a client and of all its views, one for each service, opened at the first use.
 
-    connect: opens a channel to an address, sync or async. Any thread may use it.
+    connect: opens a channel to an address, sync or async. Any thread may use it. loop: gives the event loop that a
+    channel would belong to; each has its own, so that one client can be used in one `asyncio.run` after the other.
     """
 
-    def __init__(self, connect: Callable[[str], Any]) -> None:
-        self._connect, self._lock = connect, threading.Lock()
-        self._channels: dict[str, Any] = {}
+    def __init__(self, connect: Callable[[str], Any], loop: Callable[[], Loop | None]) -> None:
+        self._connect, self._loop, self._lock = connect, loop, threading.Lock()
+        self._channels: dict[tuple[str, Loop | None], Any] = {}
         self.closed = False
 
     def to(self, origin: Origin) -> Any:
@@ -108,17 +110,23 @@ class Connections:
         with self._lock:
             if self.closed:
                 raise client_closed(origin)
-            if origin.service not in self._channels:
-                self._channels[origin.service] = self._connect(origin.address)
-            return self._channels[origin.service]
+            place = origin.service, self._loop()
+            if place not in self._channels:
+                self._drop_those_of_closed_loops()
+                self._channels[place] = self._connect(origin.address)
+            return self._channels[place]
 
     def close(self) -> list[Any]:
-        """Hands out no channel any more. Returns the open ones: closing them is left to the client."""
+        """Hands out no channel any more. Returns the open ones of this loop: closing them is left to the client."""
         with self._lock:
             self.closed = True
-            channels = list(self._channels.values())
+            channels = [channel for (_, loop), channel in self._channels.items() if loop is self._loop()]
             self._channels.clear()
             return channels
+
+    def _drop_those_of_closed_loops(self) -> None:
+        for place in [each for each in self._channels if each[1] is not None and each[1].is_closed()]:
+            del self._channels[place]
 
     def failure(self, error: Any, origin: Origin) -> FreshetError:
         """The typed form of what grpc raised."""
@@ -149,6 +157,14 @@ class Connections:
             if _task_is_cancelled():
                 raise
             raise cancelled(origin, by_close=self.closed) from error
+
+
+def running_loop() -> Loop | None:
+    """The event loop of this thread, while it runs."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _task_is_cancelled() -> bool:

@@ -144,7 +144,13 @@ class Unavailable(FreshetError):
 
 
 class Unimplemented(FreshetError):
-    """The service does not know this call; it may be of another version."""
+    """The service does not know this call; it may be another one, or of another version."""
+
+    def explain(self) -> str:
+        """Who was asked, where, and what that said."""
+        at = self.origin
+        asked = f"{at.address} does not know {at.method} of {at.service}"
+        return f"{asked}; is it that service, and of this version? {self.text}"
 
 
 class Internal(FreshetError):

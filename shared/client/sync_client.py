@@ -51,7 +51,7 @@ class SyncFreshetClient:
         self.addresses = addresses or Addresses()
         self._credentials = credentials
         self._options = CallOptions()
-        self._connections = Connections(self._connect)
+        self._connections = Connections(self._connect, lambda: None)
 
     write_user_event = _answers(calls.write_user_event)
     batch_write_user_events = _answers(calls.batch_write_user_events)

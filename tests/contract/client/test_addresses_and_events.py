@@ -38,3 +38,8 @@ def test_an_event_time_keeps_its_moment():
 def test_an_event_time_without_a_time_zone_is_refused():
     with pytest.raises(ValueError, match="time zone"):
         user_event("click", "u", ["a"], event_time=datetime(2026, 3, 1))
+
+
+def test_an_empty_address_is_refused():
+    with pytest.raises(ValueError, match="ranking must not be empty: give host:port"):
+        Addresses(ranking="")

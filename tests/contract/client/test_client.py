@@ -106,8 +106,9 @@ async def test_a_late_answer_names_the_call(client, script):
         await client.with_options(timeout_seconds=0.05).recommend("u")
 
 
-async def test_a_call_the_service_does_not_know_is_typed(client):
-    with pytest.raises(Unimplemented) as caught:
+async def test_a_call_the_service_does_not_know_is_typed_and_says_where_it_was_asked(client):
+    address = client.addresses.ranking
+    with pytest.raises(Unimplemented, match=f"{address} does not know GetModelStatus of ranking") as caught:
         await client.get_model_status()
     assert caught.value.code is grpc.StatusCode.UNIMPLEMENTED
 

@@ -58,6 +58,16 @@ async def test_every_call_of_a_closed_sync_client_says_so_too(addresses, call):
             await asyncio.to_thread(call, view)
 
 
+async def test_a_client_outlives_its_event_loop(addresses):
+    client = FreshetClient(addresses)
+
+    async def write() -> bool:
+        return bool((await client.write_user_event(user_event("click", "u", ["i"]))).event_id)
+
+    assert await asyncio.to_thread(lambda: [asyncio.run(write()) for _ in range(2)]) == [True, True]
+    await client.close()
+
+
 async def test_a_closed_client_hands_out_no_channel_and_closes_twice(addresses):
     client, sync = FreshetClient(addresses), SyncFreshetClient(addresses)
     for _ in range(2):
