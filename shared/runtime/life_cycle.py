@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import grpc
 import structlog
@@ -48,25 +49,43 @@ async def _nothing() -> None:
     return None
 
 
+class CallLimits(NamedTuple):
+    """How gRPC's core, before Python hears of a call, limits what a server is asked; 0 for its own limits.
+
+    Python takes calls up one by one between others' answers. Under more load than can be answered they would wait
+    before that, unseen, until their deadlines have passed.
+
+    per_connection: most calls that a client has under way on one connection; it keeps others back. pending: calls that
+    have come and are not taken up; of more, the core ends some as CANCELLED, of twice as many all.
+    """
+
+    per_connection: int = 0
+    pending: int = 0
+
+    @property
+    def options(self) -> list[tuple[str, int]]:
+        """For the server."""
+        limits = {
+            "grpc.max_concurrent_streams": self.per_connection,
+            "grpc.server.max_pending_requests": self.pending,
+            "grpc.server.max_pending_requests_hard_limit": 2 * self.pending,
+        }
+        return [(name, limit) for name, limit in limits.items() if limit]
+
+
 @dataclass(frozen=True)
 class Service:
     """A service put together. rpc_services: full names for health and reflection. register: adds the servicers.
     workers run from start to stop. ready: returns when calls can be answered. notice: told when a drain begins, so
-    that calls without an end of their own come to one. drain: finishes what was accepted. calls_per_connection: most
-    that a client has under way on one connection, which keeps others back; 0 for no limit."""
+    that calls without an end of their own come to one. drain: finishes what was accepted."""
 
     rpc_services: Sequence[str]
     register: Callable[[grpc.aio.Server], None]
-    calls_per_connection: int = 0
+    limits: CallLimits = field(default_factory=CallLimits)
     workers: Sequence[Callable[[], Awaitable[None]]] = ()
     ready: Callable[[], Awaitable[None]] = _nothing
     notice: Callable[[], None] = lambda: None
     drain: Callable[[], Awaitable[None]] = _nothing
-
-
-def _options(service: Service) -> list[tuple[str, int]]:
-    limit = service.calls_per_connection
-    return [*_SERVER_OPTIONS, *([("grpc.max_concurrent_streams", limit)] if limit else [])]
 
 
 @dataclass
@@ -77,7 +96,7 @@ class _Server:
     health: Health = field(init=False)
 
     async def start(self) -> None:
-        self.grpc = grpc.aio.server(options=_options(self.service))
+        self.grpc = grpc.aio.server(options=[*_SERVER_OPTIONS, *self.service.limits.options])
         self.health = Health()
         self.tell(health_pb2.HealthCheckResponse.NOT_SERVING)
         self.service.register(self.grpc)

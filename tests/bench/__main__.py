@@ -15,6 +15,7 @@ from tests.bench.deltas import measure_deltas
 from tests.bench.freshness import measure_freshness
 from tests.bench.ingesting import measure_ingestion
 from tests.bench.memory import measure_memory
+from tests.bench.overload import measure_overload
 from tests.bench.report import show, write
 from tests.bench.result import Result, say
 from tests.bench.streaming import measure_streaming
@@ -25,6 +26,7 @@ ROWS = (
     "memory",
     "throughput",
     "latency",
+    "overload",
     "freshness",
     "ingestion",
     "streaming",
@@ -81,6 +83,7 @@ def _measures(world: World, options: argparse.Namespace) -> dict[str, Measure]:
     return {
         "throughput": lambda: measure_throughput(world, seconds),
         "latency": lambda: measure_latency(world, seconds),
+        "overload": lambda: measure_overload(world, seconds),
         "freshness": lambda: measure_freshness(world, seconds),
         "ingestion": lambda: measure_ingestion(world, seconds),
         "streaming": lambda: measure_streaming(world, seconds),

@@ -32,6 +32,16 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Pressure:
+    """More than can be answered: calls per second in all, how many at once on each connection, and the deadline that
+    the calls carry."""
+
+    rate: float
+    streams: int
+    deadline_seconds: float
+
+
+@dataclass(frozen=True)
 class Load:
     """What came of a load. latencies: seconds, of each answer. bytes: of all answers with their frames."""
 
@@ -79,24 +89,38 @@ async def load(target: Target, seconds: int, rate: float | None = None) -> Load:
 _COUNTS = ("succeeded", "failed", "bytes")
 
 
+async def press(target: Target, seconds: int, pressure: Pressure) -> None:
+    """Send under pressure. What comes of it the server counts: h2load takes a call that ended too late for answered."""
+    require_h2load()
+    options = [
+        f"-m{pressure.streams}",
+        f"--rps={pressure.rate / len(target.bodies):.3f}",
+        f"--header=grpc-timeout: {pressure.deadline_seconds * 1000:.0f}m",
+    ]
+    await asyncio.gather(*[_run(target, body, [f"-D{seconds}", *options]) for body in target.bodies])
+
+
 async def _one(target: Target, body: Path, seconds: int, pacing: Sequence[str]) -> Load:
     log = body.with_suffix(".log")
     log.unlink(missing_ok=True)
-    command = ["h2load", f"-D{seconds}", f"--warm-up-time={WARM_UP_SECONDS}", "-c1", f"-m{STREAMS}", "-t1"]
-    command += [f"--data={body}", f"--log-file={log}", *pacing]
-    command += [f"--header={header}" for header in _HEADERS]
+    options = [f"-D{seconds}", f"--warm-up-time={WARM_UP_SECONDS}", f"-m{STREAMS}", f"--log-file={log}"]
+    return _parse(await _run(target, body, [*options, *pacing]), seconds, log)
+
+
+async def _run(target: Target, body: Path, options: Sequence[str]) -> str:
+    """What h2load says, on one connection."""
     process = await asyncio.create_subprocess_exec(
-        *command,
+        *("h2load", "-c1", "-t1", f"--data={body}", *options),
+        *(f"--header={header}" for header in _HEADERS),
         f"http://{target.address}{target.path}",
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        output = (await process.communicate())[0].decode()
+        return (await process.communicate())[0].decode()
     except BaseException:
         process.kill()
         raise
-    return _parse(output, seconds, log)
 
 
 def _parse(output: str, seconds: int, log: Path) -> Load:

@@ -41,8 +41,13 @@ async def _sample(world: World) -> None:
 
 async def _failures(world: World) -> float:
     """Calls of Recommend that ended otherwise than OK since ranking started."""
+    return sum(count for code, count in (await calls_by_code(world)).items() if code != "OK")
+
+
+async def calls_by_code(world: World) -> dict[str, float]:
+    """Calls of Recommend that have ended since ranking started, by their status."""
     text = await asyncio.to_thread(_metrics, world.suite.settings.metrics_ports["ranking"])
-    return sum(float(count) for code, count in _COUNT.findall(text) if code != "OK")
+    return {code: float(count) for code, count in _COUNT.findall(text)}
 
 
 def _metrics(port: int) -> str:
