@@ -49,7 +49,7 @@ async def test_another_user_and_a_repeated_event_are_no_change(features):
 
 async def test_the_watcher_of_an_erased_user_sees_somebody_unknown(features):
     await features.client.upsert_users([User(user_id="wiped", country="BR")])
-    await written(features, [message(user_id="wiped")])
+    await features.client.get_user_features("wiped", await written(features, [message(user_id="wiped")]))
     async with watching(features, "wiped") as answers:
         await anext(answers)
         await features.client.erase_user("wiped")
