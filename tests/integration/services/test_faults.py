@@ -168,7 +168,7 @@ async def test_while_features_are_away_answers_say_so_and_tokens_are_not_silentl
 async def test_a_token_that_is_not_reached_is_a_typed_error_at_the_deadline(start):
     running = await start("feature", "ranking")
     token = token_of("u1", 10**9)
-    hasty = running.client.with_options(timeout_seconds=0.5)
+    hasty = running.client.with_options(timeout_seconds=2)
     for call in (hasty.get_user_features("u1", token), hasty.recommend("u1", min_consistency_token=token)):
         with pytest.raises(FailedPrecondition) as caught:
             await call
