@@ -36,9 +36,7 @@ def advice(error: FreshetError) -> str:
         case DeadlineExceeded():
             return f"{error.explain()}; see `freshet status`"
         case Unimplemented():
-            return (
-                f"{origin.service} at {origin.address} does not know {origin.method}: is it of this version?"
-            )
+            return error.explain()
         case Cancelled():
             return f"{origin.method} was cancelled"
     return f"{origin.method}: {error.explain()}"
