@@ -42,6 +42,9 @@ _SERVER_OPTIONS = [
     ("grpc.http2.ping_timeout_ms", 20_000),
     ("grpc.http2.max_pings_without_data", 0),
 ]
+_KEEPERS_TO_A_LIMIT = [("grpc.http.overload_protection", 0)]
+"""For gRPC's core a call is under way until Python has let go of it, which is after its client has the answer. A client
+that keeps to the limit would then be refused the next call it begins, as UNAVAILABLE."""
 _CANCEL_AGAIN_SECONDS = 3.0
 
 
@@ -70,7 +73,8 @@ class CallLimits(NamedTuple):
             "grpc.server.max_pending_requests": self.pending,
             "grpc.server.max_pending_requests_hard_limit": 2 * self.pending,
         }
-        return [(name, limit) for name, limit in limits.items() if limit]
+        chosen = [(name, limit) for name, limit in limits.items() if limit]
+        return [*chosen, *_KEEPERS_TO_A_LIMIT] if self.per_connection else chosen
 
 
 @dataclass(frozen=True)

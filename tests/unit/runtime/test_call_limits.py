@@ -1,26 +1,29 @@
-"""A server that is asked more than it takes up lets go of the rest at once, also while Python is busy."""
+"""A server that is asked more than it takes up lets go of the rest at once, also while Python is busy, and refuses
+nothing of a client that keeps to what it allows on one connection."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from queue import Queue
 
 import grpc
-import pytest
 
 from shared.runtime.life_cycle import CallLimits
 
 CALLS, PENDING = 50, 2
+MANY_CALLS, PER_CONNECTION = 2_000, 20
 
 
 async def answer(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
     return b"answer"
 
 
-@pytest.fixture
-async def address() -> AsyncIterator[str]:
-    server = grpc.aio.server(options=CallLimits(pending=PENDING).options)
+@asynccontextmanager
+async def listening(limits: CallLimits) -> AsyncIterator[str]:
+    """The address of a server with these limits."""
+    server = grpc.aio.server(options=limits.options)
     handler = grpc.unary_unary_rpc_method_handler(answer)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test", {"Ask": handler}),))
     port = server.add_insecure_port("127.0.0.1:0")
@@ -29,17 +32,28 @@ async def address() -> AsyncIterator[str]:
     await server.stop(0)
 
 
-async def test_what_is_not_taken_up_ends_while_the_rest_waits(address):
+async def test_what_is_not_taken_up_ends_while_the_rest_waits():
     ended: Queue[grpc.Future] = Queue()
-    with grpc.insecure_channel(address) as channel:
-        calls = [channel.unary_unary("/test/Ask").future(b"", timeout=30) for _ in range(CALLS)]
-        for call in calls:
-            call.add_done_callback(ended.put)
-        # The event loop, in which the server takes calls up, stands still here.
-        gone = [ended.get(timeout=10) for _ in range(CALLS - 2 * PENDING - 1)]
-        assert {call.code() for call in gone} == {grpc.StatusCode.CANCELLED}
-        rest = [await asyncio.to_thread(ended.get, timeout=10) for _ in range(CALLS - len(gone))]
-        assert grpc.StatusCode.OK in {call.code() for call in rest}
+    async with listening(CallLimits(pending=PENDING)) as address:
+        with grpc.insecure_channel(address) as channel:
+            calls = [channel.unary_unary("/test/Ask").future(b"", timeout=30) for _ in range(CALLS)]
+            for call in calls:
+                call.add_done_callback(ended.put)
+            # The event loop, in which the server takes calls up, stands still here.
+            gone = [ended.get(timeout=10) for _ in range(CALLS - 2 * PENDING - 1)]
+            assert {call.code() for call in gone} == {grpc.StatusCode.CANCELLED}
+            rest = [await asyncio.to_thread(ended.get, timeout=10) for _ in range(CALLS - len(gone))]
+            assert grpc.StatusCode.OK in {call.code() for call in rest}
+
+
+async def test_a_client_that_keeps_to_the_limit_of_a_connection_is_refused_nothing():
+    async with (
+        listening(CallLimits(per_connection=PER_CONNECTION)) as address,
+        grpc.aio.insecure_channel(address) as channel,
+    ):
+        ask = channel.unary_unary("/test/Ask")
+        answers = await asyncio.gather(*[ask(b"", timeout=30) for _ in range(MANY_CALLS)])
+    assert answers == [b"answer"] * MANY_CALLS
 
 
 def test_no_limit_is_grpcs_own():
