@@ -41,9 +41,14 @@ class Voice(NamedTuple):
     floor: float
 
     def gains(self, amounts: np.ndarray) -> np.ndarray:
-        """What amounts (...) float32 that rules call for add to scores."""
+        """What amounts (...) float32 that rules call for add to scores.
+
+        Decision: the logarithm of 1 + x, not `log1p`, which took seven times as long and most of the time of rules. What
+        it is better at, x below 1e-4, changes no score by more than 1e-7.
+        """
         gains = amounts / np.float32(self.floor)
-        np.log1p(gains, out=gains)
+        gains += np.float32(1)
+        np.log(gains, out=gains)
         gains *= np.float32(self.weight)
         return gains
 
