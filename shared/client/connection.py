@@ -30,7 +30,8 @@ MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 MAX_TIMEOUT_SECONDS = 365 * 86_400.0
 """gRPC cannot count much further."""
 
-# Every call is safe to repeat: events, items and training runs carry ids, the rest only reads.
+# Every call is safe to repeat: events, items and training runs carry ids, the rest only reads. CANCELLED is what gRPC's
+# core says for a service that has more calls waiting than it can take up; what the caller cancels is not asked again.
 SERVICE_CONFIG = {
     "methodConfig": [
         {
@@ -40,7 +41,7 @@ SERVICE_CONFIG = {
                 "initialBackoff": "0.1s",
                 "maxBackoff": "1s",
                 "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE"],
+                "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
             },
         },
         # A stream of events is taken up again by the SDK itself, which knows what has an outcome.

@@ -43,8 +43,8 @@ class Voice(NamedTuple):
     def gains(self, amounts: np.ndarray) -> np.ndarray:
         """What amounts (...) float32 that rules call for add to scores.
 
-        Decision: the logarithm of 1 + x, not `log1p`, which took seven times as long and most of the time of rules. What
-        it is better at, x below 1e-4, changes no score by more than 1e-7.
+        Decision: the logarithm of 1 + x, not `log1p`, which took seven times as long, most of the time of rules. What
+        that is better at, x below 1e-4, changes no score by more than 1e-7.
         """
         gains = amounts / np.float32(self.floor)
         gains += np.float32(1)

@@ -45,6 +45,8 @@ _SERVER_OPTIONS = [
 _KEEPERS_TO_A_LIMIT = [("grpc.http.overload_protection", 0)]
 """For gRPC's core a call is under way until Python has let go of it, which is after its client has the answer. A client
 that keeps to the limit would then be refused the next call it begins, as UNAVAILABLE."""
+BURST_CALLS = 4_000
+"""Calls that may come at once. They are taken up within seconds, and what is too much is then refused by its name."""
 _CANCEL_AGAIN_SECONDS = 3.0
 
 
@@ -53,7 +55,8 @@ async def _nothing() -> None:
 
 
 class CallLimits(NamedTuple):
-    """How gRPC's core, before Python hears of a call, limits what a server is asked; 0 for its own limits.
+    """How gRPC's core, before Python hears of a call, limits what a server is asked; 0 for its own limits, which are
+    none for a connection, and 1,000 calls that are not taken up.
 
     Python takes calls up one by one between others' answers. Under more load than can be answered they would wait
     before that, unseen, until their deadlines have passed.
@@ -63,7 +66,7 @@ class CallLimits(NamedTuple):
     """
 
     per_connection: int = 0
-    pending: int = 0
+    pending: int = BURST_CALLS
 
     @property
     def options(self) -> list[tuple[str, int]]:

@@ -7,6 +7,7 @@ from contextlib import aclosing
 
 import grpc
 import pytest
+from google.rpc import code_pb2
 
 from freshet.event.v1.event_pb2 import UserEvent
 from shared.client import (
@@ -20,7 +21,7 @@ from shared.client import (
     user_event,
 )
 from tests.conditions import eventually
-from tests.contract.client.conftest import NOBODY, away, bad_field, in_thread, overloaded
+from tests.contract.client.conftest import NOBODY, away, bad_field, in_thread, overloaded, status
 
 
 async def test_an_event_without_an_id_gets_one_before_the_first_try(client, script):
@@ -33,6 +34,12 @@ async def test_a_retry_sends_the_same_event_id(client, script):
     await client.write_user_event(user_event("click", "u", ["i"]))
     assert len(script.requests) == 3
     assert len({request.user_event.event_id for request in script.requests}) == 1
+
+
+async def test_a_call_that_a_service_lets_go_of_is_made_again(client, script):
+    script.errors = [status(code_pb2.CANCELLED, "CANCELLED")]
+    await client.recommend("u")
+    assert len(script.requests) == 2
 
 
 async def test_sending_the_same_object_again_sends_the_same_event_id(client, script):

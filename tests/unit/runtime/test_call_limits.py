@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from queue import Queue
 
 import grpc
+import pytest
 
 from shared.runtime.life_cycle import CallLimits
 
 CALLS, PENDING = 50, 2
 MANY_CALLS, PER_CONNECTION = 2_000, 20
+BURST = 3_600
 
 
 async def answer(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
@@ -56,5 +58,17 @@ async def test_a_client_that_keeps_to_the_limit_of_a_connection_is_refused_nothi
     assert answers == [b"answer"] * MANY_CALLS
 
 
+@pytest.mark.parametrize("connections", [1, 4])
+async def test_a_burst_of_thousands_of_calls_is_answered(connections):
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    async with listening(CallLimits()) as address, AsyncExitStack() as stack:
+        channels = [grpc.aio.insecure_channel(address, options) for _ in range(connections)]
+        asks = [(await stack.enter_async_context(each)).unary_unary("/test/Ask") for each in channels]
+        answers = await asyncio.gather(
+            *[ask(b"", timeout=30) for ask in asks for _ in range(BURST // len(asks))]
+        )
+    assert answers == [b"answer"] * BURST
+
+
 def test_no_limit_is_grpcs_own():
-    assert CallLimits().options == []
+    assert CallLimits(pending=0).options == []
