@@ -20,8 +20,9 @@ T = TypeVar("T")
 _log = structlog.get_logger("database")
 DEFECTS = (ProgrammingError, DataError, IntegrityError, NotSupportedError)
 """What a call raises because it is wrong in itself: trying again is of no use. Catch these before UNAVAILABLE."""
-UNAVAILABLE = (OSError, TimeoutError, DBAPIError)
-"""What a call raises while PostgreSQL is away."""
+UNAVAILABLE = (OSError, TimeoutError, DBAPIError, sa.exc.TimeoutError)
+"""What a call raises while PostgreSQL is away; the last one, which is no TimeoutError, when all connections are taken:
+while PostgreSQL is frozen, by calls that wait for it."""
 _NOT_MADE = ("42P01", "3F000")
 """PostgreSQL's states for a table and a schema that is not there."""
 _FIRST_RETRY_SECONDS = 0.1

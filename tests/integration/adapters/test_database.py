@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
-from shared.adapters.database import database_engine, ensure_tables, schema_name
+from shared.adapters.database import UNAVAILABLE, database_engine, ensure_tables, schema_name
 from tests.conditions import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -28,3 +29,10 @@ async def test_while_postgres_is_frozen_tables_wait_for_it(brokers):
             assert await connection.run_sync(
                 lambda it: sa.inspect(it).has_table("event", schema_name("frozen"))
             )
+
+
+async def test_while_all_connections_are_taken_postgres_is_as_good_as_away(brokers):
+    async with database_engine(brokers.database_url, "", "test") as engine, AsyncExitStack() as taken:
+        with pytest.raises(UNAVAILABLE):
+            while True:
+                await taken.enter_async_context(engine.connect())
