@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -27,6 +27,7 @@ _NOT_MADE = ("42P01", "3F000")
 """PostgreSQL's states for a table and a schema that is not there."""
 _FIRST_RETRY_SECONDS = 0.1
 _LONGEST_RETRY_SECONDS = 5.0
+_CLOSE_SECONDS = 3.0
 _given_up: set[asyncio.Task[Any]] = set()
 
 
@@ -56,7 +57,8 @@ async def database_engine(url: str, namespace: str, application: str) -> AsyncIt
     try:
         yield engine
     finally:
-        await engine.dispose()
+        with suppress(TimeoutError):  # while PostgreSQL is frozen, the process is to end all the same
+            await within(_CLOSE_SECONDS, engine.dispose())
 
 
 def _tell_missing_tables(context: sa.engine.ExceptionContext) -> Exception | None:

@@ -36,3 +36,13 @@ async def test_while_all_connections_are_taken_postgres_is_as_good_as_away(broke
         with pytest.raises(UNAVAILABLE):
             while True:
                 await taken.enter_async_context(engine.connect())
+
+
+async def test_an_engine_is_closed_also_while_postgres_is_frozen(brokers):
+    try:
+        async with asyncio.timeout(10), database_engine(brokers.database_url, "", "test") as engine:
+            async with engine.connect():
+                pass
+            brokers.postgres.pause()
+    finally:
+        brokers.postgres.resume()
