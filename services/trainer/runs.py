@@ -29,7 +29,7 @@ from services.trainer.progress import (
 )
 from services.trainer.run_directories import Wish
 from services.trainer.training_run import Conductor, RunFailedError
-from shared.adapters.database import UNAVAILABLE
+from shared.adapters.database import UNAVAILABLE, within
 from shared.adapters.registry import RegisteredModel, Registry
 
 _log = structlog.get_logger("runs")
@@ -224,7 +224,11 @@ class Runs:
         RUNNING.set(0)
         _log.info("run is left to the next trainer", run_id=run.run_id)
         try:
-            await patiently(lambda: self._registry.save_run(run), UNAVAILABLE, _KEEP_AT_STOP_SECONDS)
+            await patiently(
+                lambda: within(_KEEP_AT_STOP_SECONDS, self._registry.save_run(run)),
+                UNAVAILABLE,
+                _KEEP_AT_STOP_SECONDS,
+            )
         except StillAwayError as error:
             _log.warning("the run's state is not stored", run_id=run.run_id, reason=str(error))
 

@@ -208,6 +208,19 @@ async def test_without_postgres_calls_are_unavailable_and_a_start_waits(new_worl
     assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
 
 
+async def test_a_run_is_left_to_the_next_trainer_also_while_postgres_is_frozen(world, brokers):
+    async with world.trainer() as trainer:
+        run = await trainer.learning()
+        brokers.postgres.pause()
+        try:
+            await trainer.suite.stop("trainer")
+        finally:
+            brokers.postgres.resume()
+        assert trainer.suite.service("trainer").child.returncode == 0
+        await trainer.suite.start("trainer")
+        await eventually(resumed(trainer, run, 1))
+
+
 async def _health_is(trainer: Trainer, status: int) -> bool:
     async with grpc.aio.insecure_channel(
         trainer.suite.address("trainer"), options=CHANNEL_OPTIONS
