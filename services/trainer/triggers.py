@@ -75,9 +75,8 @@ class Triggers:
         return self._looked_at - before
 
     async def _new_events(self) -> int:
-        """Counted anew only when the archive or the newest model has moved."""
-        model = next(iter(await self._registry.list_models(1)), None)
-        learned = model.trained_to_position if model else 0
+        """Counted anew only when the archive or what models have learned has moved."""
+        learned = await self._registry.learned_to()
         archived = await self._archive.position()
         if (learned, archived) != self._counted[:2]:
             self._counted = (learned, archived, await self._archive.count_after(learned))

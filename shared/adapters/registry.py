@@ -83,6 +83,12 @@ class Registry:
         async with self._engine.connect() as connection:
             return [RegisteredModel(**row) for row in (await connection.execute(query)).mappings()]
 
+    async def learned_to(self) -> int:
+        """The last position of the log that any model has learned; 0 without models. Not that of the newest model: a
+        clock that was ahead once would make that one the newest for long."""
+        async with self._engine.connect() as connection:
+            return (await connection.execute(sa.select(sa.func.max(models.c.trained_to_position)))).scalar() or 0
+
     async def save_run(self, run: TrainingRun, request_id: str = "") -> None:
         """Store a run as it is now. request_id: of the call that started it; kept from the first save."""
         statement = insert(training_runs).values(

@@ -145,6 +145,13 @@ async def test_champions_from_before_there_was_a_history_are_taken_over_once(spa
     assert await registry.promotions.history() == history
 
 
+async def test_what_models_have_learned_to_does_not_depend_on_the_clock(registry):
+    assert await registry.learned_to() == 0
+    await registry.register(SECOND)
+    await registry.register(replace(FIRST, trained_to_position=200))
+    assert await registry.learned_to() == 200
+
+
 async def test_a_run_is_found_by_its_id_and_by_the_request_that_started_it(registry):
     run = TrainingRun(run_id="r1", step=1)
     run.start_time.FromDatetime(datetime(2025, 1, 1))
