@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from datetime import datetime
 
 import structlog
 
@@ -180,6 +181,11 @@ class Runs:
     async def newest(self, limit: int) -> list[TrainingRun]:
         """The newest runs as they are now, the newest first."""
         return [self._newest(run) for run in await self._registry.list_runs(limit)]
+
+    async def last(self, by: datetime) -> TrainingRun | None:
+        """The newest run that had started by a time; None when none had."""
+        found = await self._registry.list_runs(1, by)
+        return self._newest(found[0]) if found else None
 
     async def watch(self, run_id: str) -> AsyncIterator[TrainingRun]:
         """The run whenever it has changed, at most twice a second, to its end. Nothing for an unknown id."""

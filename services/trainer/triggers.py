@@ -32,7 +32,7 @@ class Triggers:
         self._archive = archive
         self._registry = registry
         self._policy = policy
-        self._since = time.time()
+        self._since = time.monotonic()
         self._counted = (0, 0, 0)
         self._looked_at = 0
 
@@ -58,11 +58,12 @@ class Triggers:
                 await self._runs.start(trigger)
 
     async def _situation(self) -> Situation:
-        last = next(iter(await self._runs.newest(1)), None)
-        started = last.start_time.ToDatetime(tzinfo=UTC).timestamp() if last else self._since
+        now = datetime.now(UTC)
+        last = await self._runs.last(now)  # one that is yet to start began before the clock was set back
+        started = last.start_time.ToDatetime(tzinfo=UTC) if last else None
         return Situation(
             running=self._runs.running,
-            seconds_since_run=datetime.now(UTC).timestamp() - started,
+            seconds_since_run=(now - started).total_seconds() if started else time.monotonic() - self._since,
             last_failed=last is not None and last.state == TRAINING_STATE_FAILED,
             new_events=await self._new_events(),
             arriving=await self._arriving(),

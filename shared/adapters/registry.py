@@ -87,7 +87,9 @@ class Registry:
         """The last position of the log that any model has learned; 0 without models. Not that of the newest model: a
         clock that was ahead once would make that one the newest for long."""
         async with self._engine.connect() as connection:
-            return (await connection.execute(sa.select(sa.func.max(models.c.trained_to_position)))).scalar() or 0
+            return (
+                await connection.execute(sa.select(sa.func.max(models.c.trained_to_position)))
+            ).scalar() or 0
 
     async def save_run(self, run: TrainingRun, request_id: str = "") -> None:
         """Store a run as it is now. request_id: of the call that started it; kept from the first save."""
@@ -116,9 +118,11 @@ class Registry:
             payload = (await connection.execute(sa.select(training_runs.c.payload).where(condition))).scalar()
         return TrainingRun.FromString(payload) if payload is not None else None
 
-    async def list_runs(self, limit: int) -> Sequence[TrainingRun]:
-        """The newest runs, the newest first."""
+    async def list_runs(self, limit: int, started_by: datetime | None = None) -> Sequence[TrainingRun]:
+        """The newest runs, the newest first; those that had started by a time, or all."""
         query = sa.select(training_runs.c.payload).order_by(training_runs.c.start_time.desc()).limit(limit)
+        if started_by is not None:
+            query = query.where(training_runs.c.start_time <= started_by)
         async with self._engine.connect() as connection:
             return [
                 TrainingRun.FromString(payload) for payload in (await connection.execute(query)).scalars()

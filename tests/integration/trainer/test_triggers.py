@@ -1,5 +1,7 @@
 """Runs that nobody asked for."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from freshet.trainer.v1 import trainer_pb2 as api
@@ -37,6 +39,20 @@ async def test_the_schedule_starts_a_run(new_world):
     async with world.trainer(train_interval_seconds="0.2", train_check_seconds="0.1") as trainer:
         run = await first_run(trainer)
     assert run.trigger == api.TRAINING_TRIGGER_SCHEDULE
+
+
+async def test_a_failure_from_before_the_clock_was_set_back_holds_up_no_run(new_world):
+    world = await new_world()
+    await world.happen(walks(range(8)))
+    ahead = api.TrainingRun(run_id="ahead", state=api.TRAINING_STATE_FAILED)
+    ahead.start_time.FromDatetime(datetime.now(UTC) + timedelta(days=365))
+    await world.registry.save_run(ahead)
+    async with world.trainer(train_interval_seconds="0.2", train_check_seconds="0.1") as trainer:
+
+        async def another_run_starts() -> bool:
+            return len(await runs(trainer)) > 1
+
+        await eventually(another_run_starts)
 
 
 async def test_a_run_that_nobody_asked_for_gives_way_to_one_that_somebody_does(new_world):
