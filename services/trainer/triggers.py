@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import structlog
 
@@ -21,6 +22,14 @@ from shared.adapters.registry import Registry
 _log = structlog.get_logger("triggers")
 
 
+class _Counted(NamedTuple):
+    """So many events lie behind what models have learned, up to where the archive was."""
+
+    learned: int = 0
+    archived: int = 0
+    events: int = 0
+
+
 class Triggers:
     """Looks at the archive now and then, and asks the policy."""
 
@@ -33,7 +42,7 @@ class Triggers:
         self._registry = registry
         self._policy = policy
         self._since = time.monotonic()
-        self._counted = (0, 0, 0)
+        self._counted = _Counted()
         self._looked_at = 0
 
     async def run(self, check_seconds: float) -> None:
@@ -76,9 +85,14 @@ class Triggers:
         return self._looked_at - before
 
     async def _new_events(self) -> int:
-        """Counted anew only when the archive or what models have learned has moved."""
+        """What came since the last look is added to the count: all anew would take the longer, the more there are."""
         learned = await self._registry.learned_to()
         archived = await self._archive.position()
-        if (learned, archived) != self._counted[:2]:
-            self._counted = (learned, archived, await self._archive.count_after(learned))
-        return self._counted[2]
+        known = self._counted
+        if known.learned != learned or archived < known.archived:
+            known = _Counted(learned, learned, 0)
+        if archived > known.archived:
+            more = await self._archive.count_after(known.archived, archived)
+            known = _Counted(learned, archived, known.events + more)
+        self._counted = known
+        return known.events

@@ -200,9 +200,11 @@ class Archive:
         async with self._engine.connect() as connection:
             return [(row.position, row.payload) for row in await connection.execute(query)]
 
-    async def count_after(self, position: int) -> int:
-        """How many events lie behind `position`."""
+    async def count_after(self, position: int, to_position: int | None = None) -> int:
+        """How many events lie behind `position`, and up to another, if one is given."""
         query = sa.select(sa.func.count()).select_from(events).where(events.c.position > position)
+        if to_position is not None:
+            query = query.where(events.c.position <= to_position)
         async with self._engine.connect() as connection:
             return int((await connection.execute(query)).scalar_one())
 

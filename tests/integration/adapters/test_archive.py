@@ -50,6 +50,11 @@ async def test_what_was_written_is_found_by_id(archive):
     assert (await archive.position(), await archive.count_after(1)) == (9, 1)
 
 
+async def test_events_are_counted_behind_a_position_and_up_to_another(archive):
+    await archive.write(batch(*[message(event_id=each) for each in "abcd"]))
+    assert [await archive.count_after(1, to) for to in (None, 3, 1, 0)] == [3, 2, 0, 0]
+
+
 async def test_the_newest_event_of_each_user_is_found_and_reversals_are_passed_over(archive):
     old, new = message(event_id="a"), message(event_id="b")
     reversal = message("reversal", event_id="c", corrects_event_id="b")
