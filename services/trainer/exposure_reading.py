@@ -8,6 +8,7 @@ is a run: while NATS is away it goes on.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -86,9 +87,16 @@ def _exposure(message: StoredMessage) -> Exposure | None:
         return None
 
 
+def _known_from(exposures: Sequence[Exposure]) -> int:
+    """Behind where the log was when the oldest were served. Decision: not the least position of all. An answer that was
+    given while the feature service was away stands at 0, or far back; of some of the oldest, one knows better."""
+    oldest = exposures[: len(exposures) // 100 + 1]
+    return max((each.position + 1 for each in oldest), default=_NEVER)
+
+
 def _write(newest: Newest, file: Path) -> None:
     columns = exposed_columns(newest.exposures)
-    known_from = 0 if newest.all_of_them else columns.position.min(initial=_NEVER)
+    known_from = 0 if newest.all_of_them else _known_from(newest.exposures)
     partial = file.with_suffix(".partial.npz")
     named: dict[str, Any] = {each.name: getattr(columns, each.name) for each in fields(columns)}
     np.savez(partial, **named | {_KNOWN_FROM: known_from})

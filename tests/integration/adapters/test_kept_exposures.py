@@ -17,9 +17,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 async def publish(space, *users: str) -> None:
     """One exposure for each, at positions 1, 2, ..."""
     for position, user in enumerate(users, 1):
-        exposure = Exposure(user_id=user, position=position, item_keys=item_keys(["a", "b"]).tobytes())
-        subject = space.names.subject("exposures.v1.3")
-        await space.nats.jetstream().publish(subject, exposure.SerializeToString())
+        await publish_at(space, position, user)
+
+
+async def publish_at(space, position: int, user: str) -> None:
+    exposure = Exposure(user_id=user, position=position, item_keys=item_keys(["a", "b"]).tobytes())
+    subject = space.names.subject("exposures.v1.3")
+    await space.nats.jetstream().publish(subject, exposure.SerializeToString())
 
 
 async def test_the_newest_exposures_are_kept_and_what_cannot_be_read_is_passed_over(
@@ -39,6 +43,16 @@ async def test_of_a_time_before_the_newest_exposures_nothing_is_known(space, tmp
     await publish(space, "u1", "u2", "u3")
     await keep_exposures(space.nats, space.names, tmp_path)
     assert kept_exposures(tmp_path).known_from == 3  # behind position 2, which the second one reflects
+
+
+async def test_an_answer_without_a_state_does_not_make_known_what_was_served_before(
+    space, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(exposure_reading, "NEWEST", 2)
+    await publish(space, "u1", "u2")
+    await publish_at(space, 0, "u3")
+    await keep_exposures(space.nats, space.names, tmp_path)
+    assert kept_exposures(tmp_path).known_from == 3
 
 
 async def test_where_every_exposure_is_kept_all_is_known(space, tmp_path):
