@@ -27,7 +27,7 @@ from services.trainer.text_embedding import TextEmbedding
 from shared.adapters.archive import Archive
 from shared.adapters.bundle import Bundle, CorruptBundleError, unpack
 from shared.adapters.bundle_store import BundleNotFoundError, BundleStore
-from shared.adapters.database import DEFECTS, UNAVAILABLE
+from shared.adapters.database import DEFECTS, UNAVAILABLE, within
 from shared.adapters.deltas import (
     decode_delta,
     delta_stream,
@@ -47,6 +47,7 @@ from shared.domain.new_items import NewItems
 
 _log = structlog.get_logger("deltas")
 _PAUSE_SECONDS = 2.0
+_LOOK_SECONDS = 2.0
 _QUIET_SHARE = 0.25
 """Of the time for which deltas are kept: after so much without news a delta tells that there is none. Were none left,
 the next one would be the first again, which nobody who has applied others takes."""
@@ -160,9 +161,9 @@ class DeltaWorker:
         await self._describer.learn(items)
 
     async def _is_champion(self, model: RegisteredModel) -> bool:
-        """False when another one is; while PostgreSQL is away it stays."""
+        """False when another one is; while PostgreSQL is away or frozen it stays."""
         try:
-            champion = await self._tools.registry.champion()
+            champion = await within(_LOOK_SECONDS, self._tools.registry.champion())
         except DEFECTS:
             raise
         except UNAVAILABLE:

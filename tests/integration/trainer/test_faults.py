@@ -12,9 +12,15 @@ import pytest_asyncio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from deploy.local.service import CHANNEL_OPTIONS
+from freshet.catalog.v1.item_pb2 import Item
+from freshet.log.v1.log_pb2 import Delta
 from freshet.trainer.v1 import trainer_pb2 as api
+from shared.adapters.deltas import delta_stream, delta_subject
+from shared.adapters.keys import item_key
+from shared.adapters.log_range import read_stream
 from shared.adapters.registry import RegisteredModel
 from shared.domain.manifest import model_version
+from tests.integration.trainer.favourites import favouring, registered
 from tests.integration.trainer.world import ENDED, Trainer, World, eventually, walks
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -219,6 +225,33 @@ async def test_a_run_is_left_to_the_next_trainer_also_while_postgres_is_frozen(w
         assert trainer.suite.service("trainer").child.returncode == 0
         await trainer.suite.start("trainer")
         await eventually(resumed(trainer, run, 1))
+
+
+async def test_deltas_go_on_while_postgres_is_frozen(new_world, brokers):
+    world = await new_world()
+    await world.happen([("ann", "item 1")])
+    version = await registered(world, favouring([1]))
+    new = Item(item_id="new", categories=["drama"])
+    await world.nats.jetstream().publish(world.names.item_subject(item_key("new")), new.SerializeToString())
+    async with world.trainer(delta_seconds="0.1"):
+        await eventually(told_up_to(world, version, await world.happen([("ann", "new")])))
+        brokers.postgres.pause()
+        try:
+            last = await world.happen([("ann", "new")], archived=False)
+            await eventually(told_up_to(world, version, last), within=20.0)
+        finally:
+            brokers.postgres.resume()
+
+
+def told_up_to(world: World, version: str, position: int) -> Condition:
+    """Whether deltas of a model tell the log up to a position."""
+
+    async def told() -> bool:
+        stream, subject = delta_stream(world.names), delta_subject(world.names, version)
+        stored = [each async for batch in read_stream(world.nats, stream, subject) for each in batch]
+        return bool(stored) and Delta.FromString(stored[-1].payload).to_position >= position
+
+    return told
 
 
 async def _health_is(trainer: Trainer, status: int) -> bool:
