@@ -20,6 +20,8 @@ from shared.runtime.settings import ServiceSettings
 
 DELTA_MESSAGES = 1_000
 """Of the log, that deltas take in together."""
+MOST = (1 << 63) - 1
+"""Of what a job or a statement holds."""
 
 
 class TrainerSettings(ServiceSettings):
@@ -31,7 +33,10 @@ class TrainerSettings(ServiceSettings):
         3600.0, ge=0, description="from one run to the scheduled next; 0 for none"
     )
     train_full_every: int = Field(
-        24, ge=1, description="models after which one is trained anew, not on from the champion; 1: every one"
+        24,
+        ge=1,
+        le=MOST,
+        description="models after which one is trained anew, not on from the champion; 1: every one",
     )
     train_every_events: int = Field(50_000, ge=0, description="new events that start a run; 0 for none")
     train_drift_psi: float = Field(
@@ -85,7 +90,7 @@ class TrainerSettings(ServiceSettings):
         description="what makes vectors of items' texts, for rows of items that nobody has touched: none, or wordllama "
         "(the extra text)",
     )
-    train_seed: int = Field(0, ge=0, description="seed of initialisation, order and dropout")
+    train_seed: int = Field(0, ge=0, le=MOST, description="seed of initialisation, order and dropout")
     train_threads: int = Field(2, ge=1, le=256, description="threads that learn")
     train_device: str = Field(
         "auto",
@@ -110,15 +115,17 @@ class TrainerSettings(ServiceSettings):
         "others want, too",
     )
     train_hold_out_share: float = Field(0.05, gt=0, lt=1, description="newest share of the log that judges")
-    train_hold_out_rows: int = Field(200_000, ge=1, description="most rows that judge")
-    train_min_judged_users: int = Field(30, ge=1, description="users with later traffic that a verdict needs")
+    train_hold_out_rows: int = Field(200_000, ge=1, le=MOST, description="most rows that judge")
+    train_min_judged_users: int = Field(
+        30, ge=1, le=MOST, description="users with later traffic that a verdict needs"
+    )
     rollback_check_seconds: float = Field(
         300.0,
         ge=0,
         description="how often the champion is compared with its predecessor on later traffic; 0 for never",
     )
     rollback_min_judged_users: int = Field(
-        100, ge=1, description="users with later traffic that an automatic rollback needs"
+        100, ge=1, le=MOST, description="users with later traffic that an automatic rollback needs"
     )
     history_length: int = Field(
         50, ge=1, le=1000, description="events of a user's history that models are served"

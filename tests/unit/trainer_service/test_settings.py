@@ -28,6 +28,11 @@ def test_the_trainer_listens_on_loopback_by_default():
         {"delta_seconds": -1},
         {"delta_users": 999},
         {"text_embeddings": "oracle"},
+        {"train_seed": 1 << 63},
+        {"train_full_every": 1 << 63},
+        {"train_hold_out_rows": 1 << 63},
+        {"train_min_judged_users": 1 << 63},
+        {"rollback_min_judged_users": 1 << 63},
     ],
     ids=lambda wrong: next(iter(wrong)),
 )
