@@ -12,14 +12,10 @@ import pytest_asyncio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from deploy.local.service import CHANNEL_OPTIONS
-from freshet.catalog.v1.item_pb2 import Item
-from freshet.log.v1.log_pb2 import Delta
 from freshet.trainer.v1 import trainer_pb2 as api
-from shared.adapters.deltas import delta_stream, delta_subject
-from shared.adapters.keys import item_key
-from shared.adapters.log_range import read_stream
 from shared.adapters.registry import RegisteredModel
 from shared.domain.manifest import model_version
+from tests.integration.trainer.deltas import NEW, describe_new_item, told_up_to
 from tests.integration.trainer.favourites import favouring, registered
 from tests.integration.trainer.world import ENDED, Trainer, World, eventually, walks
 
@@ -231,27 +227,15 @@ async def test_deltas_go_on_while_postgres_is_frozen(new_world, brokers):
     world = await new_world()
     await world.happen([("ann", "item 1")])
     version = await registered(world, favouring([1]))
-    new = Item(item_id="new", categories=["drama"])
-    await world.nats.jetstream().publish(world.names.item_subject(item_key("new")), new.SerializeToString())
+    await describe_new_item(world)
     async with world.trainer(delta_seconds="0.1"):
-        await eventually(told_up_to(world, version, await world.happen([("ann", "new")])))
+        await eventually(told_up_to(world, version, await world.happen([("ann", NEW)])))
         brokers.postgres.pause()
         try:
-            last = await world.happen([("ann", "new")], archived=False)
+            last = await world.happen([("ann", NEW)], archived=False)
             await eventually(told_up_to(world, version, last), within=20.0)
         finally:
             brokers.postgres.resume()
-
-
-def told_up_to(world: World, version: str, position: int) -> Condition:
-    """Whether deltas of a model tell the log up to a position."""
-
-    async def told() -> bool:
-        stream, subject = delta_stream(world.names), delta_subject(world.names, version)
-        stored = [each async for batch in read_stream(world.nats, stream, subject) for each in batch]
-        return bool(stored) and Delta.FromString(stored[-1].payload).to_position >= position
-
-    return told
 
 
 async def _health_is(trainer: Trainer, status: int) -> bool:
