@@ -118,9 +118,10 @@ class Conductor:
                 run.trained_to_position = await self._archived_log()
                 full = wish.full or await self._full_is_due() or await self._is_marked(champion)
                 job = asked._replace(to_position=run.trained_to_position, full=full)
-                job = await self._with_champion(job, champion) if champion else job
                 forget_exposures(directory)
-                await asyncio.to_thread(directories.save_job, run.run_id, job)
+            # Fetched anew also for a job that was kept: of its file a crash of the machine may have left a part.
+            job = await self._with_champion(job, champion) if champion else job
+            await asyncio.to_thread(directories.save_job, run.run_id, job)
         except OSError as error:
             raise RunFailedError(f"the run's directory cannot be used: {error}") from error
         run.trained_to_position = job.to_position
@@ -154,7 +155,9 @@ class Conductor:
     async def _with_champion(self, job: Job, champion: RegisteredModel) -> Job:
         """A champion that is not in the store cannot be compared with; the gate then says so."""
         file = Path(job.directory) / "champion.bundle"
-        job = job._replace(champion_version=champion.model_version)
+        job = job._replace(
+            champion_version=champion.model_version, champion_bundle="", champion_unreadable=""
+        )
         store = self._tools.store
         try:
             content = await patiently(

@@ -123,6 +123,17 @@ async def test_a_run_that_is_cut_off_again_and_again_ends_with_the_bundle_of_one
     assert run.model_version == whole.model_version
 
 
+async def test_a_run_that_goes_on_without_the_champion_it_had_fetched_is_compared_with_it_all_the_same(world):
+    champion = await registered(world, favouring([1]))
+    async with world.trainer(**BRIEF) as trainer:
+        run = await trainer.learning()
+        await trainer.suite.kill("trainer")
+        (directory(world, run) / "champion.bundle").unlink()
+        await trainer.suite.start("trainer")
+        run = await ended(trainer, run)
+    assert f"than champion {champion}" in run.decision.reason
+
+
 async def test_a_run_of_which_nothing_is_left_here_failed_when_the_trainer_was_stopped(new_world):
     world = await new_world()
     run = api.TrainingRun(run_id="elsewhere", state=api.TRAINING_STATE_TRAINING)
