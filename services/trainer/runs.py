@@ -35,6 +35,7 @@ from shared.adapters.registry import RegisteredModel, Registry
 
 _log = structlog.get_logger("runs")
 _NEWS_SECONDS = 0.5
+_LOOK_SECONDS = 5.0
 _KEEP_SECONDS = 3600.0
 _KEEP_AT_STOP_SECONDS = 3.0
 _KEEP_STATE_SECONDS = 0.0
@@ -189,16 +190,23 @@ class Runs:
 
     async def watch(self, run_id: str) -> AsyncIterator[TrainingRun]:
         """The run whenever it has changed, at most twice a second, to its end. Nothing for an unknown id."""
+        told: TrainingRun | None = None
         while True:
             news = self._news
             run = await self.get(run_id)
             if run is None:
                 return
-            yield run
+            if run != told:
+                yield run
             if run.state in ENDED:
                 return
+            told = run
             await asyncio.sleep(_NEWS_SECONDS)
-            await news.wait()
+            with contextlib.suppress(
+                TimeoutError
+            ):  # of a run that another trainer carries there is no news here
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await news.wait()
 
     async def stop(self) -> None:
         """Leave the run that goes on to the next trainer, and let none start. A second call does nothing."""

@@ -111,3 +111,15 @@ async def test_a_request_of_a_run_that_has_ended_starts_nothing(world, tmp_path)
 async def anything_from(trainer: Trainer) -> None:
     """The trainer has started: what is stored from here on it has not found at its start."""
     await trainer.stub.ListModels(api.ListModelsRequest(), wait_for_ready=True)
+
+
+async def test_a_watch_of_a_run_that_another_trainer_carries_ends_with_it(world, tmp_path, monkeypatch):
+    monkeypatch.setattr(runs_module, "_LOOK_SECONDS", 0.1, raising=False)
+    runs, _ = await opened(world, tmp_path, api.TRAINING_STATE_TRAINING)
+    run = new_run(REQUEST)
+    await world.registry.save_run(run)
+    async with asyncio.timeout(20):
+        watch = runs.watch(run.run_id)
+        assert (await anext(watch)).state == api.TRAINING_STATE_READING
+        await world.registry.save_run(succeeded(run, "model", Decision(True, "better")))
+        assert [each.model_version async for each in watch] == ["model"]
