@@ -202,11 +202,9 @@ class Runs:
                 return
             told = run
             await asyncio.sleep(_NEWS_SECONDS)
-            with contextlib.suppress(
-                TimeoutError
-            ):  # of a run that another trainer carries there is no news here
-                async with asyncio.timeout(_LOOK_SECONDS):
-                    await news.wait()
+            # Of a run that another trainer carries there is no news here.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(news.wait(), _LOOK_SECONDS)
 
     async def stop(self) -> None:
         """Leave the run that goes on to the next trainer, and let none start. A second call does nothing."""
