@@ -10,6 +10,7 @@ from functools import partial
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from freshet.trainer.v1 import trainer_pb2
+from services.trainer.bundle_retention import BundleRetention
 from services.trainer.delta_worker import DeltaTools, DeltaWorker
 from services.trainer.drift_watch import DriftWatch
 from services.trainer.erasures import follow
@@ -97,6 +98,11 @@ class Workers:
         watch = RollbackWatch(self.tools, self.settings, self.runs, self.promoting)
         await watch.run(self.settings.rollback_check_seconds)
 
+    async def delete_old_bundles(self) -> None:
+        """Delete bundles that nobody will return to, until cancelled."""
+        await ensure_tables(self._engine, self.settings.namespace)
+        await BundleRetention(self.tools, self.runs, self.promoting, self.settings.bundles_kept).run()
+
     async def publish_deltas(self) -> None:
         """Tell what the champion learns on, until cancelled."""
         tools, settings = self.tools, self.settings
@@ -129,10 +135,11 @@ def _service(workers: Workers) -> Service:
     servicer = TrainerServicer(runs, evaluations, models)
     deltas = [workers.publish_deltas] if workers.settings.delta_seconds else []
     watch = [workers.watch_champion] if workers.settings.rollback_check_seconds else []
+    retention = [workers.delete_old_bundles] if workers.settings.bundles_kept else []
     return Service(
         rpc_services=[_SERVICE.full_name],
         register=partial(register, service=_SERVICE, servicer=servicer),
-        workers=[workers.trigger, workers.watch_drift, workers.note_erasures, *deltas, *watch],
+        workers=[workers.trigger, workers.watch_drift, workers.note_erasures, *deltas, *watch, *retention],
         ready=workers.ready,
         drain=runs.stop,
     )

@@ -51,14 +51,22 @@ class Pair(NamedTuple):
 
 class Promoting:
     """Decides in the registry, then tells. All of it raises what PostgreSQL raises, and StillAwayError while the bundle
-    store is away."""
+    store is away.
+
+    choosing: held from the look whether a bundle is stored to the decision, so that nobody deletes it in between.
+    """
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
+        self.choosing = asyncio.Lock()
         self._deciding = set[asyncio.Task[bool]]()
 
     async def promote(self, model_version: str, reason: str) -> bool:
         """Make a model champion; False when it is already. Raises UnknownModelError, NotPromotableError."""
+        async with self.choosing:
+            return await self._promote(model_version, reason)
+
+    async def _promote(self, model_version: str, reason: str) -> bool:
         if (model := await self._tools.registry.model(model_version)) is None:
             raise UnknownModelError(f"there is no model {model_version[:64]!r}")
         try:

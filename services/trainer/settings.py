@@ -107,6 +107,12 @@ class TrainerSettings(ServiceSettings):
         description="where checkpoints of the run that goes on lie; empty: freshet-training-UID in the system's "
         "directory for temporary files",
     )
+    bundles_kept: int = Field(
+        20,
+        ge=0,
+        le=MOST,
+        description="bundles kept of the newest models, and as many of champions before; others are deleted; 0: none",
+    )
     train_niceness: int = Field(
         5,
         ge=0,

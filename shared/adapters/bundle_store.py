@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import uuid
 from pathlib import Path
@@ -32,12 +33,19 @@ class BundleStore(Protocol):
     async def get(self, digest: str) -> bytes:
         """The bundle of that digest. Raises BundleNotFoundError."""
 
+    async def digests(self) -> list[str]:
+        """The digests of all bundles that are stored."""
+
+    async def delete(self, digest: str) -> None:
+        """Delete a bundle; nothing where there is none of that digest."""
+
 
 class NatsBundleStore:
     """Bundles in the namespace's BUNDLES bucket, which `ensure_streams` has made."""
 
     def __init__(self, connection: Client, names: Names) -> None:
         self._connection, self._bucket = connection, names.bundles
+        self._stream = f"OBJ_{names.bundles}"
 
     async def put(self, digest: str, packed: bytes) -> None:
         await (await self._open()).put(digest, packed)
@@ -49,11 +57,30 @@ class NatsBundleStore:
             raise BundleNotFoundError(digest) from error
         return await self._content(info.nuid or "", info.size or 0)
 
+    async def digests(self) -> list[str]:
+        """Decision: from the subjects that the stream has, one question; to list objects waits without an end."""
+        jetstream = self._connection.jetstream()
+        entries = f"$O.{self._bucket}.M."
+        info = await jetstream.stream_info(self._stream, subjects_filter=f"{entries}>")
+        names = [subject.removeprefix(entries) for subject in info.state.subjects or ()]
+        return [base64.urlsafe_b64decode(name).decode() for name in names]
+
+    async def delete(self, digest: str) -> None:
+        """The entry last: what was cut off in between is deleted when it is asked for again. Decision: nothing stays,
+        where the object store itself leaves a mark for good."""
+        try:
+            info = await (await self._open()).get_info(digest)
+        except (ObjectNotFoundError, NotFoundError):
+            return
+        entry = base64.urlsafe_b64encode(digest.encode()).decode()
+        for subject in (f"$O.{self._bucket}.C.{info.nuid}", f"$O.{self._bucket}.M.{entry}"):
+            await self._connection.jetstream().purge_stream(self._stream, subject=subject)
+
     async def _content(self, object_id: str, size: int) -> bytes:
         """Decision: chunks are read as the log is. By itself nats-py goes to a thread for each of them, twice the work.
         Its digest is not looked at: a bundle has its own. Raises TimeoutError when nothing comes any more."""
         chunks, received = f"$O.{self._bucket}.C.{object_id}", list[bytes]()
-        source = LogSource(f"OBJ_{self._bucket}", [chunks], max_pending=CHUNKS_AHEAD)
+        source = LogSource(self._stream, [chunks], max_pending=CHUNKS_AHEAD)
         async with contextlib.aclosing(LogReader(self._connection, source).batches()) as batches:
             while size > 0:
                 async with asyncio.timeout(SILENCE_SECONDS):
@@ -86,6 +113,12 @@ class DirectoryBundleStore:
             return await asyncio.to_thread((self._directory / f"{digest}.bundle").read_bytes)
         except FileNotFoundError as error:
             raise BundleNotFoundError(digest) from error
+
+    async def digests(self) -> list[str]:
+        return await asyncio.to_thread(lambda: [each.stem for each in self._directory.glob("*.bundle")])
+
+    async def delete(self, digest: str) -> None:
+        await asyncio.to_thread((self._directory / f"{digest}.bundle").unlink, missing_ok=True)
 
 
 def bundle_store(url: str, connection: Client, names: Names) -> BundleStore:

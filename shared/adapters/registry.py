@@ -83,6 +83,12 @@ class Registry:
         async with self._engine.connect() as connection:
             return [RegisteredModel(**row) for row in (await connection.execute(query)).mappings()]
 
+    async def models_of(self, bundle_digests: Sequence[str]) -> list[RegisteredModel]:
+        """The models that have one of these bundles."""
+        query = sa.select(models).where(models.c.bundle_digest.in_(bundle_digests))
+        async with self._engine.connect() as connection:
+            return [RegisteredModel(**row) for row in (await connection.execute(query)).mappings()]
+
     async def learned_to(self) -> int:
         """The last position of the log that any model has learned; 0 without models. Not that of the newest model: a
         clock that was ahead once would make that one the newest for long."""
