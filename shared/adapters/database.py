@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -28,6 +29,15 @@ _NOT_MADE = ("42P01", "3F000")
 _FIRST_RETRY_SECONDS = 0.1
 _LONGEST_RETRY_SECONDS = 5.0
 _CLOSE_SECONDS = 3.0
+_GONE_SECONDS, _ASK_SECONDS = 60, 15
+"""A machine that is gone, which no packet tells of, is asked so often and given up after so long."""
+_KEPT_ALIVE = {
+    "TCP_KEEPIDLE": _ASK_SECONDS,
+    "TCP_KEEPINTVL": _ASK_SECONDS,
+    "TCP_KEEPCNT": _GONE_SECONDS // _ASK_SECONDS,
+    "TCP_USER_TIMEOUT": 1000 * _GONE_SECONDS,
+}
+"""Options of TCP, of which a system may lack some."""
 _given_up: set[asyncio.Task[Any]] = set()
 
 
@@ -54,11 +64,23 @@ async def database_engine(url: str, namespace: str, application: str) -> AsyncIt
         execution_options={"schema_translate_map": {None: schema_name(namespace)}},
     )
     sa.event.listen(engine.sync_engine, "handle_error", _tell_missing_tables)
+    sa.event.listen(engine.sync_engine, "connect", _keep_alive)
     try:
         yield engine
     finally:
         with suppress(TimeoutError):  # while PostgreSQL is frozen, the process is to end all the same
             await within(_CLOSE_SECONDS, engine.dispose())
+
+
+def _keep_alive(connection: sa.engine.interfaces.DBAPIConnection, _: Any) -> None:
+    """Without it a statement that is under way as PostgreSQL's machine goes waits for good: asyncpg sets no option."""
+    line = connection.driver_connection._transport.get_extra_info("socket")
+    if line is None or line.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEPT_ALIVE.items():
+        if hasattr(socket, name):
+            line.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _tell_missing_tables(context: sa.engine.ExceptionContext) -> Exception | None:

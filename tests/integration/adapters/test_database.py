@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import AsyncExitStack
 
 import pytest
@@ -36,6 +37,15 @@ async def test_while_all_connections_are_taken_postgres_is_as_good_as_away(broke
         with pytest.raises(UNAVAILABLE):
             while True:
                 await taken.enter_async_context(engine.connect())
+
+
+async def test_a_machine_that_is_gone_is_noticed_within_minutes(brokers):
+    async with database_engine(brokers.database_url, "", "test") as engine, engine.connect() as connection:
+        raw = (await connection.get_raw_connection()).driver_connection
+        line = raw._transport.get_extra_info("socket")
+        assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) <= 60
+        assert 0 < line.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) <= 120_000
 
 
 async def test_an_engine_is_closed_also_while_postgres_is_frozen(brokers):
