@@ -1,5 +1,5 @@
-"""Deletes bundles that nobody will return to: an hourly model would fill any store in the end. Rows of the registry
-stay, and say what a model was and why it was or was not promoted.
+"""Deletes bundles that nobody will return to, and their deltas: an hourly model would fill any store in the end. Rows
+of the registry stay, and say what a model was and why it was or was not promoted.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from services.trainer.publishing import LOG_AWAY
 from services.trainer.runs import Runs
 from services.trainer.training_run import Tools
 from shared.adapters.database import DEFECTS, UNAVAILABLE
+from shared.adapters.deltas import delete_deltas
 from shared.adapters.registry import RegisteredModel
 from shared.domain.promotions import predecessors
 
@@ -46,6 +47,7 @@ class BundleRetention:
         stored = await self._tools.store.digests()
         async with self._promoting.choosing:
             for model in await self._old(stored):
+                await delete_deltas(self._tools.connection, self._tools.names, model.model_version)
                 await self._tools.store.delete(model.bundle_digest)
                 _log.info("bundle deleted", model_version=model.model_version)
 

@@ -72,3 +72,9 @@ async def publish_delta(connection: Client, names: Names, delta: Delta, behind: 
     """
     subject = delta_subject(names, delta.model_version)
     return await publish_behind(connection, subject, encode_delta(delta), behind)
+
+
+async def delete_deltas(connection: Client, names: Names, model_version: str) -> None:
+    """Delete the deltas of a model, which will not be served again. Raises what NATS raises while it is away."""
+    subject = delta_subject(names, model_version)
+    await connection.jetstream().purge_stream(delta_stream(names), subject=subject)

@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from freshet.trainer.v1 import trainer_pb2 as api
 from shared.adapters.bundle_store import NatsBundleStore
+from shared.adapters.deltas import delta_stream, delta_subject
 from tests.conditions import eventually
 from tests.integration.trainer.favourites import champion_of, favouring, registered
 from tests.integration.trainer.test_calls import refusal
@@ -38,6 +39,8 @@ async def history(new_world) -> AsyncIterator[History]:
     rejected = [await registered(world, favouring([number]), champion=False) for number in range(5, 8)]
     store = NatsBundleStore(world.nats, world.names)
     await store.put(UNREGISTERED, b"of a run that is about to register it")
+    for version in (champions[0], champions[-2]):
+        await world.nats.jetstream().publish(delta_subject(world.names, version), b"a delta")
     async with world.trainer(bundles_kept=str(KEPT)) as trainer:
 
         async def some_are_deleted() -> bool:
@@ -59,6 +62,13 @@ async def test_the_champion_the_newest_models_and_the_champions_before_keep_thei
 
 async def test_a_bundle_that_no_model_is_registered_for_stays(history):
     assert UNREGISTERED in await NatsBundleStore(history.world.nats, history.world.names).digests()
+
+
+async def test_deltas_go_with_the_bundle_of_their_model(history):
+    names, deleted, kept = history.world.names, history.champions[0], history.champions[-2]
+    info = await history.world.nats.jetstream().stream_info(delta_stream(names), subjects_filter=">")
+    told = info.state.subjects
+    assert (delta_subject(names, deleted) in told, delta_subject(names, kept) in told) == (False, True)
 
 
 async def test_models_whose_bundles_are_deleted_stay_registered(history):
