@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from freshet.log.v1.log_pb2 import ModelEvent
-from services.trainer.model.ease import MOST_SERVED
+from services.trainer.model.ease import MOST_ITEMS
 from services.trainer.model.encoders.registry import encoder_of
 from services.trainer.model.export import export_encoder
 from services.trainer.model.training import TrainedModel
@@ -89,7 +89,7 @@ def _experts(items: int, seed: int) -> Experts:
     followers = min(FOLLOWERS, MOST_RULES // items)
     total = np.full(items, 20.0 + FOLLOWERS, np.float32)
     sequence = _rules(items, items, followers, seed)
-    ease = _rules(items, min(items, MOST_SERVED), FOLLOWERS, seed + 1)
+    ease = _rules(items, min(items, MOST_ITEMS), FOLLOWERS, seed + 1)
     ones = np.ones(items, np.float32)
     return Experts(ItemRules.of_rows(*sequence, total), ItemRules.of_rows(*ease, ones, GEOMETRIC))
 

@@ -15,19 +15,14 @@ from services.trainer.model.sequences import EventRoles, has_type, training_rows
 from shared.domain.event_columns import EventColumns
 from shared.domain.item_rules import GEOMETRIC, ItemRules, most_followers
 
-LARGEST_CATALOGUE = 20_000
-"""Above, the matrix (V, V) and its inverse take too much memory and time."""
-MOST_SERVED = 10_000
-"""Items: their matrix is inverted in half a minute on two cores, and more than once in a run."""
+MOST_ITEMS = 10_000
+"""Of a larger catalogue the most popular items take part: the matrix of so many is inverted in half a minute on two
+cores, and more than once in a run, and its time grows with the cube of their number."""
 RIDGE = 300.0
 """lambda of equation 8."""
 _EXACT_UP_TO = 4_000
 """Items whose matrix is inverted in float64; of more, float32 takes half the time and memory."""
 _EVERY_ITEMS = 2
-
-
-class CatalogueTooLarge(ValueError):
-    """EASE is not made for so many items."""
 
 
 def ease_every(items: int) -> int:
@@ -60,21 +55,18 @@ class Ease:
 def learn_ease(
     columns: EventColumns, roles: EventRoles | None = None, ridge: float = RIDGE, decay: float = 0.9
 ) -> Ease:
-    """Item weights from all users' items.
+    """Item weights from all users' items; it knows `MOST_ITEMS` items at most.
 
     Args:
         columns: events in log order.
         roles: ``target`` says which events count.
         ridge: lambda, > 0.
         decay: what an event weighs in a history for each newer one, in (0, 1].
-
-    Raises:
-        CatalogueTooLarge: more than `LARGEST_CATALOGUE` items.
     """
     roles, vocabulary = roles or EventRoles(), np.unique(columns.item_key)
-    if len(vocabulary) > LARGEST_CATALOGUE:
-        raise CatalogueTooLarge(f"EASE takes at most {LARGEST_CATALOGUE:,} items, not {len(vocabulary):,}")
-    return Ease(vocabulary, _weights(_bags(columns, vocabulary, roles), ridge), roles, decay)
+    bags = _bags(columns, vocabulary, roles)
+    popular = _most_popular(bags)
+    return Ease(vocabulary[popular], _weights(bags[:, popular], ridge), roles, decay)
 
 
 def ease_rules(
@@ -83,8 +75,7 @@ def ease_rules(
     """The strongest weights of EASE as they are served: rules among the items of ``vocabulary (V,) uint64`` (sorted).
 
     Decision: of each item its largest weights above 0 are kept, so that a request reads a few thousand numbers and not
-    whole rows; measured on MovieLens 100k, a hundred of 1,682 rank as well as all. Of a catalogue above `MOST_SERVED`
-    items the most popular ones take part, as the matrix is inverted in the cube of their number.
+    whole rows; measured on MovieLens 100k, a hundred of 1,682 rank as well as all.
 
     Args:
         columns: events in log order.
@@ -92,7 +83,7 @@ def ease_rules(
         followers: most kept of an item.
     """
     bags = _bags(columns, vocabulary, roles)
-    popular = np.sort(np.argsort(-np.asarray(bags.sum(axis=0)).ravel(), kind="stable")[:MOST_SERVED])
+    popular = _most_popular(bags)
     weights = _weights(bags[:, popular], RIDGE)
     kept = min(most_followers(len(vocabulary), followers), len(popular))
     strongest = np.sort(np.argpartition(-weights, kept - 1, axis=1)[:, :kept], axis=1)
@@ -115,6 +106,12 @@ def _bags(columns: EventColumns, vocabulary: np.ndarray, roles: EventRoles) -> s
     bags = sparse.csr_matrix((had, (owner[counted], rows.item[counted])), shape)
     bags.data[:] = 1.0
     return bags
+
+
+def _most_popular(bags: sparse.csr_matrix) -> np.ndarray:
+    """Columns of the items that take part, ``(P,) int64``, ascending; of equally popular ones the first."""
+    users = np.asarray(bags.sum(axis=0)).ravel()
+    return np.sort(np.argsort(-users, kind="stable")[:MOST_ITEMS])
 
 
 def _weights(bags: sparse.csr_matrix, ridge: float) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.trainer.model.ease import CatalogueTooLarge, ease_rules, learn_ease
+from services.trainer.model.ease import ease_rules, learn_ease
 from services.trainer.model.evaluation import CaseOptions, judge, leave_one_out
 from services.trainer.model.mixture import validation_of
 from services.trainer.model.rules import RuleScorer, firing_rows, learn_rules
@@ -63,12 +63,6 @@ def test_count_models_find_what_comes_next_on_a_ring(learn):
     assert judge(held.cases, {"": learn(held.train)}, k=3)[""].ndcg > 0.6
 
 
-def test_ease_refuses_a_catalogue_that_does_not_fit(monkeypatch):
-    monkeypatch.setattr("services.trainer.model.ease.LARGEST_CATALOGUE", 5)
-    with pytest.raises(CatalogueTooLarge, match="at most 5 items, not 20"):
-        learn_ease(walks(n_items=20))
-
-
 def served_ease(log, followers: int = 100) -> RuleScorer:
     vocabulary = np.unique(log.item_key)
     return RuleScorer(vocabulary, ease_rules(log, vocabulary, EVERY, followers), EVERY)
@@ -94,11 +88,12 @@ def test_of_ease_the_largest_weights_of_each_item_are_kept():
 
 
 def test_of_a_large_catalogue_the_most_popular_items_take_part_in_ease(monkeypatch):
-    monkeypatch.setattr("services.trainer.model.ease.MOST_SERVED", 2)
+    monkeypatch.setattr("services.trainer.model.ease.MOST_ITEMS", 2)
     log = events((1, 10), (1, 20), (1, 30), (2, 10), (2, 30), (3, 10), (3, 30), (4, 40))
     rules = ease_rules(log, np.unique(log.item_key), EVERY)
     assert rules.used.tolist() == [1, 0, 1, 0]
     assert (rules.followers_of(0)[0], rules.followers_of(2)[0]) == (2, 0)
+    assert learn_ease(log, EVERY).item_keys.tolist() == [10, 30]
 
 
 def test_of_many_items_ease_is_the_same_in_single_precision(monkeypatch):
