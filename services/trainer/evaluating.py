@@ -144,7 +144,7 @@ class _DataJudge:
         job = self._job
         if job.protocol == LEAVE_ONE_OUT:
             return leave_one_out(columns, self._options)
-        return temporal(columns, Cut(job.cut_time_ms or None, job.held_out_share), self._options)
+        return temporal(columns, Cut(job.cut_time_ms, job.held_out_share), self._options)
 
     def _contestants(self, n_events: int, continue_every: int, continuations: int) -> list[Contestant]:
         """n_events: of the first lesson."""

@@ -13,7 +13,7 @@ class DataJob(NamedTuple):
     columns_file: .npz with the columns of `EventColumns`, ordered by time, those of one second in file order.
     domain: preset that says what events mean. encoders: names, also "all" and "none". minutes: most time for
     learning of each encoder, everything together. warm_up_events: of the prequential protocol, 0 for half of
-    them. cut_time_ms, held_out_share: where the temporal protocol cuts; 0 and a share, or a time. learn_every,
+    them. cut_time_ms, held_out_share: where the temporal protocol cuts; None and a share, or a time. learn_every,
     continue_every: events between two lessons of those that count, and of encoders; 0 for a tenth of the rest.
     plots: directory for pictures, empty for none.
     """
@@ -25,7 +25,7 @@ class DataJob(NamedTuple):
     preset: str
     minutes: float
     warm_up_events: int = 0
-    cut_time_ms: int = 0
+    cut_time_ms: int | None = None
     held_out_share: float = 0.1
     learn_every: int = 256
     continue_every: int = 0

@@ -160,6 +160,13 @@ def test_columns_are_ordered_by_time_and_ties_stay_in_file_order(tmp_path):
 BASELINES = ("--protocol", "prequential", "--encoder", "none", "--warm-up", 20, "--threads", 1)
 
 
+def test_a_cut_at_the_beginning_of_1970_is_a_cut(ring):
+    wanted = ("--protocol", "temporal", "--encoder", "none", "--threads", 1, "--cut", "1970-01-01")
+    result = freshet("evaluate", "--data", ring, *wanted)
+    assert result.exit_code == 1
+    assert "no event is left to learn from: all are held out" in result.stderr
+
+
 @pytest.fixture
 def never_judged(monkeypatch):
     """Judging would fail the test."""
