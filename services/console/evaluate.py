@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 from click.core import ParameterSource
 
 from services.console.dataset import Dataset
@@ -150,7 +151,7 @@ def evaluate(directory: Path, file: Path | None, as_json: bool, **chosen: Any) -
         raise CommandFailed(f"{directory} has no interactions")
     chosen["history_length"] = chosen["history_length"] or usual_history(dataset.interactions)
     if chosen["live"] or chosen["against_running"]:
-        _live(dataset, files, output, {**chosen, "consuming": _consuming(preset)})
+        _live(dataset, files, output, {**chosen, **_meant(preset)})
     else:
         _offline(dataset, files, output, chosen)
 
@@ -183,9 +184,15 @@ def _preset(chosen: dict[str, Any]) -> DomainPreset:
         raise CommandFailed(f"--domain {chosen['domain']}: {error}") from error
 
 
-def _consuming(preset: DomainPreset) -> frozenset[str]:
-    """Types of events after which a user has had the item, which is not recommended again."""
-    return frozenset(word for word, code in EVENT_CODE_BY_WORD.items() if preset.consumes[code])
+def _meant(preset: DomainPreset) -> dict[str, frozenset[str]]:
+    """Types of events after which a user has had the item, which is not recommended again, and types that are worth
+    predicting, as the trainer takes them."""
+    wanted = preset.in_history & (preset.weight > 0)
+    return {"consuming": _types(preset.consumes), "wanted": _types(wanted)}
+
+
+def _types(chosen: np.ndarray) -> frozenset[str]:
+    return frozenset(word for word, code in EVENT_CODE_BY_WORD.items() if chosen[code])
 
 
 def _typed(parameter: str) -> bool:
@@ -201,7 +208,7 @@ def _live(dataset: Dataset, files: Files, output: Output, chosen: dict[str, Any]
 
     suite = None if chosen["against_running"] else live.OwnSuite(chosen["domain"], chosen["history_length"])
     try:
-        asked = Asked(chosen["minutes"], chosen["consuming"])
+        asked = Asked(chosen["minutes"], chosen["consuming"], chosen["wanted"])
         evaluation = run(live.judge_live(dataset, output, asked, suite))
     except LauncherError as error:
         raise CommandFailed(str(error)) from error

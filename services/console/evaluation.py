@@ -13,7 +13,7 @@ from freshet.trainer.v1.trainer_pb2 import TRAINING_STATE_SUCCEEDED, TrainingRun
 from services.console.dataset import Dataset, Interaction
 from services.console.facts import catalogue_of, leave_one_out, side_by_side
 from services.console.failures import CommandFailed
-from services.console.judging import PAGE_SIZE, Metrics, judge, lead, popular_lists
+from services.console.judging import PAGE_SIZE, Metrics, judge, lead, popular_lists, worth_asking
 from services.console.output import Output
 from services.console.replaying import Replay, ReplayReport
 from services.console.train import start
@@ -26,10 +26,12 @@ POLL_SECONDS = 0.1
 
 
 class Asked(NamedTuple):
-    """How to judge. minutes: the most for training. consuming: types of events after which a user has had the item."""
+    """How to judge. minutes: the most for training. consuming: types of events after which a user has had the item.
+    wanted: types of events that recommendations are for, as the trainer learns to predict them."""
 
     minutes: float
     consuming: frozenset[str]
+    wanted: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -84,11 +86,17 @@ class Evaluation:
 async def evaluate_live(
     client: FreshetClient, dataset: Dataset, asked: Asked, wait_seconds: float, output: Output
 ) -> Evaluation:
-    """Replays all but each user's last event, trains, and judges what `Recommend` answers.
+    """Replays all but each user's last event, trains, and judges what `Recommend` answers to those whose last event can
+    be asked for.
 
-    Raises CommandFailed if there is no model in the end, FreshetError if a service fails.
+    Raises CommandFailed if there is nothing to ask for, or no model in the end, FreshetError if a service fails.
     """
-    kept, held_out = leave_one_out(dataset.interactions)
+    kept, last = leave_one_out(dataset.interactions)
+    held_out = worth_asking(last, kept, asked.wanted, asked.consuming)
+    if not held_out:
+        raise CommandFailed(
+            "no last event is one that recommendations are for, about an item new to its user"
+        )
     report = await Replay(client, output, wait_seconds).run(dataset, side_by_side(kept))
     if report.events.rejected:
         raise CommandFailed(f"{report.events.rejected} events were refused: {report.events.rejections[0]}")

@@ -90,11 +90,33 @@ def popular_lists(
     leaves them out. consuming: types of events after which a user has had the item."""
     counts = Counter(row.item for row in kept)
     by_popularity = sorted(counts, key=lambda item: (-counts[item], item))
+    had = _had(kept, consuming)
+    return {user: _first_unseen(by_popularity, had.get(user, set())) for user in users}
+
+
+def worth_asking(
+    held_out: Mapping[str, Interaction],
+    kept: Iterable[Interaction],
+    wanted: Container[str],
+    consuming: Container[str],
+) -> dict[str, Interaction]:
+    """Of what is kept back, what a good answer holds: events of the types `wanted`, about items that their user has not
+    consumed before. consuming: as for `popular_lists`."""
+    had = _had(kept, consuming)
+    return {
+        user: row
+        for user, row in held_out.items()
+        if row.event_type in wanted and row.item not in had.get(user, set())
+    }
+
+
+def _had(rows: Iterable[Interaction], consuming: Container[str]) -> dict[str, set[str]]:
+    """By user, the items of events after which a user has had the item."""
     had: dict[str, set[str]] = {}
-    for row in kept:
+    for row in rows:
         if row.event_type in consuming:
             had.setdefault(row.user, set()).add(row.item)
-    return {user: _first_unseen(by_popularity, had.get(user, set())) for user in users}
+    return had
 
 
 def _first_unseen(by_popularity: Sequence[str], had: set[str]) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 
 from services.console.dataset import Interaction
 from services.console.evaluation import Evaluation
-from services.console.judging import Metrics, judge, lead, popular_lists, rank, verdict
+from services.console.judging import Metrics, judge, lead, popular_lists, rank, verdict, worth_asking
 from services.console.live import as_lines
 
 
@@ -42,6 +42,21 @@ def test_popular_items_leave_out_what_a_user_had_and_ties_go_by_id():
 def test_popular_items_keep_what_a_user_has_seen_without_consuming_it():
     kept = [took("u", "a"), Interaction("u", "b", 0.0, math.nan, "view-item")]
     assert popular_lists(kept, ["u"], {"rate"}) == {"u": ["b"]}
+
+
+@pytest.mark.parametrize(
+    "last, is_asked",
+    [
+        (Interaction("u", "b", 1.0, math.nan, "purchase"), True),
+        (Interaction("u", "b", 1.0, math.nan, "dislike"), False),
+        (Interaction("u", "a", 1.0, math.nan, "purchase"), False),
+        (Interaction("v", "a", 1.0, math.nan, "purchase"), True),
+    ],
+)
+def test_only_what_a_good_answer_holds_is_asked_for(last, is_asked):
+    kept = [Interaction("u", "a", 0.0, math.nan, "purchase"), Interaction("v", "a", 0.0, math.nan, "click")]
+    asked = worth_asking({last.user: last}, kept, {"click", "purchase"}, {"purchase"})
+    assert asked == ({last.user: last} if is_asked else {})
 
 
 def test_what_answers_of_a_suite_lacked_is_told_in_words():
