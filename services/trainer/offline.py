@@ -28,7 +28,9 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
+from zipfile import BadZipFile
 
 from services.trainer.archive_reading import read
 from services.trainer.evaluating import read_columns
@@ -71,7 +73,7 @@ def _run_id(bundle: Path, ranks: Ranks) -> str:
 def _parser() -> argparse.ArgumentParser:
     summary = (__doc__ or "").partition("\n")[0]
     parser = argparse.ArgumentParser("python -m services.trainer.offline", description=summary)
-    parser.add_argument("--bundle", type=Path, required=True, help="file to write the bundle to")
+    parser.add_argument("--bundle", type=_new_file, required=True, help="file to write the bundle to")
     parser.add_argument("--columns", type=Path, help=".npz of events; without it the archive is read")
     parser.add_argument(
         "--batch-tokens",
@@ -88,12 +90,28 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _new_file(text: str) -> Path:
+    """Told before anything is learned: a directory that is missing would cost the whole run."""
+    file = Path(text)
+    if not file.absolute().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no directory {file.parent}")
+    return file
+
+
 async def _columns(asked: argparse.Namespace, settings: TrainerSettings, ranks: Ranks) -> EventColumns:
     if asked.columns:
-        return read_columns(asked.columns)
+        return _of_file(asked.columns)
     async with database_engine(settings.database_url, settings.namespace, "trainer-offline") as engine:
         position = ranks.of_first(await Archive(engine).position() if ranks.first else 0)
     return await read(job_of(settings)._replace(to_position=position), "trainer-offline")
+
+
+def _of_file(file: Path) -> EventColumns:
+    try:
+        return read_columns(file)
+    except (OSError, ValueError, TypeError, BadZipFile) as error:  # TypeError: another set of columns
+        needed = ", ".join(column.name for column in fields(EventColumns))
+        raise SystemExit(f"--columns {file}: must be a .npz with {needed}: {error}") from error
 
 
 def _job(asked: argparse.Namespace, settings: TrainerSettings, columns: EventColumns, directory: str) -> Job:
