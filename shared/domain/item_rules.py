@@ -135,6 +135,14 @@ class ItemRules:
         follower, count = self.follower[row][filled], self.count[row][filled]
         return {"start": start, "follower": follower, "count": count, "total": self.total}
 
+    def moved(self, rows: np.ndarray, items: int) -> ItemRules:
+        """The same rules in a table of `items` items, where each item stands at its place of `rows` (V,) int64, which
+        ascend; the others call for nothing and are not called for."""
+        used, total = np.zeros(items, np.int64), np.ones(items, np.float32)
+        used[rows], total[rows] = self.used, self.total
+        kept, start = self.to_rows(), np.append(0, np.cumsum(used))
+        return ItemRules.of_rows(start, rows[kept["follower"]], kept["count"], total, self.recency)
+
     def __len__(self) -> int:
         return len(self.total)
 

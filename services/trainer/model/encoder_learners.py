@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from services.trainer.model.callbacks import NO_CALLBACKS, Callbacks
-from services.trainer.model.ease import ease_every
+from services.trainer.model.ease import EXACT_UP_TO, ease_every
 from services.trainer.model.evaluation import CaseOptions
 from services.trainer.model.learners import Gathered
 from services.trainer.model.mixture import (
@@ -101,9 +103,21 @@ class MixedLearner(EncoderLearner):
         super()._go_on(model, lesson)
 
     def _take(self, model: TrainedModel, lesson: EventColumns) -> None:
+        before = self._model
         super()._take(model, lesson)
-        self._solve(model, lesson)
+        # Of few items EASE is solved at once, so that it knows what the model knows.
+        if before is None or len(model.item_keys) <= EXACT_UP_TO:
+            self._solve(model, lesson)
+        else:
+            self._move_ease(before.item_keys, model.item_keys)
+            self._count(lesson)
         self._taught = self._experts
+
+    def _move_ease(self, before: np.ndarray, now: np.ndarray) -> None:
+        """From a table of the items ``before (V,)`` to that of ``now (W,)``, among which they are."""
+        if self._experts.ease is not None:
+            moved = self._experts.ease.moved(np.searchsorted(now, before), len(now))
+            self._experts = replace(self._experts, ease=moved)
 
     def _count(self, columns: EventColumns) -> None:
         items = self.model.item_keys

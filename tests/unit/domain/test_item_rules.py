@@ -122,3 +122,11 @@ def test_items_behind_those_that_rules_know_call_for_nothing_and_are_called_for_
     gains = RULES.scores(np.array([[-1, 0], [0, -1]]))
     assert scores[:, :3] == pytest.approx(np.log1p(gains / 0.5))
     assert not scores[:, 3:].any()
+
+
+def test_rules_move_into_a_larger_table_where_new_items_call_for_nothing():
+    moved = RULES.moved(np.array([1, 3, 4]), 6)
+    every = np.arange(6)[:, None]
+    expected = np.zeros((6, 6))
+    expected[np.ix_([1, 3, 4], [1, 3, 4])] = RULES.scores(np.arange(3)[:, None])
+    assert moved.scores(every).tolist() == expected.tolist()

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from services.trainer.model.baselines import most_popular, recently_popular
-from services.trainer.model.encoder_learners import EncoderLearner, validated, whole_lesson
+from services.trainer.model.ease import ease_rules
+from services.trainer.model.encoder_learners import (
+    EncoderLearner,
+    MixedLearner,
+    validated,
+    whole_lesson,
+)
 from services.trainer.model.evaluation import leave_one_out
 from services.trainer.model.learners import (
     BASELINES,
@@ -93,3 +99,17 @@ def test_a_model_whose_last_lesson_time_made_shorter_says_that_it_need_not_repea
     assert not first.capped
     timed = replace(first, passes=2, pass_seconds=pass_seconds)
     assert whole_lesson(timed, log, PLAN).capped is shortened
+
+
+def test_of_many_items_ease_is_not_solved_with_every_lesson_and_keeps_up_with_the_items(monkeypatch):
+    monkeypatch.setattr("services.trainer.model.encoder_learners.EXACT_UP_TO", 5)
+    monkeypatch.setattr("services.trainer.model.encoder_learners.ease_every", lambda _: 1_000)
+    solved = []
+    ease = lambda columns, *given: solved.append(len(columns)) or ease_rules(columns, *given)  # noqa: E731
+    monkeypatch.setattr("services.trainer.model.mixture.ease_rules", ease)
+    later = walks(n_users=9, n_items=24, seed=1)
+    log = EventColumns.concatenate([walks(), replace(later, position=later.position + 240)])
+    learner = in_parts(MixedLearner(replace(PLAN, epochs=1), continue_every=72), log, size=240)
+    items = learner.model.item_keys
+    assert (len(solved), len(items), len(learner._experts.ease)) == (2, 24, 24)
+    assert learner._experts.ease.scores(np.array([[0], [23]])).any(axis=1).tolist() == [True, False]

@@ -99,7 +99,7 @@ def test_of_a_large_catalogue_the_most_popular_items_take_part_in_ease(monkeypat
 def test_of_many_items_ease_is_the_same_in_single_precision(monkeypatch):
     log = walks(n_items=20, length=6)
     exact = ease_rules(log, np.unique(log.item_key), EVERY)
-    monkeypatch.setattr("services.trainer.model.ease._EXACT_UP_TO", 1)
+    monkeypatch.setattr("services.trainer.model.ease.EXACT_UP_TO", 1)
     rounded = ease_rules(log, np.unique(log.item_key), EVERY)
     every = np.arange(20)[:, None]
     assert rounded.scores(every) == pytest.approx(exact.scores(every), rel=1e-3, abs=1e-5)
