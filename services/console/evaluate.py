@@ -107,7 +107,7 @@ _NOT_LIVE = {
     show_default=True,
     help="Domain preset: what events mean; by default as FRESHET_DOMAIN of the services.",
 )
-@click.option("--seed", type=Whole(0), help="Of training, ties of a second, and intervals; by default 0.")
+@click.option("--seed", type=Whole(0), help="Of training, events of one time, and intervals; by default 0.")
 @click.option("--threads", type=click.IntRange(1, 256), help="Threads that learn; by default all processors.")
 @click.option(
     "--output",

@@ -10,7 +10,7 @@ import orjson
 class DataJob(NamedTuple):
     """Contestants to be trained and judged on a data set.
 
-    columns_file: .npz with the columns of `EventColumns`, ordered by time, those of one second in file order.
+    columns_file: .npz with the columns of `EventColumns`, ordered by time, those of one time in file order.
     domain: preset that says what events mean. encoders: names, also "all" and "none". minutes: most time for
     learning of each encoder, everything together. warm_up_events: of the prequential protocol, 0 for half of
     them. cut_time_ms, held_out_share: where the temporal protocol cuts; None and a share, or a time. learn_every,

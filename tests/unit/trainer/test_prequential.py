@@ -133,6 +133,12 @@ def test_ties_of_a_second_are_drawn_by_the_seed_and_nothing_else_moves():
     assert sorted(first[:20]) == list(range(1, 21))
 
 
+def test_what_happened_within_a_second_stays_in_the_order_of_its_times():
+    columns = events(*((1, item) for item in range(1, 41)))
+    quick = replace(columns, time_ms=np.arange(40))
+    assert in_random_order_of_ties(quick, 0).item_key.tolist() == list(range(1, 41))
+
+
 def test_a_log_that_ends_with_the_warm_up_asks_nothing():
     found = answers(walks(n_users=2), 100)
     assert {mode: len(each.ranks) for mode, each in found.items()} == {CONTINUAL: 0, FROZEN: 0, STALE: 0}

@@ -86,13 +86,13 @@ def prequential(
 
 
 def in_random_order_of_ties(columns: EventColumns, seed: int) -> EventColumns:
-    """The events by time, those of one second in an order drawn by ``seed``; each row becomes an event of its own.
+    """The events by time, those of one time in an order drawn by ``seed``; each row becomes an event of its own.
 
     For data sets whose order within a second is no order of events, such as a page of ratings that was sent at
-    once and stored by item.
+    once and stored by item. Where times are more precise than seconds, they tell the order.
     """
     drawn = np.random.default_rng(seed).random(len(columns))
-    order = np.lexsort((drawn, columns.time_ms // 1000))
+    order = np.lexsort((drawn, columns.time_ms))
     moved = ("user_key", "item_key", "event_type", "time_ms", "value")
     numbered = np.arange(1, len(columns) + 1)
     return EventColumns(numbered, *(getattr(columns, name)[order] for name in moved))
