@@ -60,8 +60,11 @@ def simulate(directory: Path, overwrite: bool, as_json: bool, **chosen: Any) -> 
       freshet evaluate --data /tmp/shop --domain e-commerce --protocol prequential
     """
     # The shop is for developers' machines.
+    from deploy.local.shop.catalogue import possible_titles
     from deploy.local.shop.simulation import Simulation, simulate
 
+    if chosen["items"] > (most := len(possible_titles())):
+        raise click.UsageError(f"--items must be at most {most:,}: the shop has no more titles")
     if chosen["new_share"] and chosen["shift"] is None:
         raise click.UsageError("--new-items come with --taste-shift: give the share of the events before it")
     if not overwrite:

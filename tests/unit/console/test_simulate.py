@@ -49,6 +49,11 @@ def test_new_items_without_a_shift_are_wrong_usage(tmp_path):
     assert (result.exit_code, "--taste-shift" in result.stderr) == (2, True)
 
 
+def test_more_items_than_the_shop_has_titles_are_wrong_usage(tmp_path):
+    result = freshet("simulate", tmp_path / "s", "--items", 50_000)
+    assert (result.exit_code, "--items must be at most 39,936" in result.stderr) == (2, True)
+
+
 def test_the_events_are_replayed_as_what_they_are(services, tmp_path):
     freshet("simulate", tmp_path / "shop", *SMALL)
     report = document(freshet("replay", tmp_path / "shop", "--json"))
