@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 from nats.aio.client import Client
@@ -80,22 +81,23 @@ class Registry:
     async def list_models(self, limit: int) -> list[RegisteredModel]:
         """The newest models, the newest first."""
         query = sa.select(models).order_by(models.c.create_time.desc()).limit(limit)
-        async with self._engine.connect() as connection:
-            return [RegisteredModel(**row) for row in (await connection.execute(query)).mappings()]
+        return await self._models(query)
 
     async def models_of(self, bundle_digests: Sequence[str]) -> list[RegisteredModel]:
         """The models that have one of these bundles."""
         query = sa.select(models).where(models.c.bundle_digest.in_(bundle_digests))
+        return await self._models(query)
+
+    async def _models(self, query: sa.Select[Any]) -> list[RegisteredModel]:
         async with self._engine.connect() as connection:
             return [RegisteredModel(**row) for row in (await connection.execute(query)).mappings()]
 
     async def learned_to(self) -> int:
         """The last position of the log that any model has learned; 0 without models. Not that of the newest model: a
         clock that was ahead once would make that one the newest for long."""
+        query = sa.select(sa.func.max(models.c.trained_to_position))
         async with self._engine.connect() as connection:
-            return (
-                await connection.execute(sa.select(sa.func.max(models.c.trained_to_position)))
-            ).scalar() or 0
+            return (await connection.execute(query)).scalar() or 0
 
     async def save_run(self, run: TrainingRun, request_id: str = "") -> None:
         """Store a run as it is now. request_id: of the call that started it; kept from the first save."""
