@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import grpc
-import structlog
 from nats.aio.client import Client
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -38,24 +37,16 @@ from shared.adapters.streams import Names, ensure_streams, last_position_of
 from shared.domain.state import FoldSettings, State
 from shared.runtime.life_cycle import Service, serve
 from shared.runtime.rpc import register
+from shared.runtime.taken_over import ends_when_taken_over
 
 _FEATURES = feature_pb2.DESCRIPTOR.services_by_name["FeatureService"]
 _STATES = state_pb2.DESCRIPTOR.services_by_name["StateService"]
-_log = structlog.get_logger("feature")
-TAKEN_OVER = 3
-"""Exit code of an instance whose partitions another one has taken over."""
 
 
 async def main(settings: FeatureSettings) -> None:
     """Run the service; end with TAKEN_OVER when its partitions have moved to another instance."""
-    moved = False
-    try:
+    with ends_when_taken_over(OwnershipLostError):
         await serve_features(settings)
-    except* OwnershipLostError as lost:
-        moved = True
-        _log.error("this instance ends", reason=str(lost.exceptions[0]), owned=settings.owned_partitions)
-    if moved:
-        raise SystemExit(TAKEN_OVER)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -33,6 +34,7 @@ from shared.adapters.archived_traffic import ArchivedTraffic
 from shared.adapters.bundle_store import bundle_store
 from shared.adapters.connection import nats_connection
 from shared.adapters.database import UNAVAILABLE, database_engine, ensure_tables
+from shared.adapters.leadership import Leadership, LeadershipLostError
 from shared.adapters.model_erasures import ModelErasures
 from shared.adapters.presets import load_preset
 from shared.adapters.registry import Registry
@@ -40,11 +42,18 @@ from shared.adapters.streams import Names, ensure_streams
 from shared.domain.following import Roles
 from shared.runtime.life_cycle import Service, serve
 from shared.runtime.rpc import register
+from shared.runtime.taken_over import ends_when_taken_over
 
 _SERVICE = trainer_pb2.DESCRIPTOR.services_by_name["TrainerService"]
 
 
 async def main(settings: TrainerSettings) -> None:
+    """Run the service; end with TAKEN_OVER when another trainer has come to lead."""
+    with ends_when_taken_over(LeadershipLostError):
+        await serve_training(settings)
+
+
+async def serve_training(settings: TrainerSettings) -> None:
     """Open what the service needs, run it, close it."""
     async with AsyncExitStack() as stack:
         engine = await stack.enter_async_context(
@@ -72,10 +81,29 @@ class Workers:
     def __init__(self, settings: TrainerSettings, engine: AsyncEngine, tools: Tools) -> None:
         self.settings, self.tools = settings, tools
         self._engine = engine
+        self.leadership = Leadership(engine, settings.namespace, "trainer")
         self.promoting = Promoting(tools)
         self.runs = Runs(tools.registry, Conductor(tools, settings))
         history = teaching(settings.domain).history
         self.drift = DriftWatch(tools, ArchivedTraffic(engine), history, settings.train_drift_events)
+
+    async def lead(self) -> None:
+        """Lead once no other trainer does, until cancelled. Raises LeadershipLostError."""
+        try:
+            await self.leadership.keep()
+        except LeadershipLostError:
+            self.runs.leave()
+            raise
+
+    def leading(self, work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+        """The work, from when this trainer leads."""
+
+        async def wait_and_work() -> None:
+            await self.leadership.held.wait()
+            await ensure_tables(self._engine, self.settings.namespace)
+            await work()
+
+        return wait_and_work
 
     async def trigger(self) -> None:
         """Start runs when they are due, until cancelled."""
@@ -85,12 +113,10 @@ class Workers:
 
     async def watch_drift(self) -> None:
         """Measure how far traffic moves away from what the champion learned from, until cancelled."""
-        await ensure_tables(self._engine, self.settings.namespace)
         await self.drift.run(self.settings.train_drift_seconds)
 
     async def note_erasures(self) -> None:
         """Mark models that learned of erased users, until cancelled."""
-        await ensure_tables(self._engine, self.settings.namespace)
         await follow(self.tools.connection, self.tools.names, self.tools.erasures)
 
     async def watch_champion(self) -> None:
@@ -100,13 +126,11 @@ class Workers:
 
     async def delete_old_bundles(self) -> None:
         """Delete bundles that nobody will return to, until cancelled."""
-        await ensure_tables(self._engine, self.settings.namespace)
         await BundleRetention(self.tools, self.runs, self.promoting, self.settings.bundles_kept).run()
 
     async def publish_deltas(self) -> None:
         """Tell what the champion learns on, until cancelled."""
         tools, settings = self.tools, self.settings
-        await ensure_tables(self._engine, settings.namespace)
         deltas = DeltaTools(
             tools.connection,
             tools.names,
@@ -121,7 +145,8 @@ class Workers:
         await DeltaWorker(deltas).run(settings.delta_seconds)
 
     async def ready(self) -> None:
-        """Bring runs and the champion of an earlier process in order."""
+        """Bring runs and the champion of an earlier process in order, once no other trainer leads."""
+        await self.leadership.held.wait()
         await ensure_tables(self._engine, self.settings.namespace)
         await patiently(self.tools.registry.promotions.adopt, UNAVAILABLE, math.inf)
         await patiently(self.runs.open, UNAVAILABLE, math.inf)
@@ -132,14 +157,15 @@ def _service(workers: Workers) -> Service:
     tools, runs = workers.tools, workers.runs
     evaluations = ModelEvaluations(tools, workers.settings)
     models = ModelCalls(tools.registry, tools.store, tools.erasures, workers.promoting, workers.drift)
-    servicer = TrainerServicer(runs, evaluations, models)
-    deltas = [workers.publish_deltas] if workers.settings.delta_seconds else []
-    watch = [workers.watch_champion] if workers.settings.rollback_check_seconds else []
-    retention = [workers.delete_old_bundles] if workers.settings.bundles_kept else []
+    servicer = TrainerServicer(runs, evaluations, models, workers.leadership)
+    works = [workers.trigger, workers.watch_drift, workers.note_erasures]
+    works += [workers.publish_deltas] if workers.settings.delta_seconds else []
+    works += [workers.watch_champion] if workers.settings.rollback_check_seconds else []
+    works += [workers.delete_old_bundles] if workers.settings.bundles_kept else []
     return Service(
         rpc_services=[_SERVICE.full_name],
         register=partial(register, service=_SERVICE, servicer=servicer),
-        workers=[workers.trigger, workers.watch_drift, workers.note_erasures, *deltas, *watch, *retention],
+        workers=[workers.lead, *map(workers.leading, works)],
         ready=workers.ready,
         drain=runs.stop,
     )

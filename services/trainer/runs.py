@@ -36,9 +36,7 @@ from shared.adapters.registry import RegisteredModel, Registry
 _log = structlog.get_logger("runs")
 _NEWS_SECONDS = 0.5
 _LOOK_SECONDS = 5.0
-_KEEP_SECONDS = 3600.0
-_KEEP_AT_STOP_SECONDS = 3.0
-_KEEP_STATE_SECONDS = 0.0
+_KEEP_SECONDS, _KEEP_AT_STOP_SECONDS, _KEEP_STATE_SECONDS = 3600.0, 3.0, 0.0
 _RECENT = 100
 ANYTHING = Wish()
 GAVE_WAY = "it gave way to a run that was asked for"
@@ -76,7 +74,7 @@ class Runs:
         self._starting = asyncio.Lock()
         self._news = asyncio.Event()
         self._open = False
-        self._gives_way = self._ending = False
+        self._gives_way = self._ending = self._left = False
         self._begun = set[str]()
         self.recovered = False
 
@@ -214,6 +212,10 @@ class Runs:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
+    def leave(self) -> None:
+        """Store nothing more of the run that goes on: another trainer carries it, or has said that it was stopped."""
+        self._open, self._left = False, True
+
     async def _carry_out(self, run: TrainingRun, wish: Wish) -> None:
         _log.info("run starts", run_id=run.run_id, trigger=TrainingTrigger.Name(run.trigger))
         RUNNING.set(1)
@@ -234,6 +236,8 @@ class Runs:
             await self._end(failed(run, GAVE_WAY), _KEEP_AT_STOP_SECONDS)
             return
         RUNNING.set(0)
+        if self._left:
+            return
         _log.info("run is left to the next trainer", run_id=run.run_id)
         try:
             await patiently(

@@ -23,6 +23,7 @@ from services.trainer.request import check, check_texts, request_id_violations
 from services.trainer.run_directories import Wish
 from services.trainer.runs import AlreadyRunningError, NotOpenError, Runs
 from shared.adapters.database import DEFECTS, UNAVAILABLE
+from shared.adapters.leadership import Leadership
 from shared.domain.violation import Violation
 from shared.runtime.errors import Refusal, invalid_argument, not_found, unavailable
 from shared.runtime.rpc import streaming, unary
@@ -52,13 +53,20 @@ def refusing(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[
 class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
     """Translates between messages and runs; decides nothing."""
 
-    def __init__(self, runs: Runs, evaluations: ModelEvaluations, models: ModelCalls) -> None:
+    def __init__(
+        self, runs: Runs, evaluations: ModelEvaluations, models: ModelCalls, leadership: Leadership
+    ) -> None:
         self._runs = runs
+        self._leadership = leadership
         self._evaluations = evaluations
         self._models = models
 
     def check_ready(self) -> None:
         """Raises a refusal until the runs of an earlier process are in order."""
+        if self._leadership.stands_by:
+            raise _refusal(
+                NotOpenError("this trainer stands by: another one leads in its namespace; call that one")
+            )
         if not self._runs.recovered:
             raise _refusal(NotOpenError("the trainer is starting"))
 

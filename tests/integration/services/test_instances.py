@@ -19,13 +19,13 @@ from freshet.ingestion.v1.ingestion_pb2 import WriteStatus
 from freshet.ranking.v1.ranking_pb2 import DegradedReason
 from services.console.health import health_of_all
 from services.console.log_fold import Log, fold_log
-from services.feature.main import TAKEN_OVER
 from shared.adapters.keys import user_key
 from shared.client import Addresses, FreshetClient
 from shared.client.errors import InvalidArgument, Unavailable
 from shared.domain.consistency import decode_token
 from shared.domain.state import FoldSettings, State
 from shared.domain.state_digest import digests
+from shared.runtime.taken_over import TAKEN_OVER
 from tests.builders import VIDEO, catalogue_item, message
 from tests.conditions import eventually
 from tests.integration.forked import forked

@@ -1,0 +1,128 @@
+"""Of several trainers in one namespace, one works; another stands by until that one has ended."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import pytest
+import pytest_asyncio
+import sqlalchemy as sa
+
+from freshet.trainer.v1 import trainer_pb2 as api
+from shared.adapters import leadership as leadership_module
+from shared.adapters.leadership import Leadership, LeadershipLostError
+from tests.integration.trainer.world import Trainer, World, eventually, walks
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+HOLDERS = """FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE locktype = 'advisory' AND granted AND application_name = 'freshet-test'"""
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def world(new_world) -> World:
+    return await new_world()
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(leadership_module, "_ASK_SECONDS", 0.05)
+    monkeypatch.setattr(leadership_module, "_NOTICE_SECONDS", 0.2)
+
+
+class Contender:
+    """A process that wants to lead."""
+
+    def __init__(self, world: World) -> None:
+        self.leadership = Leadership(world.engine, world.namespace, "trainer")
+        self.task = asyncio.create_task(self.leadership.keep())
+
+    async def leads(self) -> bool:
+        return self.leadership.held.is_set() and not self.task.done()
+
+    async def stands_by(self) -> bool:
+        return self.leadership.stands_by
+
+    async def end(self) -> None:
+        self.task.cancel()
+        await asyncio.wait({self.task})
+
+
+async def end_sessions(world: World) -> None:
+    """As a restart of PostgreSQL does."""
+    async with world.engine.connect() as connection:
+        await connection.execute(sa.text(f"SELECT pg_terminate_backend(pid) {HOLDERS}"))
+
+
+async def somebody_leads(world: World) -> bool:
+    async with world.engine.connect() as connection:
+        return bool(await connection.scalar(sa.text(f"SELECT count(*) {HOLDERS}")))
+
+
+async def test_the_second_stands_by_until_the_first_has_ended(world):
+    first = Contender(world)
+    await eventually(first.leads)
+    second = Contender(world)
+    await eventually(second.stands_by)
+    assert not await second.leads()
+    await first.end()
+    await eventually(second.leads)
+    await second.end()
+
+
+async def test_namespaces_have_leaders_of_their_own(new_world):
+    contenders = [Contender(await new_world()) for _ in range(2)]
+    for contender in contenders:
+        await eventually(contender.leads)
+        await contender.end()
+
+
+async def test_a_leader_whose_session_ends_leads_on_when_nobody_else_wants_to(world):
+    first = Contender(world)
+    await eventually(first.leads)
+    await end_sessions(world)
+    await eventually(lambda: somebody_leads(world))
+    second = Contender(world)
+    await eventually(second.stands_by)
+    assert await first.leads()
+    await second.end()
+    await first.end()
+
+
+async def test_a_leader_ends_when_another_was_quicker_after_its_session_ended(world, monkeypatch):
+    first = Contender(world)
+    await eventually(first.leads)
+    second = Contender(world)
+    await eventually(second.stands_by)
+    monkeypatch.setattr(leadership_module, "_NOTICE_SECONDS", 60.0)
+    while not first.task.done():  # it is left to chance who is quicker
+        await end_sessions(world)
+        await asyncio.wait({first.task}, timeout=0.2)
+    with pytest.raises(LeadershipLostError, match=f"another trainer leads in namespace '{world.namespace}'"):
+        await first.task
+    assert not await second.leads()
+    await second.end()
+
+
+async def test_a_run_is_not_taken_from_a_trainer_that_works(world):
+    await world.happen(walks(range(60)))
+    async with AsyncExitStack() as stack:
+        async with world.trainer(train_encoder="cnn") as first:
+            run = await first.learning()
+            entering = asyncio.create_task(stack.enter_async_context(world.trainer()))
+            await eventually(lambda: told_to_stand_by(world))
+            ended = await end_of(first, run)
+            assert (ended.state, ended.resumed_count) == (api.TRAINING_STATE_SUCCEEDED, 0)
+            assert not entering.done()
+        second = await entering
+        assert (await second.get(run.run_id)).model_version == ended.model_version
+
+
+async def told_to_stand_by(world: World) -> bool:
+    return "stands by" in (world.directory / "logs" / "trainer.log").read_text()
+
+
+async def end_of(trainer: Trainer, run: api.TrainingRun) -> api.TrainingRun:
+    async for latest in trainer.watch(run.run_id):
+        run = latest
+    return run
