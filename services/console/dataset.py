@@ -2,7 +2,7 @@
 
 Needed are interactions.tsv and the columns item, user and timestamp; what else is absent is not known of any item or
 interaction. A column event_type may tell what each interaction is; without it all are of the type rate. Then rating is
-the value of the event, a price for example, and may be empty.
+the value of the event, a price for example, and may be empty. Ids are read as services spell them.
 """
 
 import math
@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from shared.adapters.keys import spelt_alike
 from shared.domain.event import EVENT_TYPE_BY_WORD
 
 ITEMS_FILE, INTERACTIONS_FILE = "items.tsv", "interactions.tsv"
@@ -158,7 +159,7 @@ def _number_text(number: float) -> str:
 def _required(name: str, text: str | None) -> str:
     if not text:
         raise ValueError(f"{name} is empty")
-    return text
+    return spelt_alike(text)
 
 
 def _number(name: str, text: str | None) -> float:

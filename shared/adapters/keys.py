@@ -16,7 +16,7 @@ from xxhash import xxh3_64_intdigest
 
 def item_key(item_id: str) -> int:
     """Key of an item id, however it is spelt."""
-    return xxh3_64_intdigest(_spelt_alike(item_id).encode())
+    return xxh3_64_intdigest(spelt_alike(item_id).encode())
 
 
 user_key = item_key
@@ -30,10 +30,11 @@ def event_key(event_id: str) -> int:
 
 def same_id(one: str, other: str) -> bool:
     """Whether two ids are those of one item or user."""
-    return one == other or _spelt_alike(one) == _spelt_alike(other)
+    return one == other or spelt_alike(one) == spelt_alike(other)
 
 
-def _spelt_alike(text: str) -> str:
+def spelt_alike(text: str) -> str:
+    """The one spelling of an id: composed, and without white space around it unless it is nothing else."""
     trimmed = text.strip() or text
     return trimmed if trimmed.isascii() else unicodedata.normalize("NFC", trimmed)
 

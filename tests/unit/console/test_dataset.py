@@ -2,6 +2,7 @@
 
 import math
 import tempfile
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from services.console.dataset import (
     read_dataset,
     write_dataset,
 )
+from shared.adapters.keys import spelt_alike
 
 
 def test_items_and_interactions_are_read_in_file_order(films):
@@ -56,7 +58,7 @@ def test_a_type_that_is_none_and_a_rating_without_a_value_are_bad_lines(films, l
     st.lists(
         st.builds(
             Interaction,
-            st.text("uv é|", min_size=1),
+            st.text("uv é|", min_size=1).map(spelt_alike),
             st.just("i"),
             st.integers(0, 10**9).map(float),
             st.floats(-1e6, 1e6, width=32),
@@ -70,6 +72,13 @@ def test_what_is_written_is_read_back(rows):
         write_dataset(dataset, Path(directory))
         read = read_dataset(Path(directory))
     assert (read.items, read.interactions, read.bad_lines) == (dataset.items, rows, [])
+
+
+def test_ids_are_read_as_services_spell_them(films):
+    decomposed = unicodedata.normalize("NFD", "Zoë")
+    (films / "interactions.tsv").write_text(f"user\titem\ttimestamp\n {decomposed}\t{decomposed} \t5\n")
+    (row,) = read_dataset(films).interactions
+    assert (row.user, row.item) == ("Zoë", "Zoë")
 
 
 def test_a_text_that_would_break_the_lines_is_not_written(tmp_path):
