@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import nats.errors
 import nats.js.errors
@@ -39,7 +40,7 @@ _AWAY = (nats.errors.Error, nats.js.errors.Error, StreamError, TimeoutError, OSE
 async def keep_exposures(connection: Client, names: Names, directory: Path) -> None:
     """Write the newest exposures into the directory, or say that they cannot be read. A run that goes on keeps those it
     began with."""
-    if (directory / _FILE).exists():
+    if await asyncio.to_thread(_are_kept, directory):
         return
     try:
         newest = await newest_exposures(connection, names)
@@ -61,6 +62,16 @@ def kept_exposures(directory: Path) -> Served:
     with np.load(directory / _FILE, allow_pickle=False) as loaded:
         columns = {each.name: loaded[each.name] for each in fields(EventColumns)}
         return Served(EventColumns(**columns), int(loaded[_KNOWN_FROM]))
+
+
+def _are_kept(directory: Path) -> bool:
+    """Whether they are, whole: a crash of the machine may have left a part."""
+    try:
+        return kept_exposures(directory) is not NOTHING_SERVED
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        _log.warning("exposures are read again", reason=repr(error))
+        forget_exposures(directory)
+        return False
 
 
 class Newest(NamedTuple):

@@ -72,6 +72,18 @@ async def test_what_was_kept_stays_until_it_is_forgotten(space, tmp_path):
     assert set(kept_exposures(tmp_path).exposed.user_key.tolist()) == {user_key("u1"), user_key("u2")}
 
 
+@pytest.mark.parametrize("left", [0, 100, -30])
+async def test_of_a_file_that_was_cut_off_nothing_is_taken_and_exposures_are_read_again(
+    space, tmp_path, left
+):
+    await publish(space, "u1")
+    await keep_exposures(space.nats, space.names, tmp_path)
+    file = tmp_path / "exposures.npz"
+    file.write_bytes(file.read_bytes()[:left])
+    await keep_exposures(space.nats, space.names, tmp_path)
+    assert set(kept_exposures(tmp_path).exposed.user_key.tolist()) == {user_key("u1")}
+
+
 async def test_an_empty_stream_keeps_nothing(space, tmp_path):
     await keep_exposures(space.nats, space.names, tmp_path)
     assert len(kept_exposures(tmp_path).exposed) == 0
