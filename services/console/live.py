@@ -15,6 +15,7 @@ from services.console.evaluation import Asked, Evaluation, evaluate_live
 from services.console.judging import Interval, verdict
 from services.console.output import Output, titled
 from services.console.recommend import degraded_word
+from services.console.standings import places_of_interval
 from shared.client import SERVICES, Addresses, FreshetClient
 
 WAIT_SECONDS = 60.0
@@ -83,7 +84,8 @@ def _degraded(evaluation: Evaluation) -> str:
 
 
 def _figure(value: float, interval: Interval) -> str:
-    return f"{value:.4f}\n{interval[0]:.3f}-{interval[1]:.3f}"
+    places = places_of_interval(*interval)
+    return f"{value:.4f}\n{interval[0]:.{places}f}-{interval[1]:.{places}f}"
 
 
 def as_lines(evaluation: Evaluation) -> list[str]:

@@ -12,6 +12,7 @@ from services.console.output import Unbroken, titled
 
 Document = Mapping[str, Any]
 GAINS = ("live history", "learning on")
+_SMALL = 0.01
 
 
 def as_tables(board: Document) -> RenderableType:
@@ -94,5 +95,11 @@ def _names(board: Document) -> Iterator[tuple[Text, Text]]:
 
 
 def _interval(estimate: Document, sign: str = "") -> str:
-    low, high = (f"{estimate[end]:{sign}.3f}".replace("0.", ".", 1) for end in ("low", "high"))
+    places = places_of_interval(estimate["low"], estimate["high"])
+    low, high = (f"{estimate[end]:{sign}.{places}f}".replace("0.", ".", 1) for end in ("low", "high"))
     return f"{estimate['value']:{sign}.4f}\n{low}{' to ' if sign else '-'}{high}"
+
+
+def places_of_interval(low: float, high: float) -> int:
+    """Decimals of its ends: three leave room for a table, but a small figure may lie outside of what they say."""
+    return 3 if max(abs(low), abs(high)) >= _SMALL else 4

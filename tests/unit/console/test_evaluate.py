@@ -17,7 +17,7 @@ from services.console.dataset import Interaction
 from services.console.evaluation_files import Files
 from services.console.facts import usual_history
 from services.console.offline import write_columns
-from services.console.standings import as_lines, as_tables
+from services.console.standings import as_lines, as_tables, places_of_interval
 from tests.conditions import eventually
 from tests.unit.console.conftest import document, freshet
 
@@ -84,6 +84,11 @@ def test_every_figure_has_its_interval(judged):
         for metric in ("ndcg", "hit_rate", "mrr", "coverage"):
             estimate = standing["overall"][metric]
             assert estimate["low"] <= estimate["value"] <= estimate["high"]
+
+
+@pytest.mark.parametrize("low, high, places", [(0.121, 0.139, 3), (0.0002, 0.0004, 4), (-0.02, 0.001, 3)])
+def test_ends_of_an_interval_are_told_so_that_a_small_figure_lies_between_them(low, high, places):
+    assert places_of_interval(low, high) == places
 
 
 def test_the_file_holds_the_same_document(judged):
