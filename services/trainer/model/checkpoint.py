@@ -20,7 +20,7 @@ import structlog
 import torch
 
 _log = structlog.get_logger("checkpoint")
-_FORMAT = b"freshet-checkpoint-1\n"
+_FORMAT = b"freshet-checkpoint-2\n"
 _DIGEST_BYTES = 32
 _MOST_SHARE = 0.05
 """Of the time for learning, the most that goes into writing checkpoints."""

@@ -18,15 +18,18 @@ from services.trainer.model.checkpoint import Checkpoint, Checkpoints, State, ke
 from services.trainer.model.course import Course
 from services.trainer.model.device import device_of
 from services.trainer.model.encoders.signature import UserEncoder
-from services.trainer.model.objective import Examples, ItemTable, Loss, Objective
+from services.trainer.model.objective import Examples, ItemTable, Loss, Objective, Sample
 from services.trainer.model.parallel import Ranks
 from services.trainer.model.plan import OnProgress, Progress, TrainingDiverged, TrainingPlan
 from services.trainer.model.plateau import JudgeNow, Plateau
 from services.trainer.model.schedules import CosineSchedule, Schedule, SteadySchedule
 from services.trainer.model.sequences import TokenBatch, TrainingRows
+from services.trainer.model.sparse_adamw import BETAS, SparseAdamW
 
 _REPORT_EVERY = 20
 _GRADIENT_NORM = 5.0
+SPARSE_FROM = 20_000
+"""Items from which on a step walks the rows it touches instead of the whole table."""
 
 
 class Fit:
@@ -54,13 +57,14 @@ class Fit:
         self.encoder, self.table, self.curve = encoder.to(device.at), table.to(device.at), list[Progress]()
         self._rows, self._plan, self._device, self._ranks = rows, plan, device, Ranks.here()
         self._objective = _objective(rows, len(table.biases), plan)
-        self._optimizer = _optimizer(encoder, table, plan)
+        self._sparse = SparseAdamW(table, plan.weight_decay) if self._touches_few_rows else None
+        self._optimizer = _optimizer(encoder, None if self._sparse else table, plan)
         self.passes = plan.most_epochs if judge else plan.epochs_for(len(rows))
         self._course = Course(rows, plan, self.passes)
         steady = judge is not None or plan.steady
         kind = SteadySchedule if steady else CosineSchedule
         self._schedule: Schedule = kind(self._course.steps, plan.max_minutes * 60.0)
-        self._plateau = Plateau(AveragedWeights(self._parameters), judge) if steady else None
+        self._plateau = Plateau(self._averaged(), judge) if steady else None
         self.pass_seconds = 0.0
         self._step, self._examples, self._losses = 0, 0, list[float]()
         self.seconds, self._started = 0.0, 0.0
@@ -93,6 +97,7 @@ class Fit:
                 checkpoint.save(self._state())
             if self._done:
                 break
+        self._catch_up()
         if self._plateau:
             self._plateau.take_best()
             self.passes = self._plateau.last_good_pass
@@ -105,6 +110,7 @@ class Fit:
     def _judge_pass(self) -> None:
         """Behind the last step of a pass, or of all, the run is over when the newest passes were of no help."""
         if self._plateau and (self._done or self._course.ends_pass(self._step)):
+            self._catch_up()
             self._plateau.passed()
             self._end_at_plateau(self._plateau)
 
@@ -123,29 +129,41 @@ class Fit:
 
     def _take_step(self, whole: TokenBatch) -> None:
         n_examples = np.count_nonzero(whole.target >= 0) + np.count_nonzero(whole.first_item >= 0)
-        if n_examples:
-            with self._device.precision():
-                examples = self._examples_of(self._ranks.share_of(whole))
-                trim_share = self._plan.trim_share_at(self._step / max(self._course.usual_steps, 1))
-                loss = self._objective.weighed(examples, self.table, trim_share)
-            self._learn(loss)
+        if n_examples and self._sparse:
+            self._take_sparse_step(whole, self._sparse)
+        elif n_examples:
+            self._learn(self._loss_of(self._ranks.share_of(whole), self.table))
+            self._apply()
         self._step, self._examples = self._step + 1, self._examples + int(n_examples)
         if self._losses and not math.isfinite(self._losses[-1]):
             raise TrainingDiverged(f"the loss was {self._losses[-1]} at step {self._step}")
+
+    def _take_sparse_step(self, batch: TokenBatch, sparse: SparseAdamW) -> None:
+        at_hand = sparse.at_hand(batch, self._objective.draw(self._device.at))
+        if self._plateau:
+            self._plateau.changes(at_hand.rows)
+        self._learn(self._loss_of(at_hand.batch, at_hand.table, at_hand.sample))
+        self._apply(at_hand.table)
+        sparse.step(at_hand, self._rate)
+
+    def _loss_of(self, batch: TokenBatch, table: ItemTable, sample: Sample | None = None) -> Loss:
+        with self._device.precision():
+            examples = self._examples_of(batch, table)
+            trim_share = self._plan.trim_share_at(self._step / max(self._course.usual_steps, 1))
+            return self._objective.weighed(examples, table, trim_share, sample)
 
     def _learn(self, loss: Loss) -> None:
         mean, share = self._ranks.weighted_mean(loss.mean.item(), loss.weight.item())
         self._optimizer.zero_grad(set_to_none=True)
         (loss.mean if self._ranks.alone else loss.mean * share).backward()
-        self._apply()
         self._losses.append(mean)
 
-    def _examples_of(self, batch: TokenBatch) -> Examples:
+    def _examples_of(self, batch: TokenBatch, table: ItemTable) -> Examples:
         """What followed each event that something is learned from; newcomers' first events are examples too."""
         tensor = self._device.tensor
         item, target = tensor(batch.item), tensor(batch.target)  # (B, T)
         ages, mask = tensor(batch.age_seconds), tensor(batch.mask)  # (B, T)
-        vectors = self.encoder(self.table(item), tensor(batch.event_type), ages, mask)  # (B, T, D)
+        vectors = self.encoder(table(item), tensor(batch.event_type), ages, mask)  # (B, T, D)
         is_first, asked = batch.first_item >= 0, target >= 0  # (B,), (B, T)
         first = tensor(batch.first_item[is_first])  # (F,)
         weight = tensor(batch.label_weight)[asked], tensor(batch.first_weight[is_first])
@@ -157,14 +175,33 @@ class Fit:
     def _parameters(self) -> list[nn.Parameter]:
         return [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
 
-    def _apply(self) -> None:
+    @property
+    def _touches_few_rows(self) -> bool:
+        """Whether steps are to be sparse. Rows at hand would differ from rank to rank; a GPU walks a table quickly."""
+        here = self._ranks.alone and self._device.at.type == "cpu"
+        return here and self._objective.sampled and len(self.table.biases) >= SPARSE_FROM
+
+    def _averaged(self) -> AveragedWeights:
+        return AveragedWeights(self._parameters, self.table.parameters() if self._sparse else ())
+
+    @property
+    def _rate(self) -> float:
+        return self._plan.peak_rate * self._schedule.rate(self._step)
+
+    def _apply(self, part: ItemTable | None = None) -> None:
+        """part: of the table, that has gradients of its own."""
         self._ranks.sum_gradients(self._parameters)
-        torch.nn.utils.clip_grad_norm_(self._parameters, _GRADIENT_NORM)
+        learned = [*self._parameters, *(part.parameters() if part else ())]
+        torch.nn.utils.clip_grad_norm_(learned, _GRADIENT_NORM)
         for group in self._optimizer.param_groups:
-            group["lr"] = self._plan.peak_rate * self._schedule.rate(self._step)
+            group["lr"] = self._rate
         self._optimizer.step()
         if self._plateau:
             self._plateau.stepped()
+
+    def _catch_up(self) -> None:
+        if self._sparse:
+            self._sparse.catch_up()
 
     def _report(self, on_progress: OnProgress) -> None:
         left = max(self._schedule.total - self._step, 0) * self.seconds / self._step
@@ -207,6 +244,7 @@ class Fit:
             "encoder": self.encoder.state_dict(),
             "table": self.table.state_dict(),
             "optimizer": self._optimizer.state_dict(),
+            "sparse": self._sparse.state() if self._sparse else None,
             "dropout": self._device.random_state(),
             "negatives": json.dumps(self._objective.random_state()),
             "at": [self._step, self._examples, self.seconds],
@@ -219,6 +257,8 @@ class Fit:
         self.encoder.load_state_dict(state["encoder"])
         self.table.load_state_dict(state["table"])
         self._optimizer.load_state_dict(state["optimizer"])
+        if self._sparse:
+            self._sparse.restore(state["sparse"])
         self._device.set_random_state(state["dropout"])
         self._objective.set_random_state(json.loads(state["negatives"]))
         self._step, self._examples, self.seconds = state["at"]
@@ -236,12 +276,12 @@ def _objective(rows: TrainingRows, n_items: int, plan: TrainingPlan) -> Objectiv
     return Objective(counts, plan.exact_up_to, plan.n_negatives, plan.seed, calibration)
 
 
-def _optimizer(encoder: UserEncoder, table: ItemTable, plan: TrainingPlan) -> torch.optim.Optimizer:
+def _optimizer(encoder: UserEncoder, table: ItemTable | None, plan: TrainingPlan) -> torch.optim.Optimizer:
     """AdamW; biases and gains of the encoder, and item biases, are not decayed."""
     matrices = [p for p in encoder.parameters() if p.dim() > 1]
     others = [p for p in encoder.parameters() if p.dim() <= 1]
     groups = [
-        {"params": [table.vectors, *matrices], "weight_decay": plan.weight_decay},
-        {"params": [table.biases, *others], "weight_decay": 0.0},
+        {"params": [table.vectors, *matrices] if table else matrices, "weight_decay": plan.weight_decay},
+        {"params": [table.biases, *others] if table else others, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=plan.peak_rate, betas=(0.9, 0.98), fused=True)
+    return torch.optim.AdamW(groups, lr=plan.peak_rate, betas=BETAS, fused=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from services.trainer.model.averaging import AveragedWeights
 from services.trainer.model.plan import PATIENCE
@@ -31,6 +32,10 @@ class Plateau:
     def begin(self) -> None:
         """The model has learned before: what it answers now is to be beaten."""
         self._best = self._found()
+
+    def changes(self, rows: Tensor) -> None:
+        """See `AveragedWeights.changes`."""
+        self._average.changes(rows)
 
     def stepped(self) -> None:
         """One more step is done."""

@@ -60,3 +60,18 @@ def test_where_no_average_was_kept_the_weights_of_the_beginning_are_taken(values
     weight, average = averaged(values)
     average.take_best()
     assert weight.item() == np.float32(values[0])
+
+
+@given(st.lists(st.tuples(st.sets(st.integers(0, 2)), st.floats(-10, 10, width=32)), max_size=60))
+def test_rows_of_a_table_are_averaged_as_if_every_step_went_through_all(steps):
+    whole, table, other = (nn.Parameter(torch.zeros(3, 2)) for _ in range(3))
+    average, of_rows = AveragedWeights([whole]), AveragedWeights([other], [table])
+    for rows, value in steps:
+        changed = torch.tensor(sorted(rows), dtype=torch.int64)
+        of_rows.changes(changed)
+        with torch.no_grad():
+            whole[changed], table[changed] = value, value
+        average.step()
+        of_rows.step()
+    with average.applied(), of_rows.applied():
+        torch.testing.assert_close(table, whole, rtol=1e-4, atol=1e-4)

@@ -82,6 +82,15 @@ def test_a_lesson_that_was_cut_off_ends_bit_by_bit_where_it_would_have_ended(tmp
     assert steps_of(resumed) == steps_of(whole(plan))
 
 
+def test_a_lesson_with_a_large_catalogue_goes_on_bit_by_bit_whenever_it_is_saved(tmp_path, monkeypatch):
+    monkeypatch.setattr(fitting, "SPARSE_FROM", 0)
+    judge = towards_twelve
+    with pytest.raises(Killed):
+        train(EVENTS, SAMPLED, kept_in(tmp_path, at(40)), judge)
+    resumed = train(EVENTS, SAMPLED, kept_in(tmp_path), judge)
+    assert bits(resumed) == bits(train(EVENTS, SAMPLED, judge=judge))
+
+
 def test_a_lesson_that_is_cut_off_again_and_again_ends_the_same(tmp_path):
     for step in (20, 30, 60):
         cut_off(tmp_path, step=step)
@@ -235,10 +244,13 @@ def test_a_lesson_goes_on_after_the_death_of_its_process(tmp_path):
     assert bits(train(EVENTS, LONG, kept_in(tmp_path))) == bits(whole())
 
 
-def test_a_judged_lesson_that_was_cut_off_ends_with_the_same_best_weights(tmp_path):
-    def judge(model: TrainedModel) -> np.ndarray:
-        return np.full(1, -abs(float(np.abs(model.item_vectors).sum()) - 12.0))
+def towards_twelve(model: TrainedModel) -> np.ndarray:
+    """Answers that get better and then worse."""
+    return np.full(1, -abs(float(np.abs(model.item_vectors).sum()) - 12.0))
 
+
+def test_a_judged_lesson_that_was_cut_off_ends_with_the_same_best_weights(tmp_path):
+    judge = towards_twelve
     with pytest.raises(Killed):
         train(EVENTS, LONG, kept_in(tmp_path, at(40)), judge)
     resumed = train(EVENTS, LONG, kept_in(tmp_path), judge=judge)
