@@ -256,9 +256,12 @@ class Archive:
 async def _read_corrections(connection: AsyncConnection, to_position: int) -> list[Correction]:
     correcting = events.c.event_type.in_([*CORRECTS, EventType.REVERSAL])
     query = sa.select(events.c.position, events.c.payload).where(correcting, events.c.position <= to_position)
-    rows = await connection.execute(query)
-    decoded = [decode_event(row.position, UserEvent.FromString(row.payload)) for row in rows]
-    return [correction for event in decoded for correction in corrections_of(event)]
+    rows = await connection.stream(query, execution_options={"yield_per": _READ_ROWS})
+    return [
+        correction
+        async for row in rows
+        for correction in corrections_of(decode_event(row.position, UserEvent.FromString(row.payload)))
+    ]
 
 
 async def _locked_position(connection: AsyncConnection) -> int:
