@@ -159,8 +159,10 @@ async def _load_users(connection: AsyncConnection, state: State, users_in_memory
         keys = [unsigned(row.user_key) for row in rows]
         state.users.restore_all(keys, [row.record for row in rows], [row.departed for row in rows])
     others = newest.with_only_columns(user_states.c.user_key, user_states.c.digest).offset(users_in_memory)
-    async for row in await connection.stream(others, execution_options={"yield_per": _ROWS}):
-        state.users.away.add(unsigned(row.user_key), int.from_bytes(row.digest, "little"))
+    stream = await connection.stream(others, execution_options={"yield_per": _ROWS})
+    async for rows in stream.partitions(_ROWS):
+        away = np.array([unsigned(row.user_key) for row in rows], np.uint64)
+        state.users.away.add(away, [int.from_bytes(row.digest, "little") for row in rows])
 
 
 async def _load_items(connection: AsyncConnection, state: State) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from shared.domain.key_index import KeyIndex
@@ -30,17 +32,25 @@ class AwayUsers:
             return np.zeros(len(user_keys), bool)
         return self._index.find(user_keys) >= 0
 
-    def add(self, user_key: int, digest: int) -> None:
-        """Add a user who is not among them. digest: a number below 2^256."""
-        row = self._free.pop() if self._free else self._next_row()
-        self._digests[row] = np.frombuffer(digest.to_bytes(_DIGEST_BYTES, "little"), np.uint8)
-        self._index.add(np.array([user_key], np.uint64), np.array([row], np.int32))
+    def add(self, user_keys: np.ndarray, digests: Sequence[int]) -> None:
+        """Add distinct users (n,) uint64 who are not among them. digests: a number below 2^256 of each.
 
-    def _next_row(self) -> int:
-        if self._rows == len(self._digests):
-            self._digests = np.concatenate([self._digests, np.zeros_like(self._digests)])
-        self._rows += 1
-        return self._rows - 1
+        All at once: keys that come one by one in the order in which another index holds them crowd together in the
+        first places of this one, and each then takes as long as there are others.
+        """
+        rows = self._new_rows(len(user_keys))
+        raw = b"".join([digest.to_bytes(_DIGEST_BYTES, "little") for digest in digests])
+        self._digests[rows] = np.frombuffer(raw, np.uint8).reshape(-1, _DIGEST_BYTES)
+        self._index.add(user_keys, rows)
+
+    def _new_rows(self, count: int) -> np.ndarray:
+        reused = [self._free.pop() for _ in range(min(count, len(self._free)))]
+        first = self._rows
+        self._rows += count - len(reused)
+        if self._rows > len(self._digests):
+            room = max(self._rows, 2 * len(self._digests)) - len(self._digests)
+            self._digests = np.concatenate([self._digests, np.zeros((room, _DIGEST_BYTES), np.uint8)])
+        return np.array([*reused, *range(first, self._rows)], np.int32)
 
     def remove(self, user_key: int) -> bool:
         """Remove a user. False when they were not among them."""

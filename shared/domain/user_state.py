@@ -174,8 +174,7 @@ class UserStates:
 
     def let_go(self, user_keys: np.ndarray) -> None:
         """Users (n,) uint64 in memory leave it for where they were saved. They must not have changed since."""
-        for key in user_keys.tolist():
-            self.away.add(key, entry_digest(key, *self.export(key)))
+        self.away.add(user_keys, [entry_digest(key, *self.export(key)) for key in user_keys.tolist()])
         self._remove(user_keys)
 
     def least_used(self, count: int) -> np.ndarray:

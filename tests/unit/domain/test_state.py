@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -81,6 +82,14 @@ def test_users_who_leave_memory_and_come_back_change_nothing(log, data):
     for key in folded.users.away.keys().tolist():
         folded.users.restore(key, *stored[key])
     assert digest(fold_events(folded, log[cut:])) == digest_of(log)
+
+
+@pytest.mark.timeout(30)
+def test_many_users_who_leave_memory_at_once_take_no_longer_each_than_few():
+    folded = fold_events(state(), [event(number, user_key=number) for number in range(1, 40_001)])
+    folded.users.changed_rows()
+    folded.users.let_go(folded.users.least_used(39_999))
+    assert (len(folded.users), len(folded.users.away)) == (1, 39_999)
 
 
 @given(logs())
