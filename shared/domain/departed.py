@@ -41,10 +41,12 @@ class Departed:
         return True
 
     def _find(self, item_key: int) -> int:
-        try:
-            return self._keys.index(item_key)
-        except ValueError:
+        """Where an item is, -1 for nowhere. array.index takes 50 times as long, at each event of a long history."""
+        if not self._keys:
             return -1
+        fits = np.frombuffer(self._keys, np.uint64) == item_key
+        at = int(fits.argmax())
+        return at if fits[at] else -1
 
     @property
     def item_keys(self) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +28,14 @@ def test_it_is_a_set_of_types_for_each_item_and_comes_back_from_its_bytes(steps)
         departed = Departed(departed.stored)
     assert departed.item_keys.tolist() == list(model)
     assert len(departed.stored) == 12 * len(model)
+
+
+@pytest.mark.timeout(10)
+def test_the_last_of_many_items_takes_no_longer_than_the_first():
+    departed = Departed()
+    for item in range(40_000):
+        departed.add(item, EventType.RATE)
+    assert len(departed.item_keys) == 40_000
 
 
 def test_a_refund_of_what_was_only_rated_takes_nothing_back():
