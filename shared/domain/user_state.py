@@ -34,7 +34,7 @@ class UserStates:
         self.away = AwayUsers()
         self.clock = 0
         self.records = np.zeros(0, user_record(history_length))
-        self.changed, self.used = np.zeros(0, bool), np.zeros(0, np.uint32)
+        self.changed, self.used = np.zeros(0, bool), np.zeros(0, np.uint64)
         self._allocate(_FIRST_ROWS, 0)
 
     def __len__(self) -> int:
@@ -44,7 +44,7 @@ class UserStates:
     def _allocate(self, rows: int, kept: int) -> None:
         """Arrays of `rows` rows; what lies in the first `kept` rows stays."""
         records = np.zeros(rows, user_record(self.history_length))
-        changed, used = np.zeros(rows, bool), np.zeros(rows, np.uint32)
+        changed, used = np.zeros(rows, bool), np.zeros(rows, np.uint64)
         if kept:
             records[:kept], changed[:kept] = self.records[:kept], self.changed[:kept]
             used[:kept] = self.used[:kept]

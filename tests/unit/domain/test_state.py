@@ -84,6 +84,14 @@ def test_users_who_leave_memory_and_come_back_change_nothing(log, data):
     assert digest(fold_events(folded, log[cut:])) == digest_of(log)
 
 
+def test_who_was_used_last_is_known_however_many_batches_came_before():
+    folded = fold_events(state(), [event(1, user_key=1)])
+    folded.users.clock = 2**32 - 1
+    fold_events(folded, [event(2, user_key=2)])
+    folded.users.changed_rows()
+    assert folded.users.least_used(1).tolist() == [1]
+
+
 @pytest.mark.timeout(30)
 def test_many_users_who_leave_memory_at_once_take_no_longer_each_than_few():
     folded = fold_events(state(), [event(number, user_key=number) for number in range(1, 40_001)])
