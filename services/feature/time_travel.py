@@ -23,6 +23,9 @@ from shared.domain.user_record import UserView
 from shared.domain.violation import Violation
 from shared.runtime.errors import archive_behind, invalid_argument, unavailable
 
+FOLD_AT_ONCE = 64
+"""Events folded before other work of the process has its turn, about 7 ms: those of one user take the fold a round
+each."""
 _POLL_SECONDS = 0.02
 _LOOK_SECONDS = 0.1
 """So long before the end the archive is looked at for the last time."""
@@ -57,7 +60,7 @@ class Past:
                 profile = await profile_as_of(self._connection, self._names, user_key, position, after)
         with _unavailable("ARCHIVE_AWAY", "the archive is in PostgreSQL, which is away"):
             payloads = await self._payloads(user_key, position, wait_seconds)
-        user = self._folded(user_key, [each for each in payloads if each[0] > after])
+        user = await self._folded(user_key, [each for each in payloads if each[0] > after])
         return PastUser(user, profile)
 
     async def _check(self, position: int) -> None:
@@ -76,9 +79,11 @@ class Past:
             await asyncio.sleep(_POLL_SECONDS)
         return await within(deadline - loop.time(), self._archive.payloads_of(user_key, position))
 
-    def _folded(self, user_key: int, payloads: list[tuple[int, bytes]]) -> UserView | None:
+    async def _folded(self, user_key: int, payloads: list[tuple[int, bytes]]) -> UserView | None:
         state = State(self._settings, [user_key % self._settings.partitions])
-        fold(state, decode_batch(payloads).batch)
+        for start in range(0, len(payloads), FOLD_AT_ONCE):
+            fold(state, decode_batch(payloads[start : start + FOLD_AT_ONCE]).batch)
+            await asyncio.sleep(0)
         return state.users.read(user_key)
 
 

@@ -1,0 +1,50 @@
+"""Going back in the log, from a real archive."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+
+import pytest
+
+from services.feature.erasures import Erasures
+from services.feature.time_travel import Past, PastUser
+from shared.adapters.archive import Archive, ArchiveBatch
+from shared.adapters.keys import user_key
+from shared.adapters.log_reader import LogRecord
+from shared.adapters.log_writer import Record
+from tests.builders import message, state
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+EVENTS = 2_000
+
+
+async def long_history(space, writer) -> Past:
+    """A user's way back through so many events."""
+    subject = space.names.event_subject(0, "rate")
+    events = [message("rate", event_id=f"{n}", items=[f"i{n}"]) for n in range(EVENTS)]
+    payloads = [each.SerializeToString() for each in events]
+    await writer.append([Record(subject, f"{n}", payload) for n, payload in enumerate(payloads)])
+    batch = ArchiveBatch(EVENTS)
+    batch.add_events([LogRecord(n + 1, subject, f"{n}", payload) for n, payload in enumerate(payloads)])
+    archive, live = Archive(space.engine), state(partitions=1)
+    await archive.write(batch)
+    return Past(live.settings, archive, space.nats, space.names, Erasures(live, space.nats, space.names))
+
+
+async def longest_turn(work: Coroutine[None, None, PastUser]) -> tuple[PastUser, float]:
+    """The result, and what share of the time until it came the longest turn took in which nobody else had one."""
+    task, begin, longest = asyncio.create_task(work), time.thread_time(), 0.0
+    while not task.done():
+        before = time.thread_time()
+        await asyncio.sleep(0)
+        longest = max(longest, time.thread_time() - before)
+    return task.result(), longest / (time.thread_time() - begin)
+
+
+async def test_a_long_history_is_folded_without_holding_up_others(space, writer):
+    past = await long_history(space, writer)
+    then, share = await longest_turn(past.at(user_key("u1"), EVENTS, 20.0))
+    assert then.user is not None and int(then.user.event_count.sum()) == EVENTS
+    assert share < 0.25
