@@ -67,8 +67,7 @@ class Peers:
         return list(await asyncio.gather(*asked))
 
     def _wanted(self, address: str, positions: Mapping[int, int]) -> int:
-        owned = self._owners.partitions_of(address) if self._owners is not None else ()
-        return max((positions.get(partition, 0) for partition in owned), default=0)
+        return max((positions.get(each, 0) for each in self._partitions_of(address)), default=0)
 
     async def _ask(
         self, address: str, item_keys: Sequence[int], wanted: int, wait_seconds: float
@@ -87,7 +86,15 @@ class Peers:
             raise unavailable("PEER_AWAY", reason) from error
         if answer.position < wanted:
             raise unavailable("PEER_BEHIND", f"the feature instance at {address} is not at {wanted} yet")
-        return np.frombuffer(answer.records, ITEM_RECORD)
+        return self._own(address, np.frombuffer(answer.records, ITEM_RECORD))
+
+    def _own(self, address: str, records: np.ndarray) -> np.ndarray:
+        """Those of `records` (m,) that nobody else tells of: while a partition moves, its old owner still has it."""
+        theirs = self._partitions_of(address) - self._owned
+        return records[np.isin(records["partition"], list(theirs))]
+
+    def _partitions_of(self, address: str) -> set[int]:
+        return set(self._owners.partitions_of(address)) if self._owners is not None else set()
 
 
 async def forward(call: Any, request: Any, context: grpc.aio.ServicerContext) -> Any:

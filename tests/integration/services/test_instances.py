@@ -233,6 +233,18 @@ async def test_a_partition_that_is_taken_over_ends_its_old_owner_and_nothing_cou
     await check_digests(instances, addresses, await written(writer, 1, "after"))
 
 
+async def test_an_item_counts_once_while_a_partition_has_an_old_owner_and_a_new_one(instances):
+    suite = await instances.start("ingestion", "feature", checkpoint_seconds="600")
+    token = await written(await instances.client(ingestion=suite.address("ingestion")), 1)
+    owners = f"0={suite.address('feature-0')},1-3=127.0.0.1:1"
+    greedy = await instances.start(
+        "feature", feature_instances=1, owned_partitions="1-3", feature_address=owners
+    )
+    client = await instances.client(feature=greedy.address("feature"))
+    [item] = (await client.batch_get_item_features(["i0"], token)).item_features
+    assert item.event_counts["rate"] == len(USERS)
+
+
 async def test_a_watch_that_is_handed_on_ends_when_the_instance_that_was_asked_drains(instances):
     suite = await instances.start("feature")
     stranger = FEATURE_INSTANCES[0 if user_key("u1") % PARTITIONS >= PARTITIONS // 2 else 1]
