@@ -33,7 +33,7 @@ from shared.adapters.erasures import list_erasures
 from shared.adapters.log_reader import LogReader, LogSource
 from shared.adapters.presets import load_preset
 from shared.adapters.state_store import OwnershipLostError, StateStore
-from shared.adapters.streams import Names, ensure_streams, last_position_of
+from shared.adapters.streams import Names, ensure_streams, last_position_of, log_bounds
 from shared.domain.state import FoldSettings, State
 from shared.runtime.life_cycle import Service, serve
 from shared.runtime.rpc import register
@@ -116,12 +116,22 @@ class Workers:
         settings, names, nats = self._tools.settings, self._tools.names, self._tools.nats
         await ensure_tables(self._tools.engine, settings.namespace)
         await caught_up(self.catalogue, nats, names)
+        await self._forget_another_log()
         await self._store.load(self._state, settings.users_in_memory)
         self.projection.begin()
         last = await _last_position(nats, names, self._subjects)
         self.erasures.begin(last, await list_erasures(nats, names, last))
         self._loaded.set()
         await self.projection.recover(last)
+
+    async def _forget_another_log(self) -> None:
+        """NATS may have been set up anew, or restored from a backup: then what is stored reflects events that the log
+        does not hold, and those that it holds at their positions would count as folded."""
+        stored = await self._store.newest_position(self._state)
+        bounds = await log_bounds(self._tools.nats, self._tools.names)  # read last: both grow meanwhile
+        if stored > bounds.last:
+            _log.error("state of another log is folded anew", stored_position=stored, log_end=bounds.last)
+            await self._store.forget(self._state)
 
 
 def _service(tools: Tools, workers: Workers) -> Service:

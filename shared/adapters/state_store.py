@@ -64,8 +64,20 @@ class StateStore:
             await _load_users(connection, state, users_in_memory)
             await _load_items(connection, state)
 
+    async def newest_position(self, state: State) -> int:
+        """The newest position that what is stored of the state's partitions reflects; 0 for nothing."""
+        newest = sa.select(sa.func.max(checkpoints.c.position)).where(_of_partitions(state))
+        async with self._engine.connect() as connection:
+            return (await connection.execute(newest)).scalar() or 0
+
+    async def forget(self, state: State) -> None:
+        """The state's partitions begin at position 0 when they are loaded next."""
+        at_0 = sa.update(checkpoints).where(_of_partitions(state)).values(position=0, refold_position=0)
+        async with self._engine.begin() as connection:
+            await connection.execute(at_0)
+
     async def _claim(self, connection: AsyncConnection, state: State) -> None:
-        mine = checkpoints.c.partition.in_(list(state.positions))
+        mine = _of_partitions(state)
         stored = (await connection.execute(sa.select(checkpoints).where(mine).with_for_update())).all()
         for row in [row for row in stored if row.fold == self._fold]:
             state.positions[row.partition] = row.position
@@ -98,7 +110,7 @@ class StateStore:
         await self._update_mine(connection, state, position=further, refold_position=to_refold)
 
     async def _update_mine(self, connection: AsyncConnection, state: State, **values: object) -> None:
-        mine = checkpoints.c.partition.in_(list(state.positions)) & (checkpoints.c.owner == self._owner)
+        mine = _of_partitions(state) & (checkpoints.c.owner == self._owner)
         updated = await connection.execute(sa.update(checkpoints).where(mine).values(**values))
         if updated.rowcount < len(state.positions):
             raise OwnershipLostError("another instance has taken over a partition of this one")
@@ -115,6 +127,10 @@ class StateStore:
         async with self._engine.connect() as connection:
             rows = await connection.execute(query)
             return [StoredUser(unsigned(row.user_key), row.record, row.departed) for row in rows]
+
+
+def _of_partitions(state: State) -> sa.ColumnElement[bool]:
+    return checkpoints.c.partition.in_(list(state.positions))
 
 
 async def _user_rows(snapshot: Snapshot, partitions: int) -> list[tuple]:

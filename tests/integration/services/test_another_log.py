@@ -1,0 +1,37 @@
+"""NATS was set up anew, or restored from an older backup, while PostgreSQL went on."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.adapters.keys import partition_of, user_key
+from shared.adapters.streams import ensure_streams
+from shared.domain.owners import DEFAULT_PARTITIONS
+from shared.domain.stream_settings import StreamSettings
+from tests.builders import message
+from tests.integration.namespaces import SMALL
+from tests.integration.services.conftest import Running
+from tests.integration.services.feature_calls import number_of_users, written
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def with_another_log(running: Running, user_id: str) -> None:
+    """Services at rest, and a log that holds a click of this user alone."""
+    for service in ("feature", "ingestion"):
+        await running.suite.stop(service)
+    names, jetstream = running.space.names, running.space.nats.jetstream()
+    await jetstream.delete_stream(names.events)
+    await ensure_streams(running.space.nats, names, StreamSettings(retention=SMALL))
+    subject = names.event_subject(partition_of(user_key(user_id), DEFAULT_PARTITIONS), "click")
+    await jetstream.publish(subject, message("click", user_id, event_id="first").SerializeToString())
+
+
+async def test_features_are_those_of_the_log_that_is_there(start):
+    running = await start("ingestion", "feature")
+    before = await written(running, [message("rate", "old") for _ in range(9)])
+    assert await number_of_users(running, before) == 1
+    await with_another_log(running, "new")
+    await running.suite.start("feature")
+    counts = [(await running.client.get_user_features(user)).event_counts for user in ("old", "new")]
+    assert [dict(each) for each in counts] == [{}, {"click": 1}]
