@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
+from deploy.local.errors import EndedEarly
 from shared.adapters.keys import partition_of, user_key
 from shared.adapters.streams import ensure_streams
 from shared.domain.owners import DEFAULT_PARTITIONS
 from shared.domain.stream_settings import StreamSettings
 from tests.builders import message
+from tests.conditions import eventually
 from tests.integration.namespaces import SMALL
 from tests.integration.services.conftest import Running
-from tests.integration.services.feature_calls import number_of_users, written
+from tests.integration.services.feature_calls import archived, number_of_users, written
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def with_another_log(running: Running, user_id: str) -> None:
     """Services at rest, and a log that holds a click of this user alone."""
-    for service in ("feature", "ingestion"):
+    for service in running.suite.settings.services:
         await running.suite.stop(service)
     names, jetstream = running.space.names, running.space.nats.jetstream()
     await jetstream.delete_stream(names.events)
@@ -35,3 +39,15 @@ async def test_features_are_those_of_the_log_that_is_there(start):
     await running.suite.start("feature")
     counts = [(await running.client.get_user_features(user)).event_counts for user in ("old", "new")]
     assert [dict(each) for each in counts] == [{}, {"click": 1}]
+
+
+async def test_an_archive_of_another_log_is_refused_with_what_to_do(start):
+    running = await start("ingestion")
+    await written(running, [message("rate", "old") for _ in range(9)])
+    await archived(running, await running.log_length())
+    await with_another_log(running, "new")
+    with suppress(EndedEarly):
+        await running.suite.start("ingestion")
+    child = running.suite.service("ingestion").child
+    await eventually(lambda: child.returncode is not None)
+    assert (child.returncode, "another FRESHET_NAMESPACE" in child.log_tail()) == (2, True)
