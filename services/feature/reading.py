@@ -53,7 +53,7 @@ class Reading:
     def describe_items(
         self, item_ids: Iterable[str], records: np.ndarray, facts: Facts
     ) -> list[feature_pb2.ItemFeatures]:
-        """The features of items, from their merged records (n,) ITEM_RECORD; zeros for those never seen."""
+        """The features of items, from their merged records (n,) ITEM_SUM; zeros for those never seen."""
         pairs, of = zip(item_ids, range(len(records)), strict=True), self._of(facts)
         return [self._item(item_id, records[row : row + 1], of) for item_id, row in pairs]
 
@@ -82,7 +82,7 @@ def items_of_user(user: UserView | None) -> np.ndarray:
 
 
 def items_of_items(records: np.ndarray) -> np.ndarray:
-    """Keys (n,) uint64 of the items whose facts the features of items need, from their records (m,) ITEM_RECORD."""
+    """Keys (n,) uint64 of the items whose facts the features of items need, from their records (m,) ITEM_SUM."""
     seen = records[records["time_ms"] != 0]
     return np.concatenate([seen["item_key"], seen["neighbour_key"].ravel()])
 

@@ -19,7 +19,7 @@ PRIOR_RATE, PRIOR_EVENTS = 0.02, 50.0
 
 
 class ItemReading(NamedTuple):
-    """An item's merged counters (1,) ITEM_RECORD and what is needed to read them. facts: of an item, by key."""
+    """An item's merged counters (1,) ITEM_SUM and what is needed to read them. facts: of an item, by key."""
 
     record: np.ndarray
     preset: DomainPreset

@@ -14,10 +14,10 @@ WINDOWS = {"1m": 60, "1h": 3_600, "1d": 86_400, "7d": 7 * 86_400, "28d": 28 * 86
 _LENGTH_MS = np.array(list(WINDOWS.values()), np.int64) * 1000
 
 
-def windowed(kinds: int) -> np.dtype:
-    """The record of `kinds` counts in W windows: bucket (W,) int32, count (W, kinds, 2) int32 [newest, before]."""
+def windowed(kinds: int, count: str = "<i4") -> np.dtype:
+    """The record of `kinds` counts in W windows: bucket (W,) int32, count (W, kinds, 2) [newest, before]."""
     width = len(WINDOWS)
-    return np.dtype([("bucket", "<i4", (width,)), ("count", "<i4", (width, kinds, 2))])
+    return np.dtype([("bucket", "<i4", (width,)), ("count", count, (width, kinds, 2))])
 
 
 def count_in_windows(records: np.ndarray, rows: np.ndarray, time_ms: np.ndarray, counts: np.ndarray) -> None:
@@ -46,7 +46,8 @@ def _moved(records: np.ndarray, newest: np.ndarray) -> np.ndarray:
 
 
 def merged(records: np.ndarray) -> np.ndarray:
-    """One record from the partial counts of `records` (n,), n at least 1."""
+    """One record, its counts int64, from the partial counts of `records` (n,), n at least 1."""
+    records = records.astype(windowed(records["count"].shape[-2], "<i8"))
     newest = np.broadcast_to(records["bucket"].max(axis=0), records["bucket"].shape)
     aligned = _moved(records, newest)
     one = aligned[0].copy()

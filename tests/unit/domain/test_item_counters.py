@@ -106,6 +106,14 @@ def test_an_item_never_seen_has_zeros():
     assert merge_rows(empty_rows(0), 99).tobytes() == empty_rows(1).tobytes()
 
 
+def test_what_partitions_hold_of_a_popular_item_sums_up_beyond_32_bits():
+    rows = fold_events(state(), [event(each, user_key=each) for each in (1, 2)]).items.rows_of([1])
+    rows["windows"]["count"][..., 0] = rows["event_count"] = 2**31 - 1
+    item = merge_rows(rows, 1)
+    assert (item["windows"]["count"][..., 0] == 2**32 - 2).all()
+    assert (item["event_count"] == 2**32 - 2).all()
+
+
 def by_key(records: np.ndarray) -> bytes:
     return np.sort(records, order="item_key").tobytes()
 
