@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -24,6 +25,7 @@ from shared.domain.item_counters import ITEM_RECORD
 from shared.domain.snapshot import Snapshot
 from shared.domain.state import State
 
+_log = structlog.get_logger("state_store")
 _NO_PARTITION = -1
 """For the branch that a CASE must have."""
 _ROWS = 5_000
@@ -58,11 +60,16 @@ class StateStore:
 
     async def load(self, state: State, users_in_memory: int) -> None:
         """Take the partitions of an empty `state` over and fill it: the users stored last come into memory, the others
-        stay away. A partition that another fold made, or none, is emptied and begins at position 0."""
+        stay away. A partition that another fold made, or none, or that cannot be read, is emptied and begins at
+        position 0."""
         async with self._engine.begin() as connection:
             await self._claim(connection, state)
-            await _load_users(connection, state, users_in_memory)
-            await _load_items(connection, state)
+            damaged = await _load_users(connection, state, users_in_memory)
+            damaged |= await _load_items(connection, state)
+            if damaged:
+                _log.error("stored state is damaged; the log is folded anew", partitions=sorted(damaged))
+                state.begin_anew(damaged)
+                await self._take_over(connection, state)
 
     async def newest_position(self, state: State) -> int:
         """The newest position that what is stored of the state's partitions reflects; 0 for nothing."""
@@ -83,6 +90,10 @@ class StateStore:
             state.positions[row.partition] = row.position
             if row.refold_position:
                 state.to_refold[row.partition] = row.refold_position
+        await self._take_over(connection, state)
+
+    async def _take_over(self, connection: AsyncConnection, state: State) -> None:
+        """Make the state's partitions this owner's, with nothing stored of those at position 0."""
         empty = [partition for partition, position in state.positions.items() if position == 0]
         for table in (user_states, item_counters):
             await connection.execute(sa.delete(table).where(table.c.partition.in_(empty)))
@@ -167,11 +178,15 @@ async def _upsert(connection: AsyncConnection, table: sa.Table, rows: list[tuple
         await connection.execute(bulk_upsert(table), as_arrays(table, rows[start : start + _ROWS]))
 
 
-async def _load_users(connection: AsyncConnection, state: State, users_in_memory: int) -> None:
+async def _load_users(connection: AsyncConnection, state: State, users_in_memory: int) -> set[int]:
+    """Returns the partitions of rows that cannot be read."""
+    damaged: set[int] = set()
     mine = sa.select(user_states).where(user_states.c.partition.in_(list(state.positions)))
     newest = mine.order_by(user_states.c.position.desc(), user_states.c.user_key)
     stream = await connection.stream(newest.limit(users_in_memory), execution_options={"yield_per": _ROWS})
     async for rows in stream.partitions(_ROWS):
+        rows, wrong = _readable(rows, state.users.records.itemsize)
+        damaged |= wrong
         keys = [unsigned(row.user_key) for row in rows]
         state.users.restore_all(keys, [row.record for row in rows], [row.departed for row in rows])
     others = newest.with_only_columns(user_states.c.user_key, user_states.c.digest).offset(users_in_memory)
@@ -179,10 +194,23 @@ async def _load_users(connection: AsyncConnection, state: State, users_in_memory
     async for rows in stream.partitions(_ROWS):
         away = np.array([unsigned(row.user_key) for row in rows], np.uint64)
         state.users.away.add(away, [int.from_bytes(row.digest, "little") for row in rows])
+    return damaged
 
 
-async def _load_items(connection: AsyncConnection, state: State) -> None:
-    query = sa.select(item_counters.c.record).where(item_counters.c.partition.in_(list(state.positions)))
+async def _load_items(connection: AsyncConnection, state: State) -> set[int]:
+    """Returns the partitions of rows that cannot be read."""
+    damaged: set[int] = set()
+    columns = item_counters.c.partition, item_counters.c.record
+    query = sa.select(*columns).where(item_counters.c.partition.in_(list(state.positions)))
     stream = await connection.stream(query, execution_options={"yield_per": _ROWS})
     async for rows in stream.partitions(_ROWS):
-        state.items.restore(np.frombuffer(b"".join(row.record for row in rows), ITEM_RECORD))
+        rows, wrong = _readable(rows, ITEM_RECORD.itemsize)
+        damaged |= wrong
+        state.items.restore(np.frombuffer(b"".join([row.record for row in rows]), ITEM_RECORD))
+    return damaged
+
+
+def _readable(rows: Sequence[sa.Row], size: int) -> tuple[Sequence[sa.Row], set[int]]:
+    """The rows whose records have so many bytes, and the partitions of the others."""
+    wrong = {row.partition for row in rows if len(row.record) != size}
+    return [row for row in rows if len(row.record) == size] if wrong else rows, wrong

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -61,6 +61,15 @@ class State:
         """Forget a user. What items count of them stays until `take_items`."""
         self.users.erase(user_key)
         self.erased.add(user_key)
+
+    def begin_anew(self, partitions: Collection[int]) -> None:
+        """Forget all that is known of some partitions; they begin at position 0."""
+        some = list(partitions)
+        self.users.drop(lambda user_keys: np.isin(self.partition_of(user_keys), some))
+        self.items.drop(lambda of_rows: np.isin(of_rows, some))
+        for partition in some:
+            self.positions[partition] = 0
+            self.to_refold.pop(partition, None)
 
     def take_items(self, partition: int, other: State) -> None:
         """Take the item counters of a partition from another state that has folded the same log up to the same

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from shared.adapters import state_store
 from shared.adapters.database import ensure_tables, schema_name
 from shared.adapters.state_store import OwnershipLostError, StateStore
-from shared.adapters.tables import checkpoints, user_states
+from shared.adapters.tables import checkpoints, item_counters, user_states
 from shared.domain.event import EventType
 from shared.domain.snapshot import take_snapshot
 from shared.domain.state import State, fold_events
@@ -99,6 +99,16 @@ async def test_state_of_another_fold_is_dropped(space):
     assert (len(other.users), set(other.positions.values())) == (0, {0})
     async with space.engine.connect() as connection:
         assert (await connection.execute(sa.select(user_states))).all() == []
+
+
+@pytest.mark.parametrize("table", [user_states, item_counters], ids=str)
+async def test_a_partition_with_a_row_that_cannot_be_read_begins_at_0_and_the_others_go_on(space, table):
+    await saved(space, fold_events(state(), LOG[:300]), 300)
+    async with space.engine.begin() as connection:
+        await connection.execute(sa.update(table).where(table.c.partition == 2).values(record=b"cut off"))
+    again = await loaded(space, users_in_memory=4)
+    assert again.positions == {0: 300, 1: 300, 2: 0, 3: 300}
+    assert digest(fold_events(await loaded(space), LOG)) == digest(fold_events(state(), LOG))
 
 
 async def test_partitions_stored_at_different_positions_go_on_from_their_own(space):
