@@ -61,7 +61,7 @@ class Reading:
         self, item_id: str, record: np.ndarray, facts: Callable[[int], ItemFacts]
     ) -> feature_pb2.ItemFeatures:
         features = feature_pb2.ItemFeatures(item_id=item_id)
-        if record["time_ms"][0] == 0:
+        if record["item_key"][0] == 0:
             return features
         features.event_counts.update(_by_word(record["event_count"][0]))
         features.last_event_time.FromMilliseconds(int(record["time_ms"][0]))
@@ -83,7 +83,7 @@ def items_of_user(user: UserView | None) -> np.ndarray:
 
 def items_of_items(records: np.ndarray) -> np.ndarray:
     """Keys (n,) uint64 of the items whose facts the features of items need, from their records (m,) ITEM_SUM."""
-    seen = records[records["time_ms"] != 0]
+    seen = records[records["item_key"] != 0]
     return np.concatenate([seen["item_key"], seen["neighbour_key"].ravel()])
 
 

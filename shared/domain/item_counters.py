@@ -43,6 +43,8 @@ time_ms: oldest and newest event time; windows: see `windowed`, kinds in the ord
 ITEM_SUM = _item_record("<i8")
 """The same over all partitions, where 32 bits do not hold 28 days of an item that 9 people a second click."""
 
+_NEVER = np.iinfo(np.int64).max
+"""First event time of an item of which nothing has happened."""
 _SCRAMBLE = np.uint64(0xD6E8_FEB8_6659_FD93)
 SETTLE_EVENTS = 1024
 """So many events may be noted and not yet counted."""
@@ -131,7 +133,7 @@ class ItemCounters:
         rows = np.arange(first, self._rows, dtype=np.int32)
         self._index.add(keys, rows)
         self._records["item_key"][rows], self._records["partition"][rows] = item_key, partition
-        self._records["first_time_ms"][rows] = np.iinfo(np.int64).max
+        self._records["first_time_ms"][rows] = _NEVER
         return rows
 
     def changed_rows(self) -> np.ndarray:
@@ -191,7 +193,7 @@ def empty_rows(count: int) -> np.ndarray:
 def merge_rows(rows: np.ndarray, item_key: int) -> np.ndarray:
     """One row (1,) ITEM_SUM from the partial sums (n,) of one item. Neighbours are those of all, the most
     frequent ones."""
-    rows = rows[rows["time_ms"] != 0]
+    rows = rows[rows["first_time_ms"] != _NEVER]
     if len(rows) == 0:
         return empty_rows(1)
     one = rows[:1].astype(ITEM_SUM)

@@ -101,6 +101,11 @@ def test_signal_sums_the_weights_of_the_preset():
     assert item["windows"]["count"][0, KINDS.index("signal"), 0] == expected
 
 
+def test_what_happened_as_time_began_counts():
+    item = merged_item(fold_events(state(), [event(1, items=(5,), time_ms=0)]), 5)
+    assert (item["item_key"], item["event_count"][EventType.CLICK]) == (5, 1)
+
+
 def test_an_item_never_seen_has_zeros():
     assert fold_events(state(), [event(1)]).items.of_items([99]).tobytes() == empty_rows(1).tobytes()
     assert merge_rows(empty_rows(0), 99).tobytes() == empty_rows(1).tobytes()
