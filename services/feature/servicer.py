@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ import numpy as np
 from freshet.feature.v1 import feature_pb2, feature_pb2_grpc
 from services.feature.absent_users import READ_SECONDS
 from services.feature.digesting import StateDigests
-from services.feature.facts import POSTGRES_SECONDS, FactReader
+from services.feature.facts import POSTGRES_SECONDS, FactReader, Facts
 from services.feature.peers import Peers, forward, forward_stream
 from services.feature.projection import Projection
 from services.feature.reading import Reading, items_of_items, items_of_user
@@ -25,6 +26,8 @@ from shared.runtime.errors import invalid_argument, token_not_reached
 from shared.runtime.rpc import remaining_seconds, streaming, unary
 
 MAX_ITEMS = 1000
+ITEMS_AT_ONCE = 20
+"""Described before other work of the process has its turn: about 6 ms."""
 LONGEST_WAIT_SECONDS = 5.0
 DIGEST_WAIT_SECONDS = 60.0
 
@@ -128,13 +131,22 @@ class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
         positions = decode_token(request.min_consistency_token)
         others = await self._sources.peers.item_counters(keys, positions, wait_seconds)
         state, position = self._projection.state, self._projection.position
-        records = merge_items(np.concatenate([state.items.rows_of(keys), *others]), keys)
+        records = await _merged(np.concatenate([state.items.rows_of(keys), *others]), keys)
         facts = await self._sources.facts.read(items_of_items(records), _postgres_seconds(context))
         return feature_pb2.BatchGetItemFeaturesResponse(
-            item_features=self._sources.reading.describe_items(request.item_ids, records, facts),
+            item_features=await self._described(request.item_ids, records, facts),
             consistency_token=encode_token(positions | dict.fromkeys(state.positions, position)),
             degraded=facts.degraded,
         )
+
+    async def _described(
+        self, item_ids: Sequence[str], records: np.ndarray, facts: Facts
+    ) -> list[feature_pb2.ItemFeatures]:
+        described: list[feature_pb2.ItemFeatures] = []
+        for some in _portions(len(item_ids)):
+            described += self._sources.reading.describe_items(item_ids[some], records[some], facts)
+            await asyncio.sleep(0)
+        return described
 
     @unary
     async def GetStateDigest(
@@ -165,6 +177,19 @@ class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
             raise token_not_reached(
                 f"the state reflects position {self._projection.position}, not yet {wanted}"
             )
+
+
+async def _merged(rows: np.ndarray, item_keys: Sequence[int]) -> np.ndarray:
+    """The sums (n,) ITEM_SUM of n items from the rows (m,) of all partitions that saw them."""
+    sums = []
+    for some in _portions(len(item_keys)):
+        sums.append(merge_items(rows, item_keys[some]))
+        await asyncio.sleep(0)
+    return np.concatenate(sums)
+
+
+def _portions(count: int) -> Iterator[slice]:
+    return (slice(start, start + ITEMS_AT_ONCE) for start in range(0, count, ITEMS_AT_ONCE))
 
 
 def _postgres_seconds(context: grpc.aio.ServicerContext) -> float:

@@ -1,0 +1,44 @@
+"""A call about many items."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from tests.builders import message
+from tests.integration.services.conftest import Running
+from tests.integration.services.feature_calls import written
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+ITEMS = [f"one-of-many-{number}" for number in range(1_000)]
+
+
+async def seen(running: Running) -> str:
+    """An event about each of the items; the token that covers them."""
+    return await written(running, [message("rate", items=ITEMS[n : n + 100]) for n in range(0, 1_000, 100)])
+
+
+async def seconds(call: Coroutine[Any, Any, Any]) -> float:
+    began = time.monotonic()
+    await call
+    return time.monotonic() - began
+
+
+async def longest_meanwhile(running: Running, call: asyncio.Task[float]) -> float:
+    """The longest that a small call takes while another is under way."""
+    longest = 0.0
+    while not call.done():
+        longest = max(longest, await seconds(running.client.get_user_features("nobody")))
+    return longest
+
+
+async def test_small_calls_have_their_turn_while_many_items_are_described(features):
+    token = await seen(features)
+    await features.client.batch_get_item_features(ITEMS, token)
+    many = asyncio.create_task(seconds(features.client.batch_get_item_features(ITEMS)))
+    longest = await longest_meanwhile(features, many)
+    assert longest < many.result() / 2
