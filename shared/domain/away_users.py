@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from shared.domain.key_index import KeyIndex
+from shared.domain.key_index import OTHER_ODD, KeyIndex
 
 _DIGEST_BYTES = 32
 
@@ -15,7 +15,7 @@ class AwayUsers:
     """A set of keys with a digest each."""
 
     def __init__(self) -> None:
-        self._index = KeyIndex()
+        self._index = KeyIndex(OTHER_ODD)
         self._digests = np.zeros((64, _DIGEST_BYTES), np.uint8)
         self._free: list[int] = []
         self._rows = 0
@@ -33,11 +33,7 @@ class AwayUsers:
         return self._index.find(user_keys) >= 0
 
     def add(self, user_keys: np.ndarray, digests: Sequence[int]) -> None:
-        """Add distinct users (n,) uint64 who are not among them. digests: a number below 2^256 of each.
-
-        All at once: keys that come one by one in the order in which another index holds them crowd together in the
-        first places of this one, and each then takes as long as there are others.
-        """
+        """Add distinct users (n,) uint64 who are not among them. digests: a number below 2^256 of each."""
         rows = self._new_rows(len(user_keys))
         raw = b"".join([digest.to_bytes(_DIGEST_BYTES, "little") for digest in digests])
         self._digests[rows] = np.frombuffer(raw, np.uint8).reshape(-1, _DIGEST_BYTES)

@@ -17,14 +17,17 @@ _GROWTH = 1.35
 _FEW = 12
 """Up to so many keys are looked up quicker one by one."""
 _HALF = np.uint64(32)
-_ODD = 0x9E37_79B9_7F4A_7C15
+ODD = 0x9E37_79B9_7F4A_7C15
+OTHER_ODD = 0xD6E8_FEB8_6659_FD93
 _MASK = 0xFFFF_FFFF_FFFF_FFFF
 
 
 class KeyIndex:
-    """Row numbers (int32, 0 and up) by key (uint64)."""
+    """Row numbers (int32, 0 and up) by key (uint64). odd: decides the places. An index that takes keys over from
+    another needs one of its own: keys that lie side by side there would crowd into the same places here."""
 
-    def __init__(self) -> None:
+    def __init__(self, odd: int = ODD) -> None:
+        self._odd = odd
         self._count = 0
         self._taken = 0
         self._reserve(_LEAST_PLACES)
@@ -53,7 +56,7 @@ class KeyIndex:
 
     def find_one(self, key: int) -> int:
         """Row of one key; -1 when it is not there."""
-        place = ((key * _ODD & _MASK) >> 32) * self._places >> 32
+        place = ((key * self._odd & _MASK) >> 32) * self._places >> 32
         while (row := self._rows.item(place)) != _EMPTY:
             if row >= 0 and self._keys.item(place) == key:
                 return row
@@ -98,7 +101,7 @@ class KeyIndex:
         self._place(keys, rows)
 
     def _home(self, keys: np.ndarray) -> np.ndarray:
-        scrambled = (keys * np.uint64(_ODD)) >> _HALF
+        scrambled = (keys * np.uint64(self._odd)) >> _HALF
         return ((scrambled * np.uint64(self._places)) >> _HALF).astype(np.int64)
 
     def _next(self, place: np.ndarray) -> np.ndarray:
