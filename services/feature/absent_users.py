@@ -16,7 +16,7 @@ from shared.adapters.database import DEFECTS, UNAVAILABLE, within
 from shared.adapters.state_store import StateStore, StoredUser
 from shared.adapters.streams import StreamError
 from shared.domain.state import State
-from shared.runtime.errors import unavailable
+from shared.runtime.errors import Refusal, unavailable
 
 _log = structlog.get_logger("absent_users")
 RETRY_SECONDS = 0.5
@@ -38,6 +38,7 @@ class AbsentUsers:
         self._state = state
         self._store = store
         self._damaged = damaged
+        self._under_way: dict[int, asyncio.Task[None]] = {}
 
     async def bring_back(self, user_keys: np.ndarray, wait_seconds: float) -> None:
         """Those of keys (n,) uint64 that are away come back, and are there until the caller waits for something else.
@@ -48,7 +49,12 @@ class AbsentUsers:
         except DEFECTS:
             raise
         except AWAY as error:
-            raise unavailable("STATE_AWAY", "the user's state is in PostgreSQL, which is away") from error
+            raise self._refusal(user_keys) from error
+
+    def _refusal(self, user_keys: np.ndarray) -> Refusal:
+        if self._under_way.keys() & set(self._absent(user_keys)):
+            return unavailable("STATE_DAMAGED", "the user's stored state is damaged and is folded anew")
+        return unavailable("STATE_AWAY", "the user's state is in PostgreSQL, which is away")
 
     async def bring_back_for_fold(self, user_keys: np.ndarray) -> None:
         """The same, as long as it takes: nothing is folded meanwhile."""
@@ -94,10 +100,21 @@ class AbsentUsers:
     async def _rebuild_if_known(self, user_keys: Sequence[int]) -> None:
         """The fold may go on meanwhile. Raises UNAVAILABLE when the digest does not tell that the state is right."""
         for key in user_keys:
-            anew = await self._damaged.rebuild(key)
-            if anew is not None and self._is_newest(anew):
-                self._state.users.put(key, anew.record, anew.departed)
-            elif key in self._state.users.away:
-                raise unavailable(
-                    "STATE_DAMAGED", "the user's stored state is damaged; their next event mends it"
-                )
+            await asyncio.shield(self._rebuilding(key))
+
+    def _rebuilding(self, user_key: int) -> asyncio.Task[None]:
+        """One for all who ask, and it goes on when none of them waits any more: who asks later finds the user."""
+        if (task := self._under_way.get(user_key)) is None:
+            task = self._under_way[user_key] = asyncio.create_task(self._rebuild_one_if_known(user_key))
+            task.add_done_callback(lambda ended: self._under_way.pop(user_key))
+            task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        return task
+
+    async def _rebuild_one_if_known(self, user_key: int) -> None:
+        anew = await self._damaged.rebuild(user_key)
+        if anew is not None and self._is_newest(anew):
+            self._state.users.put(user_key, anew.record, anew.departed)
+        elif user_key in self._state.users.away:
+            raise unavailable(
+                "STATE_DAMAGED", "the user's stored state is damaged; their next event mends it"
+            )
