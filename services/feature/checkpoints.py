@@ -11,7 +11,7 @@ from prometheus_client import Gauge, Histogram
 from services.feature.projection import Projection
 from shared.adapters.database import DEFECTS, UNAVAILABLE
 from shared.adapters.state_store import StateStore
-from shared.domain.snapshot import Snapshot, take_snapshot
+from shared.domain.snapshot import give_back, take_snapshot
 
 _log = structlog.get_logger("checkpoints")
 CHECKPOINT_SECONDS = Histogram("freshet_checkpoint_seconds", "Time to write a checkpoint.")
@@ -33,7 +33,6 @@ class Checkpoints:
         self._store = store
         self._pace = pace
         self._written = 0
-        self._unsaved: Snapshot | None = None
         self._turn = asyncio.Lock()
 
     async def run(self) -> None:
@@ -64,15 +63,18 @@ class Checkpoints:
     def _anything_new(self) -> bool:
         """Items that were folded anew are new at an old position."""
         moved = self._projection.position != self._written
-        return moved or bool(self._projection.state.emptied) or self._unsaved is not None
+        return moved or bool(self._projection.state.emptied)
 
     async def _save(self) -> None:
-        newer = take_snapshot(self._projection.state, self._projection.position)
-        snapshot = newer if self._unsaved is None else self._unsaved.joined(newer)
-        self._unsaved = snapshot
-        with CHECKPOINT_SECONDS.time():
-            await self._store.save(self._projection.state, snapshot)
-        self._unsaved, self._written = None, snapshot.position
+        state = self._projection.state
+        snapshot = take_snapshot(state, self._projection.position)
+        try:
+            with CHECKPOINT_SECONDS.time():
+                await self._store.save(state, snapshot)
+        except BaseException:
+            give_back(state, snapshot)
+            raise
+        self._written = snapshot.position
 
     def _let_go(self) -> None:
         users = self._projection.state.users

@@ -143,6 +143,12 @@ class ItemCounters:
         self._changed[rows] = False
         return self._records[rows]
 
+    def mark_changed(self, records: np.ndarray) -> None:
+        """The rows of the same items and partitions as `records` (n,) ITEM_RECORD count as changed, where they are."""
+        self._settle()
+        rows = self._index.find(_place_keys(records["partition"], records["item_key"]))
+        self._changed[rows[rows >= 0]] = True
+
     def restore(self, records: np.ndarray) -> None:
         """Put back rows (n,) ITEM_RECORD, of distinct items and partitions, in place of those that are there."""
         self._place(records)

@@ -23,30 +23,6 @@ class Snapshot:
     emptied: set[int] = field(default_factory=set)
     to_refold: dict[int, int] = field(default_factory=dict)
 
-    def joined(self, newer: Snapshot) -> Snapshot:
-        """Both, the newer where both have one: what to store when this one could not be."""
-        older = ~np.isin(self.records["user_key"], list(newer.erased))
-        records = np.concatenate([self.records[older], newer.records])
-        departed = {key: items for key, items in self.departed.items() if key not in newer.erased}
-        older = ~np.isin(self.items["partition"], list(newer.emptied))
-        items = np.concatenate([self.items[older], newer.items])
-        places = items["item_key"] ^ (items["partition"].astype(np.uint64) << np.uint64(48))
-        return Snapshot(
-            newer.position,
-            records[_last(records["user_key"])],
-            departed | newer.departed,
-            items[_last(places)],
-            self.erased | newer.erased,
-            self.emptied | newer.emptied,
-            newer.to_refold,
-        )
-
-
-def _last(keys: np.ndarray) -> np.ndarray:
-    """Where each distinct key (n,) stands last, ascending."""
-    _, at = np.unique(keys[::-1], return_index=True)
-    return np.sort(len(keys) - 1 - at)
-
 
 def take_snapshot(state: State, position: int) -> Snapshot:
     """Copy what changed since the last call, and forget that it changed."""
@@ -60,3 +36,11 @@ def take_snapshot(state: State, position: int) -> Snapshot:
     snapshot = Snapshot(position, records, departed, items, state.erased, state.emptied, to_refold)
     state.erased, state.emptied = set(), set()
     return snapshot
+
+
+def give_back(state: State, snapshot: Snapshot) -> None:
+    """A snapshot could not be stored: what it holds is in the next one, as it is by then."""
+    state.users.mark_changed(snapshot.records["user_key"])
+    state.items.mark_changed(snapshot.items)
+    state.erased |= snapshot.erased
+    state.emptied |= snapshot.emptied

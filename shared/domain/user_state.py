@@ -140,6 +140,11 @@ class UserStates:
         self.changed[rows] = False
         return rows
 
+    def mark_changed(self, user_keys: np.ndarray) -> None:
+        """Those of keys (n,) uint64 that are in memory count as changed."""
+        rows = self._index.find(user_keys)
+        self.changed[rows[rows >= 0]] = True
+
     def export(self, user_key: int) -> tuple[bytes, bytes]:
         """The user's record and departed consumed items, as stored bytes. Raises KeyError when not in memory."""
         row = self._index.find_one(user_key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,6 +83,17 @@ async def test_what_could_not_be_stored_is_stored_with_the_next(space, feature, 
     feature.fold(2, 17)
     await feature.checkpoints.write_if_possible()
     assert digest(await stored(space)) == digest(feature.state)
+
+
+async def test_what_could_not_be_stored_takes_no_memory_until_it_is(feature, monkeypatch):
+    fold_events(feature.state, [event(number, user_key=number) for number in range(1, 5_001)])
+    feature.projection.position = 5_000
+    monkeypatch.setattr(feature.store, "save", _power_cut)
+    tracemalloc.start()
+    await feature.checkpoints.write_if_possible()
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < feature.state.users.records.nbytes / 4
 
 
 async def test_checkpoints_do_not_wait_for_items_that_are_folded_anew_after_an_erasure(space, feature):

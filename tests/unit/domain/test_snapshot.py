@@ -1,4 +1,4 @@
-"""What checkpoints store is the state; one that could not be stored is joined with the next one."""
+"""What checkpoints store is the state; what could not be stored is in the next one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.event import Event
-from shared.domain.snapshot import Snapshot, take_snapshot
+from shared.domain.snapshot import Snapshot, give_back, take_snapshot
 from shared.domain.state import State, fold_events
 from tests.builders import state
 from tests.unit.domain.strategies import logs
@@ -61,11 +61,26 @@ def test_what_changed_before_and_after_an_erasure_is_stored(log, data):
 
 
 @given(logs(), st.data())
-def test_joined_snapshots_store_what_both_would_have_also_when_a_user_is_erased_in_between(log, data):
+def test_what_is_given_back_is_in_the_next_snapshot_also_when_a_user_is_erased_in_between(log, data):
     cut, erased = data.draw(st.integers(0, len(log))), data.draw(st.integers(1, 3))
     folded = fold_events(state(history_length=2), log[:cut])
-    older = take_snapshot(folded, cut)
+    stored = take_snapshot(folded, cut)
+    fold_events(folded, log[cut:])
+    failed = take_snapshot(folded, len(log))
+    erase(folded, erased, log)
+    give_back(folded, failed)
+    now, whole = Store(stored, take_snapshot(folded, len(log))), everything(folded)
+    assert (now.users, now.items) == (whole.users, whole.items)
+
+
+@given(logs(), st.data())
+def test_erasures_that_are_given_back_are_in_the_next_snapshot(log, data):
+    cut, erased = data.draw(st.integers(0, len(log))), data.draw(st.integers(1, 3))
+    folded = fold_events(state(history_length=2), log[:cut])
+    stored = take_snapshot(folded, cut)
     erase(folded, erased, log[:cut])
-    newer = take_snapshot(fold_events(folded, log[cut:]), len(log))
-    apart, joined = Store(older, newer), Store(older.joined(newer))
-    assert (joined.users, joined.items) == (apart.users, apart.items)
+    failed = take_snapshot(folded, cut)
+    fold_events(folded, log[cut:])
+    give_back(folded, failed)
+    now, whole = Store(stored, take_snapshot(folded, len(log))), everything(folded)
+    assert (now.users, now.items) == (whole.users, whole.items)

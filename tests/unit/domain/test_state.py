@@ -149,18 +149,3 @@ def test_item_counts_are_those_of_the_events_less_what_was_taken_back(log):
     counts = fold_events(state(), log).items.records["event_count"]
     assert (counts >= 0).all()
     assert counts.sum() <= sum(len(each.items) for each in log)
-
-
-@given(logs(max_size=40), st.data())
-def test_what_a_failed_save_held_is_in_the_next_one(log, data):
-    first, second = sorted(data.draw(st.tuples(st.integers(0, len(log)), st.integers(0, len(log)))))
-    folded = fold_events(state(), log[:first])
-    older = take_snapshot(folded, first)
-    fold_events(folded, log[first:second])
-    joined, other = older.joined(take_snapshot(folded, second)), state()
-    for record in joined.records:
-        key = int(record["user_key"])
-        other.users.restore(key, record.tobytes(), joined.departed.get(key, b""))
-    other.items.restore(joined.items)
-    assert len(np.unique(joined.records["user_key"])) == len(joined.records)
-    assert digest(other) == digest(folded)
