@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from shared.adapters.bulk import as_arrays, bulk_upsert
 from shared.adapters.keys import signed, unsigned
 from shared.adapters.tables import checkpoints, item_counters, user_states
+from shared.domain.departed import ITEM_BYTES
 from shared.domain.digest import entry_digest
 from shared.domain.item_counters import ITEM_RECORD
 from shared.domain.snapshot import Snapshot
@@ -181,11 +182,15 @@ async def _upsert(connection: AsyncConnection, table: sa.Table, rows: list[tuple
 async def _load_users(connection: AsyncConnection, state: State, users_in_memory: int) -> set[int]:
     """Returns the partitions of rows that cannot be read."""
     damaged: set[int] = set()
+
+    def fits(row: sa.Row) -> bool:
+        return len(row.record) == state.users.records.itemsize and len(row.departed) % ITEM_BYTES == 0
+
     mine = sa.select(user_states).where(user_states.c.partition.in_(list(state.positions)))
     newest = mine.order_by(user_states.c.position.desc(), user_states.c.user_key)
     stream = await connection.stream(newest.limit(users_in_memory), execution_options={"yield_per": _ROWS})
     async for rows in stream.partitions(_ROWS):
-        rows, wrong = _readable(rows, state.users.records.itemsize)
+        rows, wrong = _readable(rows, fits)
         damaged |= wrong
         keys = [unsigned(row.user_key) for row in rows]
         state.users.restore_all(keys, [row.record for row in rows], [row.departed for row in rows])
@@ -204,13 +209,15 @@ async def _load_items(connection: AsyncConnection, state: State) -> set[int]:
     query = sa.select(*columns).where(item_counters.c.partition.in_(list(state.positions)))
     stream = await connection.stream(query, execution_options={"yield_per": _ROWS})
     async for rows in stream.partitions(_ROWS):
-        rows, wrong = _readable(rows, ITEM_RECORD.itemsize)
+        rows, wrong = _readable(rows, lambda row: len(row.record) == ITEM_RECORD.itemsize)
         damaged |= wrong
         state.items.restore(np.frombuffer(b"".join([row.record for row in rows]), ITEM_RECORD))
     return damaged
 
 
-def _readable(rows: Sequence[sa.Row], size: int) -> tuple[Sequence[sa.Row], set[int]]:
-    """The rows whose records have so many bytes, and the partitions of the others."""
-    wrong = {row.partition for row in rows if len(row.record) != size}
-    return [row for row in rows if len(row.record) == size] if wrong else rows, wrong
+def _readable(rows: Sequence[sa.Row], fits: Callable[[sa.Row], bool]) -> tuple[Sequence[sa.Row], set[int]]:
+    """The rows that fit, and the partitions of the others."""
+    readable = [row for row in rows if fits(row)]
+    if len(readable) == len(rows):
+        return rows, set()
+    return readable, {row.partition for row in rows if not fits(row)}

@@ -6,7 +6,7 @@ from array import array
 
 import numpy as np
 
-_BYTES = 12
+ITEM_BYTES = 12
 """Of an item: its key, and a bit for each event type."""
 
 
@@ -18,7 +18,7 @@ class Departed:
 
     def __init__(self, stored: bytes = b"") -> None:
         """stored: what `stored` gave."""
-        keys = len(stored) // _BYTES * 8
+        keys = len(stored) // ITEM_BYTES * 8
         self._keys, self._types = array("Q", stored[:keys]), array("I", stored[keys:])
 
     def add(self, item_key: int, event_type: int) -> None:
