@@ -218,14 +218,7 @@ class Archive:
     async def read_columns(self, to_position: int) -> EventColumns:
         """All events about items up to `to_position` as columns, one row per event and item, in log order, without
         those that later ones take back."""
-        query = (
-            sa.select(
-                events.c.position, events.c.user_key, events.c.event_type, events.c.time_ms,
-                events.c.item_keys, events.c.item_values,
-            )
-            .where(events.c.position <= to_position)
-            .order_by(events.c.position)
-        )  # fmt: skip
+        query = _COLUMNS.where(events.c.position <= to_position).order_by(events.c.position)
         async with self._engine.connect() as connection:
             stream = await connection.stream(query, execution_options={"yield_per": _READ_ROWS})
             parts = [event_columns(rows) async for rows in stream.partitions(_READ_ROWS)]
@@ -241,14 +234,8 @@ class Archive:
             sa.column("user_key", sa.BigInteger), sa.column("before", sa.BigInteger), name="wanted"
         )
         wanted = wanted.render_derived()
-        query = (
-            sa.select(
-                events.c.position, events.c.user_key, events.c.event_type, events.c.time_ms,
-                events.c.item_keys, events.c.item_values,
-            )
-            .join(wanted, sa.and_(events.c.user_key == wanted.c.user_key, events.c.position < wanted.c.before))
-            .order_by(events.c.position)
-        )  # fmt: skip
+        before_theirs = sa.and_(events.c.user_key == wanted.c.user_key, events.c.position < wanted.c.before)
+        query = _COLUMNS.join(wanted, before_theirs).order_by(events.c.position)
         async with self._engine.connect() as connection:
             return event_columns((await connection.execute(query)).all())
 
@@ -282,6 +269,15 @@ def _set_position(position: int) -> sa.Executable:
     return statement.on_conflict_do_update(index_elements=[projections.c.name], set_={"position": greatest})
 
 
+_COLUMNS = sa.select(
+    events.c.position,
+    events.c.user_key,
+    events.c.event_type,
+    events.c.time_ms,
+    events.c.item_keys,
+    events.c.item_values,
+)
+"""What `event_columns` reads."""
 _INSERT_EVENTS = bulk_insert(events).on_conflict_do_nothing()
 
 
