@@ -13,7 +13,7 @@ from shared.adapters.erasures import list_erasures
 from shared.adapters.keys import signed
 from shared.adapters.model_erasures import ModelErasures
 from shared.adapters.scanning import last_sequence
-from shared.adapters.tables import erasure_targets, user_states
+from shared.adapters.tables import checkpoints, erasure_targets, user_states
 from shared.adapters.user_traces import OnProgress, Reach, TraceFinder, Traces, reach_of
 
 
@@ -70,9 +70,21 @@ class ErasureCheck:
         states = (1, receipt.position)
         return await self._finder.find_exposures(receipt.user_key, bounds, states, on_progress)
 
+    async def awaits_checkpoint(self) -> bool:
+        """Whether the user's state is still stored because its partition has no checkpoint behind the erasure yet: the
+        feature service writes behind, and drops the state with its next one."""
+        stored = user_states.join(checkpoints, user_states.c.partition == checkpoints.c.partition)
+        older = checkpoints.c.position < self._receipt.position
+        return await self._count(stored, self._is_of_user & older) > 0
+
+    @property
+    def _is_of_user(self) -> sa.ColumnElement[bool]:
+        return user_states.c.user_key == signed(self._receipt.user_key)
+
     async def _stored_state(self, newer: int) -> Place:
-        condition = user_states.c.user_key == signed(self._receipt.user_key)
-        stored = await self._count(user_states, condition)
+        stored = await self._count(user_states, self._is_of_user)
+        if stored and await self.awaits_checkpoint():
+            return Place("table user_state", stored, "until the next checkpoint of the feature service")
         if stored and newer:
             return Place("table user_state", 0, f"of the {newer} events behind the receipt")
         return Place("table user_state", stored)
@@ -80,7 +92,7 @@ class ErasureCheck:
     async def _targets(self) -> int:
         return await self._count(erasure_targets, erasure_targets.c.receipt_id == self._receipt.receipt_id)
 
-    async def _count(self, table: sa.Table, condition: sa.ColumnElement[bool]) -> int:
+    async def _count(self, table: sa.FromClause, condition: sa.ColumnElement[bool]) -> int:
         query = sa.select(sa.func.count()).select_from(table).where(condition)
         async with self._stores.engine.connect() as connection:
             return int((await connection.execute(query)).scalar_one())

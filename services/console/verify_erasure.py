@@ -1,5 +1,7 @@
 """`freshet verify-erasure`: looks again whether anything is left of an erased user."""
 
+import asyncio
+import time
 from typing import Any
 
 import click
@@ -19,6 +21,9 @@ from shared.adapters.keys import user_key
 from shared.adapters.user_traces import OnProgress, Reach
 from shared.client import FreshetClient, FreshetError
 
+CHECKPOINT_SECONDS, POLL_SECONDS = 30.0, 0.2
+"""How long a checkpoint is waited for: three times as long as the feature service takes between two by default."""
+
 
 @click.command(name="verify-erasure", short_help="Check that nothing is left of an erased user.")
 @click.argument("user_id", required=False, default="")
@@ -28,8 +33,8 @@ def verify_erasure(user_id: str, receipt_id: str, as_json: bool) -> None:
     """Look through everything that is stored for what the erasure of USER_ID, or of the receipt, should have removed.
 
     It reads the log and the database themselves: FRESHET_NATS_URL, FRESHET_DATABASE_URL and FRESHET_NAMESPACE say
-    which; by default those of `make run`. The live feature service is asked only if USER_ID is given. Ends with 1 if
-    anything is left.
+    which; by default those of `make run`. The live feature service is asked only if USER_ID is given. Waits up to
+    half a minute for the checkpoint with which that service drops what it has stored. Ends with 1 if anything is left.
 
     \b
     Example:
@@ -41,7 +46,7 @@ def verify_erasure(user_id: str, receipt_id: str, as_json: bool) -> None:
     output = Output(as_json)
     receipt, places, models = run(_verify(user_id, receipt_id, output))
     output.result(_document(receipt, places, models), _table(receipt, places), [_models(models)])
-    left = [f"{place.name} ({place.left})" for place in places if place.left]
+    left = [" ".join((f"{place.name} ({place.left})", place.note)).rstrip() for place in places if place.left]
     if left:
         raise CommandFailed(f"something is left of the user: {', '.join(left)}; erase them again")
 
@@ -52,6 +57,7 @@ async def _verify(
     async with stores() as opened:
         receipt = await _receipt(opened, user_id, receipt_id)
         check = ErasureCheck(opened, receipt)
+        await _checkpoint(check, output)
         end = await check.ends()
         features = await _features(user_id, output)
         with output.progress("messages") as progress:
@@ -67,6 +73,15 @@ async def _receipt(opened: Stores, user_id: str, receipt_id: str) -> ErasureRece
     if user_id and receipt.user_key != user_key(user_id):
         raise CommandFailed(f"receipt {receipt_id} is of another user than {user_id!r}")
     return receipt
+
+
+async def _checkpoint(check: ErasureCheck, output: Output) -> None:
+    """Returns once the stored state reflects the erasure, or when it has not come to that for long enough."""
+    if await check.awaits_checkpoint():
+        output.note("waiting for the next checkpoint of the feature service")
+    deadline = time.monotonic() + CHECKPOINT_SECONDS
+    while time.monotonic() < deadline and await check.awaits_checkpoint():
+        await asyncio.sleep(POLL_SECONDS)
 
 
 async def _features(user_id: str, output: Output) -> GetUserFeaturesResponse | None:

@@ -17,6 +17,7 @@ from freshet.log.v1.log_pb2 import Erasure
 from shared.adapters.keys import partition_of, signed, user_key
 from shared.adapters.tables import erasure_targets, erasures, events, user_states
 from tests.builders import message
+from tests.conditions import eventually
 from tests.integration import forked
 from tests.integration.erasure.world import PARTITIONS, ErasureWorld
 from tests.integration.forked import Ended
@@ -197,6 +198,22 @@ async def test_verify_finds_what_the_live_feature_service_still_says(still_world
     with features_of_ann() as address:
         ended = await freshet(still_world, "verify-erasure", "ann", "--json", FRESHET_FEATURE_ADDRESS=address)
     assert (ended.code, left(ended)) == (1, {"live features": 2})
+
+
+async def test_verify_waits_for_the_checkpoint_with_which_features_drop_the_user(start, ann):
+    world = await start("ingestion", "feature", checkpoint_seconds="4")
+    await world.act(ann, 1)
+    await eventually(lambda: stored_states(world, ann))
+    await world.erase(ann)
+    ended = await freshet(world, "verify-erasure", ann, "--json")
+    assert (ended.code, left(ended)) == (0, {}), ended.stderr
+
+
+async def stored_states(world: ErasureWorld, user: str) -> int:
+    """How many rows hold the folded state of a user."""
+    of_user = sa.select(sa.func.count()).where(user_states.c.user_key == signed(user_key(user)))
+    async with world.space.engine.connect() as connection:
+        return (await connection.execute(of_user)).scalar_one()
 
 
 async def test_verify_lists_the_models_that_the_registry_marks(still_world, receipt):
