@@ -16,6 +16,7 @@ from freshet.ingestion.v1.ingestion_pb2 import (
     WriteStatus,
 )
 from services.console.failures import CommandFailed
+from services.console.output import Unbroken
 
 WRITTEN = (WRITE_STATUS_ACCEPTED, WRITE_STATUS_DUPLICATE)
 
@@ -49,7 +50,7 @@ def as_table(
         if outcome.status == WRITE_STATUS_DUPLICATE:
             reasons = [duplicate]
         table.add_row(Text(each), word(outcome), Text("\n".join(reasons)))
-    return table
+    return Unbroken(table)
 
 
 def fail_if_not_written(unit: str, outcomes: Sequence[WriteOutcome]) -> None:

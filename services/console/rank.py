@@ -10,7 +10,7 @@ from rich.text import Text
 
 from freshet.ranking.v1.ranking_pb2 import RankItemsResponse
 from services.console.failures import run
-from services.console.output import Output, json_option, titled
+from services.console.output import Output, Unbroken, json_option, titled
 from services.console.recommend import caption, heading, objectives_of, shares
 from shared.client import FreshetClient
 from shared.client.calls import RankItemsFields
@@ -54,4 +54,4 @@ def as_table(user: str, answer: RankItemsResponse) -> RenderableType:
     for result in answer.results:
         cells = (str(result.position), result.item_id, f"{result.score:.4f}", result.source)
         table.add_row(*map(Text, cells), *shares(result, objectives))
-    return table
+    return Unbroken(table)

@@ -19,7 +19,7 @@ from freshet.ranking.v1.ranking_pb2 import (
 )
 from services.console.dataset import BadLine, DatasetError, read_items
 from services.console.failures import CommandFailed, run
-from services.console.output import Output, json_option, titled
+from services.console.output import Output, Unbroken, json_option, titled
 from shared.client import FreshetClient
 from shared.client.calls import RecommendFields
 
@@ -96,7 +96,7 @@ def as_table(user: str, answer: RecommendResponse, title_of: dict[str, str]) -> 
         title = [title_of.get(result.item_id, "")] if title_of else []
         cells = (str(result.position), result.item_id, *title, f"{result.score:.4f}", result.source)
         table.add_row(*map(Text, cells), *shares(result, objectives))
-    return table
+    return Unbroken(table)
 
 
 def objectives_of(answer: RecommendResponse | RankItemsResponse) -> list[str]:

@@ -15,7 +15,7 @@ from freshet.log.v1.log_pb2 import Exposure
 from services.console.failures import CommandFailed, run
 from services.console.feature_instances import ask_all_instances
 from services.console.log_fold import Log, decoded, log_options, open_log
-from services.console.output import Output, json_option
+from services.console.output import Output, Unbroken, json_option
 from services.console.replay_check import fold_settings
 from shared.adapters.keys import user_key
 from shared.adapters.log_range import read_stream
@@ -131,4 +131,4 @@ def as_table(document: dict[str, Any]) -> RenderableType:
     for row in document["first_differences"]:
         exposure, user = Text(row["attribution_token"]), Text(row["user_id"])
         table.add_row(exposure, user, f"{row['position']:,}", row["feature"])
-    return table
+    return Unbroken(table)

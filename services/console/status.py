@@ -7,7 +7,7 @@ from rich.text import Text
 
 from services.console.failures import CommandFailed, run
 from services.console.health import ServiceHealth, health_of_all
-from services.console.output import Output, json_option
+from services.console.output import Output, Unbroken, json_option
 from shared.client import FreshetClient
 
 
@@ -43,7 +43,7 @@ def as_table(states: list[ServiceHealth]) -> RenderableType:
         colour = "green" if state.serving else "red"
         facts = "\n".join(f"{name.replace('_', ' ')}: {_text(fact)}" for name, fact in state.facts.items())
         table.add_row(state.service, Text(state.address), Text(state.state, style=colour), Text(facts))
-    return table
+    return Unbroken(table)
 
 
 def _text(fact: object) -> str:
