@@ -10,14 +10,13 @@ from deploy.local.errors import LauncherError
 from deploy.local.settings import SuiteSettings
 from deploy.local.shop.running import RunSettings, run_local
 from deploy.local.shop.traffic import EVENTS_PER_SECOND_AND_SHOPPER, RefusedError, ShopSettings
+from services.console.number_options import Real, Whole
 from shared.client import FreshetError
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--duration", type=click.FloatRange(min=0), metavar="SECONDS", help="End by itself after so long."
-)
-@click.option("--seed", type=int, default=1, show_default=True, help="Equal seeds make equal shops.")
+@click.option("--duration", type=Real(min=0), metavar="SECONDS", help="End by itself after so long.")
+@click.option("--seed", type=Whole(0), default=1, show_default=True, help="Equal seeds make equal shops.")
 @click.option(
     "--shoppers",
     "shopper_count",
@@ -28,13 +27,13 @@ from shared.client import FreshetError
 )
 @click.option(
     "--events-per-second",
-    type=click.FloatRange(1),
+    type=Real(min=1),
     default=200.0,
     show_default=True,
     help=f"At most so many, and {EVENTS_PER_SECOND_AND_SHOPPER:g} a shopper: more is refused as a flood.",
 )
 @click.option(
-    "--warm-up-events", type=click.IntRange(0), default=60_000, show_default=True, help="Events of the past."
+    "--warm-up-events", type=Whole(0), default=60_000, show_default=True, help="Events of the past."
 )
 @click.option(
     "--json-lines", is_flag=True, help="JSON lines on stdout: first the addresses, then a snapshot every 5 s."
