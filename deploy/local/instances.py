@@ -47,12 +47,13 @@ class Instance:
 
 
 def instances_of(settings: SuiteSettings) -> list[Instance]:
-    """All processes, with their ports known before any starts: they are told each other's. Raises SettingsError."""
+    """All processes, with their ports known before any starts: they are told each other's. Raises SettingsError, also
+    for a port that two are to listen on: the one that comes late would be taken for the other."""
     numbered = [
         (service, number) for service in settings.services for number in range(_count(service, settings))
     ]
     free = iter(free_ports(2 * len(numbered)))
-    return [
+    instances = [
         Instance(
             _name(service, number, settings),
             service,
@@ -61,6 +62,8 @@ def instances_of(settings: SuiteSettings) -> list[Instance]:
         )
         for service, number in numbered
     ]
+    _check_apart(instances)
+    return instances
 
 
 def _count(service: str, settings: SuiteSettings) -> int:
@@ -77,6 +80,17 @@ def _port(variable: str, first: int, number: int, free: Iterator[int]) -> PortRe
     if port > HIGHEST_PORT:
         raise SettingsError(f"{variable}={first} leaves no port for instance {number}: set a lower one, or 0")
     return PortRequest(port, variable)
+
+
+def _check_apart(instances: Sequence[Instance]) -> None:
+    variables: dict[int, str] = {}
+    for port in (port for each in instances for port in (each.grpc, each.metrics)):
+        if port.number in variables:
+            raise SettingsError(
+                f"{variables[port.number]} and {port.variable} lead to the same port {port.number}: "
+                "set one of them to another port (0: a free one)"
+            )
+        variables[port.number] = port.variable
 
 
 def feature_owners(instances: Sequence[Instance], partitions: int) -> Owners | None:

@@ -74,6 +74,13 @@ def test_a_port_that_leaves_no_room_for_all_instances_names_its_variable():
         instances_of(SuiteSettings(grpc_ports=ports, feature_instances=2))
 
 
+def test_a_port_that_two_processes_are_to_listen_on_names_both_variables():
+    ports = {**GRPC_PORTS, "ranking": GRPC_PORTS["feature"]}
+    both = "FRESHET_FEATURE_PORT and FRESHET_RANKING_PORT lead to the same port 50052"
+    with pytest.raises(SettingsError, match=both):
+        instances_of(SuiteSettings(grpc_ports=ports))
+
+
 def owner_of(partitions: str) -> psutil.Process:
     """Our child that was told to own these partitions."""
     variable = "FRESHET_OWNED_PARTITIONS"
