@@ -45,7 +45,7 @@ def advice(error: FreshetError) -> str:
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Runs the work of a command. Raises CommandFailed for what it knows how to explain.
 
-    SIGTERM ends it in as good order as Ctrl-C does; raises click.Abort then.
+    SIGTERM and the end of the terminal end it in as good order as Ctrl-C does; raises click.Abort then.
     """
     try:
         return asyncio.run(_until_terminated(work))
@@ -57,5 +57,11 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 async def _until_terminated(work: Coroutine[Any, Any, T]) -> T:
     task = asyncio.ensure_future(work)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    for number in (signal.SIGTERM, *hang_up()):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     return await task
+
+
+def hang_up() -> tuple[signal.Signals, ...]:
+    """The signal that tells of the terminal's end; none where it is to be ignored, as behind `nohup`."""
+    return () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)

@@ -22,6 +22,7 @@ from deploy.local.shop.statistics import Statistics
 from deploy.local.shop.traffic import ShopSettings, Traffic
 from deploy.local.shop.welcome import welcome, whereabouts
 from deploy.local.suite import Suite, SuiteSettings, local_suite
+from services.console.failures import hang_up
 from shared.client import Addresses, DeadlineExceeded, FreshetClient, ResourceExhausted, Unavailable
 from shared.client.patience import Patience
 
@@ -46,7 +47,7 @@ class RunSettings:
 
 
 async def run_local(settings: RunSettings) -> None:
-    """Runs until the duration is over, or SIGINT or SIGTERM comes.
+    """Runs until the duration is over, or a signal says so: see `until_stopped`.
 
     Raises LauncherError if a service keeps ending, FreshetError or RefusedError if the shop cannot go on.
     """
@@ -57,7 +58,7 @@ async def run_local(settings: RunSettings) -> None:
 
 
 async def until_stopped(work: Coroutine[Any, Any, None], on_stop: Callable[[], None]) -> None:
-    """Awaits the work; SIGINT and SIGTERM cancel it, which is a normal end."""
+    """Awaits the work; SIGINT, SIGTERM and the terminal's end cancel it, which is a normal end."""
     task = asyncio.create_task(work)
     stopped = False
 
@@ -65,10 +66,11 @@ async def until_stopped(work: Coroutine[Any, Any, None], on_stop: Callable[[], N
         nonlocal stopped
         if not stopped:
             stopped = True
-            on_stop()
             task.cancel()
+            with contextlib.suppress(OSError):  # the terminal may be gone
+                on_stop()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, *hang_up()):
         asyncio.get_running_loop().add_signal_handler(number, stop)
     try:
         await task

@@ -38,12 +38,13 @@ def test_other_failures_name_the_call():
     assert "of this version" in advice(Unimplemented(grpc.StatusCode.UNIMPLEMENTED, "", Details(), ORIGIN))
 
 
-def test_sigterm_lets_the_work_clean_up_and_aborts():
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_lets_the_work_clean_up_and_aborts(number):
     cleaned: list[bool] = []
 
     async def work() -> None:
         try:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
             await asyncio.Event().wait()
         finally:
             cleaned.append(True)
@@ -51,3 +52,16 @@ def test_sigterm_lets_the_work_clean_up_and_aborts():
     with pytest.raises(click.Abort):
         run(work())
     assert cleaned == [True]
+
+
+def test_the_end_of_the_terminal_is_ignored_behind_nohup():
+    async def work() -> str:
+        os.kill(os.getpid(), signal.SIGHUP)
+        await asyncio.sleep(0)
+        return "done"
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert run(work()) == "done"
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -16,7 +16,7 @@ from deploy.local.suite import Suite
 from shared.client.addresses import DEFAULTS
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_a_signal_ends_the_work_in_good_order(number):
     told: list[str] = []
 
@@ -29,6 +29,17 @@ async def test_a_signal_ends_the_work_in_good_order(number):
 
     await until_stopped(work(), lambda: told.append("stopping"))
     assert told == ["stopping", "drained"]
+
+
+async def test_work_ends_in_good_order_though_nothing_can_be_told_any_more():
+    def tell() -> None:
+        raise OSError("the terminal is gone")
+
+    async def work() -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+        await asyncio.Event().wait()
+
+    await until_stopped(work(), tell)
 
 
 async def test_an_error_of_the_work_is_raised():
