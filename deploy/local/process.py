@@ -59,12 +59,13 @@ LauncherError."""
 
 
 class Child:
-    """A running child. It lives in a session of its own, so Ctrl-C reaches the launcher alone."""
+    """A running child. It lives in a session of its own, so Ctrl-C reaches the launcher alone. log_start: where in its
+    log its own lines begin."""
 
-    def __init__(self, launch: Launch, process: Process) -> None:
+    def __init__(self, launch: Launch, process: Process, log_start: int = 0) -> None:
         self.launch = launch
         self.end_was_ordered = False
-        self._process = process
+        self._process, self._log_start = process, log_start
 
     @property
     def pid(self) -> int:
@@ -121,8 +122,9 @@ class Child:
         self._send_tree(signal.SIGCONT)
 
     def log_tail(self) -> str:
-        """The last lines of its log, headed by the log's path."""
-        return tail(self.launch.log)
+        """The last lines of its log, headed by the log's path; none of an earlier start, which may have failed of
+        something else."""
+        return tail(self.launch.log, self._log_start)
 
     def _send(self, number: signal.Signals) -> None:
         if self.running:
@@ -159,7 +161,8 @@ async def executed(launch: Launch) -> Process:
 
 async def spawn(launch: Launch, starter: Starter = executed) -> Child:
     """Starts a child. Raises OSError, LauncherError."""
-    return Child(launch, await starter(launch))
+    log_start = launch.log.stat().st_size if launch.log.exists() else 0
+    return Child(launch, await starter(launch), log_start)
 
 
 async def run(launch: Launch) -> None:
@@ -182,11 +185,11 @@ def family(pid: int) -> list[psutil.Process]:
         return []
 
 
-def tail(log: Path) -> str:
-    """The last lines of a log file, headed by its path; says so if there is none."""
+def tail(log: Path, start: int) -> str:
+    """The last lines of a log file from the byte `start` on, headed by its path; says so if there is none."""
     if not log.exists():
         return f"{log} does not exist"
     with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - TAIL_BYTES))
+        file.seek(max(start, log.stat().st_size - TAIL_BYTES))
         lines = file.read().decode(errors="replace").splitlines()[-TAIL_LINES:]
     return "\n".join([f"last lines of {log}:", *(f"  {line}" for line in lines)])

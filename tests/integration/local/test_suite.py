@@ -103,6 +103,18 @@ async def test_a_service_that_crashes_at_start_quotes_its_log_and_ends_the_other
     assert (tmp_path / "logs" / "ranking.log").read_text().endswith("drained\n")
 
 
+async def test_of_a_log_only_what_this_start_wrote_is_quoted(tmp_path):
+    crash = {"trainer": {"STAND_IN": "crash"}}
+    settings = without_brokers(tmp_path, services=("trainer",), environment=crash)
+    log = tmp_path / "logs" / "trainer.log"
+    log.parent.mkdir()
+    log.write_text("the reason of last week\n")
+    with pytest.raises(StartFailed, match="no such table: users") as failure:
+        async with local_suite(settings):
+            pass
+    assert "last week" not in str(failure.value)
+
+
 async def test_a_service_that_never_serves_times_out_with_its_log(tmp_path):
     unwell = {"feature": {"STAND_IN": "unwell"}}
     settings = without_brokers(tmp_path, services=("feature",), environment=unwell, ready_seconds=1.5)
