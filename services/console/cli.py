@@ -44,17 +44,12 @@ class Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """Loads a command. Raises CommandFailed if a package is missing that it needs."""
+        """Loads a command. Raises ModuleNotFoundError if a package is missing that it needs."""
         if name not in COMMANDS:
             return None
         module = name.replace("-", "_")
-        try:
-            with loading():
-                loaded = importlib.import_module(f"services.console.{module}")
-        except ModuleNotFoundError as error:
-            raise CommandFailed(
-                f"`freshet {name}` needs the package {error.name}: pip install 'freshet[local]'"
-            ) from error
+        with loading():
+            loaded = importlib.import_module(f"services.console.{module}")
         command: click.Command = getattr(loaded, module)
         return command
 
@@ -100,13 +95,20 @@ def run_typed() -> NoReturn:
         sys.exit(error.exit_code)
     except click.Abort as error:
         raise KeyboardInterrupt from error
+    except ModuleNotFoundError as error:  # at once, or where a command has loaded more while it ran
+        package = str(error.name).partition(".")[0]
+        _fail(f"this command needs the package {package}: pip install 'freshet[local]'")
     except OSError as error:
         if error.filename is not None or error.errno not in _NOT_WRITTEN:
             raise
         _throw_away_output()
-        failure = CommandFailed(f"the output cannot be written: {error.strerror}")
-        failure.show()
-        sys.exit(failure.exit_code)
+        _fail(f"the output cannot be written: {error.strerror}")
+
+
+def _fail(message: str) -> NoReturn:
+    failure = CommandFailed(message)
+    failure.show()
+    sys.exit(failure.exit_code)
 
 
 def _is_utf8(argument: str) -> bool:

@@ -26,6 +26,13 @@ from services.console.command import main
 main()
 """
 
+MISSING = """
+import sys
+sys.modules[sys.argv.pop(1)] = None
+from services.console.command import main
+main()
+"""
+
 INTERRUPTED_AGAIN = """
 import atexit, os, signal
 from services.console import cli, command
@@ -68,6 +75,23 @@ def test_a_full_disk_behind_stdout_is_told_in_a_line_and_ends_with_1(nobody, arg
         ended = run("from services.console.command import main; main()", *arguments, stdout=full)
     told = "freshet: the output cannot be written: No space left on device\n"
     assert (ended.returncode, ended.stderr) == (1, told)
+
+
+@pytest.mark.parametrize(
+    "package, arguments",
+    [
+        ("psutil", ("up",)),
+        ("deploy", ("simulate", "shop")),
+        ("psutil", ("evaluate", "--live", "--data", "films")),
+    ],
+)
+def test_a_package_that_is_missing_is_told_in_a_line_with_what_installs_it(
+    films, monkeypatch, package, arguments
+):
+    monkeypatch.chdir(films.parent)
+    ended = run(MISSING, package, *arguments)
+    told = f"freshet: this command needs the package {package}: pip install 'freshet[local]'\n"
+    assert (ended.returncode, ended.stderr.endswith(told), "Traceback" in ended.stderr) == (1, True, False)
 
 
 def test_what_a_terminal_cannot_show_is_a_question_mark(nobody, monkeypatch):
