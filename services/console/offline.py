@@ -19,7 +19,7 @@ import numpy as np
 import orjson
 
 from services.console.dataset import Interaction
-from services.console.failures import CommandFailed
+from services.console.failures import CommandFailed, hang_up
 from services.console.output import Output
 from shared.adapters.keys import item_keys
 from shared.domain.event import EVENT_CODE_BY_WORD
@@ -50,7 +50,7 @@ def check_installed(plots: bool) -> None:
         if importlib.util.find_spec(package) is None:
             raise CommandFailed(
                 f"judging here needs the package {package}: pip install 'freshet[trainer]', or judge the running "
-                "system with --live"
+                "system with --against-running"
             )
 
 
@@ -77,12 +77,14 @@ def judge(job: dict[str, Any], output: Output) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def ended_in_good_order() -> Iterator[None]:
-    """SIGTERM ends what goes on as Ctrl-C does, so that nothing is left behind."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """SIGTERM and the end of the terminal end what goes on as Ctrl-C does, so that nothing is left behind."""
+    numbers = (signal.SIGTERM, *hang_up())
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from services.console.failures import advice, run
+from services.console.offline import ended_in_good_order
 from shared.client import DeadlineExceeded, InvalidArgument, Unavailable, Unimplemented
 from shared.client.errors import Details, FieldViolation, Origin
 
@@ -52,6 +53,12 @@ def test_a_signal_lets_the_work_clean_up_and_aborts(number):
     with pytest.raises(click.Abort):
         run(work())
     assert cleaned == [True]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_what_is_judged_on_this_machine_as_ctrl_c_does(number):
+    with pytest.raises(KeyboardInterrupt), ended_in_good_order():
+        os.kill(os.getpid(), number)
 
 
 def test_the_end_of_the_terminal_is_ignored_behind_nohup():
