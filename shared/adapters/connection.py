@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from urllib.parse import unquote, urlsplit
@@ -10,6 +11,7 @@ import structlog
 from nats.aio.client import Client
 
 _log = structlog.get_logger("nats")
+TELL_AGAIN_SECONDS = 30.0
 
 
 class SturdyClient(Client):
@@ -55,7 +57,7 @@ async def nats_connection(url: str, name: str) -> AsyncIterator[Client]:
         ping_interval=5,
         max_outstanding_pings=2,
         allow_reconnect=True,
-        error_cb=_on_error,
+        error_cb=_Errors(urls).tell,
         disconnected_cb=_on_disconnected,
         reconnected_cb=_on_reconnected,
         pending_size=64 * 1024 * 1024,
@@ -76,8 +78,21 @@ def _credentials(urls: Sequence[str]) -> dict[str, str]:
     return {}
 
 
-async def _on_error(error: Exception) -> None:
-    _log.warning("nats error", error=str(error) or type(error).__name__)
+class _Errors:
+    """Tells errors with the servers that they are about. One that comes again with every try to connect, four times a
+    second, is told once in a while."""
+
+    def __init__(self, urls: Sequence[str]) -> None:
+        self._servers = ",".join(url.rpartition("@")[2].removeprefix("nats://") for url in urls)
+        self._told: dict[str, float] = {}
+
+    async def tell(self, error: Exception) -> None:
+        text, now = str(error) or type(error).__name__, time.monotonic()
+        self._told = {each: told for each, told in self._told.items() if now - told < TELL_AGAIN_SECONDS}
+        if text in self._told:
+            return
+        self._told[text] = now
+        _log.warning("nats error", error=text, servers=self._servers, setting="FRESHET_NATS_URL")
 
 
 async def _on_disconnected() -> None:

@@ -1,0 +1,33 @@
+"""What is told of a NATS server that is away."""
+
+from __future__ import annotations
+
+import asyncio
+
+from structlog.testing import capture_logs
+
+from shared.adapters.connection import nats_connection
+from tests.conditions import eventually
+
+
+async def test_a_server_that_is_away_is_named_once_with_the_setting_however_often_it_is_tried():
+    tries: list[int] = []
+
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tries.append(1)
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as nobody:
+        host, port = nobody.sockets[0].getsockname()
+        with capture_logs() as logs:
+            connecting = asyncio.create_task(connect(f"nats://ann:secret@{host}:{port}"))
+            await eventually(lambda: len(tries) > 3)
+            connecting.cancel()
+    told = [(log["servers"], log["setting"]) for log in logs if log["event"] == "nats error"]
+    assert told == [(f"{host}:{port}", "FRESHET_NATS_URL")]
+
+
+async def connect(url: str) -> None:
+    """Tries for ever."""
+    async with nats_connection(url, "test"):
+        pass
