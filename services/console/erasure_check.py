@@ -16,6 +16,8 @@ from shared.adapters.scanning import last_sequence
 from shared.adapters.tables import checkpoints, erasure_targets, user_states
 from shared.adapters.user_traces import OnProgress, Reach, TraceFinder, Traces, reach_of
 
+UNTIL_CHECKPOINT = "until the next checkpoint of the feature service"
+
 
 @dataclass(frozen=True)
 class Place:
@@ -84,7 +86,7 @@ class ErasureCheck:
     async def _stored_state(self, newer: int) -> Place:
         stored = await self._count(user_states, self._is_of_user)
         if stored and await self.awaits_checkpoint():
-            return Place("table user_state", stored, "until the next checkpoint of the feature service")
+            return Place("table user_state", stored, UNTIL_CHECKPOINT)
         if stored and newer:
             return Place("table user_state", 0, f"of the {newer} events behind the receipt")
         return Place("table user_state", stored)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from freshet.feature.v1.feature_pb2 import GetUserFeaturesResponse
 from freshet.ingestion.v1.ingestion_pb2 import ErasureReceipt
-from services.console.erasure_check import ErasureCheck, Place, find_receipt
+from services.console.erasure_check import UNTIL_CHECKPOINT, ErasureCheck, Place, find_receipt
 from services.console.failures import CommandFailed, run
 from services.console.output import Output, json_option, titled
 from services.console.receipts import receipt_document
@@ -46,9 +46,15 @@ def verify_erasure(user_id: str, receipt_id: str, as_json: bool) -> None:
     output = Output(as_json)
     receipt, places, models = run(_verify(user_id, receipt_id, output))
     output.result(_document(receipt, places, models), _table(receipt, places), [_models(models)])
-    left = [" ".join((f"{place.name} ({place.left})", place.note)).rstrip() for place in places if place.left]
-    if left:
-        raise CommandFailed(f"something is left of the user: {', '.join(left)}; erase them again")
+    if left := [place for place in places if place.left]:
+        raise CommandFailed(f"something is left of the user: {in_words(left)}")
+
+
+def in_words(left: list[Place]) -> str:
+    """The places where something is left, and what to do about it."""
+    told = ", ".join(f"{place.name} ({place.left}) {place.note}".rstrip() for place in left)
+    waits = all(place.note == UNTIL_CHECKPOINT for place in left)
+    return f"{told}; {'see `freshet status`' if waits else 'erase them again'}"
 
 
 async def _verify(

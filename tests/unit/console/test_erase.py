@@ -1,5 +1,7 @@
 """`freshet erase` against a stand-in of ingestion."""
 
+from services.console.erasure_check import UNTIL_CHECKPOINT, Place
+from services.console.verify_erasure import in_words
 from tests.unit.console.conftest import document, freshet
 
 
@@ -24,3 +26,11 @@ def test_a_no_sends_nothing(services):
     services.erasures_under_way = 1
     assert freshet("erase", "u").exit_code != 0
     assert services.erasures_under_way == 1
+
+
+def test_erasing_again_is_not_advised_where_a_checkpoint_will_do():
+    stored, other = Place("table user_state", 1, UNTIL_CHECKPOINT), Place("table event", 2)
+    assert in_words([stored]) == (
+        "table user_state (1) until the next checkpoint of the feature service; see `freshet status`"
+    )
+    assert in_words([stored, other]).endswith(", table event (2); erase them again")
