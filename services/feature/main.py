@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import grpc
+import structlog
 from nats.aio.client import Client
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -41,6 +42,7 @@ from shared.runtime.taken_over import ends_when_taken_over
 
 _FEATURES = feature_pb2.DESCRIPTOR.services_by_name["FeatureService"]
 _STATES = state_pb2.DESCRIPTOR.services_by_name["StateService"]
+_log = structlog.get_logger("feature")
 
 
 async def main(settings: FeatureSettings) -> None:
