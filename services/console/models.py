@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from freshet.trainer.v1.trainer_pb2 import (
     EVALUATION_PROTOCOL_LEAVE_ONE_OUT,
@@ -74,6 +75,8 @@ def models(context: click.Context, limit: int, as_json: bool) -> None:
         Output(as_json).result(document, as_table(found), lines)
     elif as_json:
         raise click.UsageError(f"--json belongs behind {context.invoked_subcommand}")
+    elif context.get_parameter_source("limit") != ParameterSource.DEFAULT:
+        raise click.UsageError(f"--limit is of the list, not of {context.invoked_subcommand}")
 
 
 @models.command(short_help="Show one model with its card.")

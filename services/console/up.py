@@ -13,12 +13,18 @@ from deploy.local.shop.traffic import RefusedError, ShopSettings
 from services.console.failures import CommandFailed, run
 
 
+def _absolute(_context: click.Context, _option: click.Parameter, text: str | None) -> Path | None:
+    """Empty is what an unset variable of the shell leaves: the default is meant, not the folder one is in."""
+    return Path(text).resolve() if text else None
+
+
 @click.command(short_help="Start everything on this machine.")
 @click.option("--shop", is_flag=True, help="With the simulated shop and the live view.")
 @click.option("--namespace", metavar="NAME", help="Prefix of streams and database schema.")
 @click.option(
     "--directory",
-    type=click.Path(file_okay=False, path_type=Path, resolve_path=True),
+    callback=_absolute,
+    type=click.Path(file_okay=False),
     help="Where log and database are kept.",
 )
 @click.option(

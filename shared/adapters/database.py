@@ -123,7 +123,8 @@ async def ensure_tables(engine: AsyncEngine, namespace: str) -> None:
         except DEFECTS:
             raise
         except UNAVAILABLE as error:
-            _log.warning("waiting for postgres", reason=repr(error)[:200])
+            where = {"server": f"{engine.url.host}:{engine.url.port}", "setting": "FRESHET_DATABASE_URL"}
+            _log.warning("waiting for postgres", **where, reason=repr(error)[:200])
             await asyncio.sleep(delay)
             delay = min(2 * delay, _LONGEST_RETRY_SECONDS)
 

@@ -5,7 +5,10 @@ import os
 
 import pytest
 
+from deploy.local.settings import DEFAULT_DIRECTORY
+from deploy.local.shop.running import RunSettings
 from freshet.trainer.v1 import trainer_pb2
+from services.console import up
 from tests.unit.console.conftest import document, freshet, succeeded
 
 COMMANDS = (
@@ -229,3 +232,14 @@ def test_evaluate_ends_with_1_when_the_model_is_not_promoted(services, films):
     result = freshet("evaluate", "--data", films, "--against-running")
     assert result.exit_code == 1
     assert "model abc was not promoted" in result.stderr
+
+
+def test_an_empty_directory_is_the_default_one_and_not_the_folder_one_is_in(monkeypatch):
+    started = []
+
+    async def note(settings: RunSettings) -> None:
+        started.append(settings.suite.directory)
+
+    monkeypatch.setattr(up, "run_local", note)
+    assert freshet("up", "--directory", "").exit_code == 0
+    assert started == [DEFAULT_DIRECTORY.absolute()]

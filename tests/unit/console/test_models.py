@@ -241,6 +241,11 @@ def test_json_before_a_subcommand_is_wrong_usage(trainer):
     assert (result.exit_code, "--json belongs behind show" in result.stderr) == (2, True)
 
 
+def test_a_limit_before_a_subcommand_is_wrong_usage(trainer):
+    result = freshet("models", "--limit", 3, "show")
+    assert (result.exit_code, "--limit is of the list, not of show" in result.stderr) == (2, True)
+
+
 def test_an_evaluation_is_the_table_of_freshet_evaluate(trainer):
     board = document(freshet("models", "evaluate", VERSION, "--protocol", "temporal", "--json"))
     (request,) = trainer.decided
