@@ -125,7 +125,10 @@ def _weights(bags: sparse.csr_matrix, ridge: float) -> np.ndarray:
     invert = linalg.get_lapack_funcs("potri", (upper,))
     inverse, failed = invert(upper, overwrite_c=True)
     assert not failed, "a positive definite matrix has an inverse"
-    inverse = np.triu(inverse) + np.triu(inverse, 1).T
-    weights = -inverse / np.diag(inverse)
+    diagonal = np.diag(inverse).copy()
+    weights = (
+        inverse + inverse.T
+    )  # LAPACK fills the upper triangle; the lower one is that of `upper`, which is zero
+    weights /= -diagonal
     weights[np.diag_indices(len(weights))] = 0.0
-    return weights.astype(np.float32)
+    return weights.astype(np.float32, copy=False)
