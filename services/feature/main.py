@@ -34,7 +34,7 @@ from shared.adapters.erasures import list_erasures
 from shared.adapters.log_reader import LogReader, LogSource
 from shared.adapters.presets import load_preset
 from shared.adapters.state_store import OwnershipLostError, StateStore
-from shared.adapters.streams import Names, ensure_streams, last_position_of, log_bounds
+from shared.adapters.streams import Names, ensure_streams, last_position_of, log_end
 from shared.domain.state import FoldSettings, State
 from shared.runtime.life_cycle import Service, serve
 from shared.runtime.rpc import register
@@ -130,9 +130,9 @@ class Workers:
         """NATS may have been set up anew, or restored from a backup: then what is stored reflects events that the log
         does not hold, and those that it holds at their positions would count as folded."""
         stored = await self._store.newest_position(self._state)
-        bounds = await log_bounds(self._tools.nats, self._tools.names)  # read last: both grow meanwhile
-        if stored > bounds.last:
-            _log.error("state of another log is folded anew", stored_position=stored, log_end=bounds.last)
+        end = await log_end(self._tools.nats, self._tools.names, stored)  # read last: both grow meanwhile
+        if stored > end:
+            _log.error("state of another log is folded anew", stored_position=stored, log_end=end)
             await self._store.forget(self._state)
 
 

@@ -19,14 +19,12 @@ from shared.adapters.archive import Archive, ArchiveBatch
 from shared.adapters.database import DEFECTS, UNAVAILABLE
 from shared.adapters.log_range import read_range
 from shared.adapters.log_reader import LogRecord
-from shared.adapters.streams import Names, StreamError, log_bounds
+from shared.adapters.streams import Names, StreamError, log_end
 from shared.domain.stream_settings import UnfitSettingError
 
 _log = structlog.get_logger("archiver")
 GATHER_SECONDS = 0.1
 """What arrives meanwhile is archived together: a transaction costs as much as some hundred rows."""
-_LOOKS, _LOOK_AGAIN_SECONDS = 5, 0.5
-"""How often the log's end is looked at before it counts: a server that has just become leader may lag."""
 _FIRST_RETRY_SECONDS = 0.2
 _LONGEST_RETRY_SECONDS = 5.0
 
@@ -69,20 +67,17 @@ class Archiver:
     async def _check_log(self, archived: int) -> None:
         """NATS may have been set up anew, or restored from a backup: no event up to the archive's position would be
         archived, and ids of events that the log does not hold would be duplicates."""
-        for _ in range(_LOOKS):
-            if archived <= (end := await self._log_end()):
-                return
-            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
-        raise UnfitSettingError(
-            f"FRESHET_NATS_URL, FRESHET_DATABASE_URL: the log ends at {end}, and the archive reflects one up to "
-            f"{archived}: it is that of another log. Restore the stream {self._names.events}, or begin anew with "
-            "another FRESHET_NAMESPACE"
-        )
+        if (end := await self._log_end(archived)) < archived:
+            raise UnfitSettingError(
+                f"FRESHET_NATS_URL, FRESHET_DATABASE_URL: the log ends at {end}, and the archive reflects one up to "
+                f"{archived}: it is that of another log. Restore the stream {self._names.events}, or begin anew "
+                "with another FRESHET_NAMESPACE"
+            )
 
-    async def _log_end(self) -> int:
+    async def _log_end(self, archived: int) -> int:
         while True:
             try:
-                return (await log_bounds(self._source.connection, self._names)).last
+                return await log_end(self._source.connection, self._names, archived)
             except (nats.errors.Error, StreamError, TimeoutError, OSError) as error:
                 _log.warning("archive waits for the log", reason=repr(error)[:200])
                 await asyncio.sleep(_FIRST_RETRY_SECONDS)

@@ -187,6 +187,7 @@ async def _patiently(connection: Client, call: str, request: dict[str, Any]) -> 
         await asyncio.sleep(LEADER_PAUSE_SECONDS)
 
 
+_LOOKS, _LOOK_AGAIN_SECONDS = 5, 0.5
 _PARTITIONS = "freshet.partitions"
 """Key in the log's metadata."""
 _ALREADY_THERE = 10058
@@ -224,6 +225,16 @@ async def log_partitions(connection: Client, names: Names) -> int | None:
         raise StreamError(f"stream {names.events}: {answer['error']['description']}")
     known = (answer["config"].get("metadata") or {}).get(_PARTITIONS)
     return int(known) if known is not None else None
+
+
+async def log_end(connection: Client, names: Names, expected: int) -> int:
+    """The last sequence of the log. One below `expected` is looked at again for a while: a server that has just become
+    leader may lag. Raises like `log_bounds`."""
+    for _ in range(_LOOKS):
+        if (end := (await log_bounds(connection, names)).last) >= expected:
+            break
+        await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+    return end
 
 
 async def last_position(connection: Client, names: Names) -> int:
