@@ -1,6 +1,7 @@
 """What holds for all tests."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -15,7 +16,9 @@ settings.load_profile("freshet")
 
 
 def pytest_configure() -> None:
-    """Processes that test side by side pick their free ports from ranges of their own, so that none takes another's."""
+    """Processes that test side by side pick their free ports from ranges of their own, so that none takes another's. The
+    end of the terminal is not to be ignored in tests, though it is where they run behind `nohup`."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     ports.FREE_RANGE = ports.FREE_RANGE[number::count]

@@ -54,9 +54,10 @@ async def end_sessions(world: World) -> None:
         await connection.execute(sa.text(f"SELECT pg_terminate_backend(pid) {HOLDERS}"))
 
 
-async def somebody_leads(world: World) -> bool:
+async def holder(world: World) -> int | None:
+    """The session that leads: its process in PostgreSQL."""
     async with world.engine.connect() as connection:
-        return bool(await connection.scalar(sa.text(f"SELECT count(*) {HOLDERS}")))
+        return await connection.scalar(sa.text(f"SELECT pid {HOLDERS}"))
 
 
 async def test_the_second_stands_by_until_the_first_has_ended(world):
@@ -80,8 +81,13 @@ async def test_namespaces_have_leaders_of_their_own(new_world):
 async def test_a_leader_whose_session_ends_leads_on_when_nobody_else_wants_to(world):
     first = Contender(world)
     await eventually(first.leads)
+    before = await holder(world)
     await end_sessions(world)
-    await eventually(lambda: somebody_leads(world))
+
+    async def leads_anew() -> bool:
+        return await holder(world) not in (None, before)
+
+    await eventually(leads_anew)
     second = Contender(world)
     await eventually(second.stands_by)
     assert await first.leads()
