@@ -9,11 +9,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.event import Event
+from shared.domain.event import Event, EventType
 from shared.domain.event_batch import EventBatch
 from shared.domain.snapshot import take_snapshot
 from shared.domain.state import State, fold, fold_events
-from shared.domain.state_digest import digest, digests
+from shared.domain.state_digest import copy_partition, digest, digests
 from tests.builders import event, state
 from tests.unit.domain.strategies import logs
 
@@ -126,6 +126,14 @@ def test_erasing_a_user_gives_the_users_of_a_log_without_them(log, user_key):
 
 def test_an_event_changes_the_digest():
     assert digest_of([event(1)]) != digest_of([])
+
+
+def test_a_digest_tells_of_users_of_what_left_their_histories_of_who_is_away_and_of_items():
+    rated = [event(number, event_type=EventType.RATE, items=(number,)) for number in range(1, 5)]
+    whole = copy_partition(fold_events(state(history_length=2), rated), 7 % 4)
+    parts = {"records": whole.records[:0], "departed": {}, "away": [1], "items": whole.items[:-1]}
+    copies = [whole, *(whole._replace(**{name: part}) for name, part in parts.items())]
+    assert len({sum(each.entry_digests()) for each in copies}) == len(copies)
 
 
 def test_an_event_behind_its_partition_is_not_folded():
