@@ -120,6 +120,15 @@ async def test_partitions_stored_at_different_positions_go_on_from_their_own(spa
     assert digest(fold_events(again, LOG)) == digest(fold_events(state(), LOG))
 
 
+async def test_a_partition_that_was_taken_over_further_ahead_keeps_its_position(space):
+    await saved(space, fold_events(state(owned=[0, 1]), LOG[:200]), 200)
+    await saved(space, fold_events(state(owned=[2, 3]), LOG[:500]), 500)
+    store, both = store_of(space), state()
+    await store.load(both, PLENTY)
+    await store.save(fold_events(both, LOG[:300]), take_snapshot(both, 300))
+    assert (await loaded(space)).positions == {0: 300, 1: 300, 2: 500, 3: 500}
+
+
 async def test_who_lost_a_partition_can_store_nothing_any_more(space):
     folded = fold_events(state(), LOG[:300])
     store = await saved(space, folded, 300)
