@@ -17,6 +17,8 @@ from tests.bench.result import BenchError
 INSTALL = "h2load is missing; on Debian and Ubuntu: apt-get install nghttp2-client"
 STREAMS = 16
 WARM_UP_SECONDS = 1
+RATE_SHARE = 0.9
+"""Of the calls that are due, this many are answered, but for one of each connection."""
 _HEADERS = ("content-type: application/grpc", "te: trailers")
 _REQUESTS = re.compile(r"requests: \d+ total, \d+ started, (\d+) done, (\d+) succeeded, (\d+) failed")
 _TRAFFIC = re.compile(r"traffic: \S+ \((\d+)\) total")
@@ -72,7 +74,8 @@ def write_body(path: Path, message: bytes) -> Path:
 async def load(target: Target, seconds: int, rate: float | None = None) -> Load:
     """Send for `seconds` after a warm-up: `rate` calls per second in all, or as many as are answered.
 
-    Raises BenchError when a call fails.
+    Raises BenchError when a call fails, or when fewer are answered than the rate says: those that could not be sent in
+    time would be missing among the latencies.
     """
     require_h2load()
     pacing = [] if rate is None else [f"--rps={rate / len(target.bodies):.3f}"]
@@ -83,6 +86,8 @@ async def load(target: Target, seconds: int, rate: float | None = None) -> Load:
     )
     if whole.failed or not whole.succeeded:
         raise BenchError(f"{whole.failed} calls failed, {whole.succeeded} succeeded")
+    if rate is not None and whole.succeeded < RATE_SHARE * rate * seconds - len(target.bodies):
+        raise BenchError(f"{whole.rate:,.0f} calls/s were answered of {rate:,.0f} that were to be sent")
     return whole
 
 
