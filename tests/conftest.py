@@ -16,9 +16,7 @@ settings.load_profile("freshet")
 
 
 def pytest_configure() -> None:
-    """Processes that test side by side pick their free ports from ranges of their own, so that none takes another's. The
-    end of the terminal is not to be ignored in tests, though it is where they run behind `nohup`."""
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    """Processes that test side by side pick their free ports from ranges of their own, so that none takes another's."""
     number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     ports.FREE_RANGE = ports.FREE_RANGE[number::count]
@@ -29,3 +27,11 @@ def logs_as_by_default() -> Iterator[None]:
     """What a test configures for its logs is not there for the next one, which may look at its own."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def terminal() -> Iterator[None]:
+    """Its end is told, though it is to be ignored where tests run behind `nohup`."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)

@@ -39,6 +39,7 @@ def test_other_failures_name_the_call():
     assert "of this version" in advice(Unimplemented(grpc.StatusCode.UNIMPLEMENTED, "", Details(), ORIGIN))
 
 
+@pytest.mark.usefixtures("terminal")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_lets_the_work_clean_up_and_aborts(number):
     cleaned: list[bool] = []
@@ -55,6 +56,7 @@ def test_a_signal_lets_the_work_clean_up_and_aborts(number):
     assert cleaned == [True]
 
 
+@pytest.mark.usefixtures("terminal")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_what_is_judged_on_this_machine_as_ctrl_c_does(number):
     with pytest.raises(KeyboardInterrupt), ended_in_good_order():

@@ -16,6 +16,7 @@ from deploy.local.suite import Suite
 from shared.client.addresses import DEFAULTS
 
 
+@pytest.mark.usefixtures("terminal")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_a_signal_ends_the_work_in_good_order(number):
     told: list[str] = []
@@ -31,6 +32,7 @@ async def test_a_signal_ends_the_work_in_good_order(number):
     assert told == ["stopping", "drained"]
 
 
+@pytest.mark.usefixtures("terminal")
 async def test_work_ends_in_good_order_though_nothing_can_be_told_any_more():
     def tell() -> None:
         raise OSError("the terminal is gone")
