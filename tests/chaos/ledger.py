@@ -33,7 +33,8 @@ class Token(NamedTuple):
 class Ledger:
     """sent: events by id. acknowledged: ids that a door has said yes to, in that order, and when; by_grpc: those that
     the log itself has acknowledged. accepted_again: ids that gRPC accepted after it had acknowledged them already.
-    positions: what gRPC said where an id lies. doubtful: events to send again much later."""
+    positions: what gRPC said where an id lies. doubtful: events to send again much later. erased: ids and positions of
+    events that were acknowledged before their user was erased."""
 
     sent: dict[str, UserEvent] = field(default_factory=dict)
     acknowledged: dict[str, float] = field(default_factory=dict)
@@ -42,6 +43,7 @@ class Ledger:
     positions: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     accepted_again: list[str] = field(default_factory=list)
     doubtful: list[UserEvent] = field(default_factory=list)
+    erased: dict[str, int] = field(default_factory=dict)
     tokens: deque[Token] = field(default_factory=lambda: deque(maxlen=TOKENS))
     told: Counter[str] = field(default_factory=Counter)
     answers: Counter[str] = field(default_factory=Counter)

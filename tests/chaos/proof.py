@@ -57,6 +57,7 @@ class Proof:
             self._acknowledged_is_in_the_log(),
             await self._log_is_as_it_should_be(),
             self._told_positions(),
+            self._erased_is_gone(),
             *await self._once(once),
             await self._archived(),
             *await self._same_digests(served, once),
@@ -103,6 +104,13 @@ class Proof:
         figures = f"{len(told):,} ids told of with their position, {len(wrong)} wrongly"
         return Check(2, "told positions = positions in the log", figures, dict(list(wrong.items())[:SHOWN]))
 
+    def _erased_is_gone(self) -> Check:
+        """Archive and state are compared with the log: what is gone from it is gone from them."""
+        erased, positions = self.ledger.erased, self.facts.positions
+        left = {each: position for each, position in erased.items() if position in positions.get(each, ())}
+        figures = f"{len(erased):,} events of users who were erased, {len(left)} still in the log"
+        return Check(5, "erased = not in the log", figures, dict(list(left.items())[:SHOWN]))
+
     async def _once(self, once: State) -> list[Check]:
         users, items = user_ids(), [item.item_id for item in catalogue()]
         served_users, served_items = await self._served_users(users), await self._served_items(items)
@@ -141,14 +149,16 @@ class Proof:
     async def _same_digests(self, served: GetStateDigestResponse, once: State) -> list[Check]:
         limits = {each.partition: int(each.position) for each in served.partition_digests}
         replayed = await fold_log(
-            self.log, State(fold_settings(served.fold, None), limits), limits, lambda position: None
+            self.log, State(fold_settings(served.fold, None)), limits, lambda position: None
         )
         live = _by_partition(served.partition_digests)
         await self.die_and_return()
         again = _by_partition((await self._digests()).partition_digests)
         return [
-            _digest_check("digest = clean replay", _by_partition(digests(replayed, limits)), live),
-            _digest_check("digest = fold of distinct events", _by_partition(digests(once, limits)), live),
+            _digest_check("digest = clean replay", _by_partition(digests(replayed, range(PARTITIONS))), live),
+            _digest_check(
+                "digest = fold of distinct events", _by_partition(digests(once, range(PARTITIONS))), live
+            ),
             _digest_check("digest after one more kill of feature", live, again),
         ]
 

@@ -35,6 +35,9 @@ NAMESPACE = "chaos"
 TOLD_SECONDS = 2.0
 PAUSE_SECONDS = 0.015
 DRAIN_SECONDS = 60.0
+TOLD = ("accepted", "duplicate", "at the door", "erased")
+ANSWERED = ("recommend reflects its token", "features reflects its token")
+"""What must have happened: where nothing is answered, nothing is answered wrongly."""
 ENVIRONMENT = {
     "FRESHET_DUPLICATE_WINDOW_SECONDS": "1",
     "FRESHET_DRAIN_NOTICE_SECONDS": "0",
@@ -153,7 +156,10 @@ def _answers_check(run: Run) -> Check:
         f"{rate:.0f} distinct events/s over {run.seconds:.0f} s, longest silence "
         f"{ledger.longest_silence_seconds:.1f} s; writes: {_words(ledger.told)}; reads: {_words(ledger.answers)}"
     )
-    wrong = {"violations": ledger.violations[:SHOWN]} if ledger.violations else {}
+    never = [each for each in TOLD if not ledger.told[each]]
+    never += [each for each in ANSWERED if not ledger.answers[each]]
+    found = {"violations": ledger.violations[:SHOWN], "never happened": never}
+    wrong = {name: each for name, each in found.items() if each}
     return Check(5, "every answer was true or a typed error", figures, wrong)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from itertools import count
 from random import Random
 
@@ -15,6 +16,8 @@ from tests.chaos.shoppers import ITEMS
 CALL_SECONDS = 6.0
 EVENTS = 8
 PAUSE_SECONDS = 0.3
+ERASED_SECONDS = 120.0
+"""Everything that was away has come back long before."""
 
 
 class Visitors:
@@ -32,27 +35,39 @@ class Visitors:
             if self._stopping.is_set():
                 return
             user = f"visitor-{self._seed}-{number}"
-            await self._visit(user)
-            while not await self._erased(user):
-                await asyncio.sleep(PAUSE_SECONDS)
+            visited = await self._visit(user)
+            if not await self._erased_in_time(user):
+                self._ledger.violations.append(f"{user} is not erased in {ERASED_SECONDS:.0f} s")
+                return
+            self._ledger.erased |= visited
 
     def stop(self) -> None:
         """Nobody new comes."""
         self._stopping.set()
 
-    async def _visit(self, user: str) -> None:
+    async def _visit(self, user: str) -> dict[str, int]:
+        """Where the events lie that were acknowledged, by their ids."""
         events = [self._event(user, number) for number in range(EVENTS)]
         for event in events:
             # One without an answer may come into the log when its user is erased already.
             self._ledger.note_sent(event)
         try:
-            await self._client.batch_write_user_events(events)
+            outcomes = (await self._client.batch_write_user_events(events)).outcomes
         except FreshetError as error:
             self._note("visit", error)
+            return {}
+        pairs = zip(events, outcomes, strict=True)
+        return {event.event_id: outcome.position for event, outcome in pairs if outcome.position}
 
     def _event(self, user: str, number: int) -> UserEvent:
         items = [EventItem(item_id=f"item-{each}") for each in self._random.sample(range(ITEMS), 2)]
         return UserEvent(event_id=f"{user}-{number}", user_id=user, event_type="click", items=items)
+
+    async def _erased_in_time(self, user: str) -> bool:
+        deadline = time.monotonic() + ERASED_SECONDS
+        while not (erased := await self._erased(user)) and time.monotonic() < deadline:
+            await asyncio.sleep(PAUSE_SECONDS)
+        return erased
 
     async def _erased(self, user: str) -> bool:
         try:
