@@ -25,6 +25,7 @@ _KEEPALIVE = sa.text(
     " set_config('tcp_keepalives_count', '4', false)"
 )
 """By which PostgreSQL notices within half a minute that a leader's machine is gone; by itself it takes two hours."""
+_STILL_THERE = sa.text("SELECT 1")
 _TRY = sa.text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))")
 
 
@@ -59,7 +60,7 @@ class Leadership:
             try:
                 await self._take(connection)
                 while True:
-                    await connection.execute(sa.text("SELECT 1"))
+                    await connection.execute(_STILL_THERE)
                     await asyncio.sleep(_ASK_SECONDS)
             finally:
                 await (
@@ -74,6 +75,7 @@ class Leadership:
             await asyncio.sleep(_ASK_SECONDS)
         if self.stands_by:
             await asyncio.sleep(_NOTICE_SECONDS)
+            await connection.execute(_STILL_THERE)  # else another may have the lock by now
         self.stands_by = False
         if not self.held.is_set():
             _log.info("leads", role=self._role)

@@ -30,10 +30,16 @@ def quick(monkeypatch):
     monkeypatch.setattr(leadership_module, "_NOTICE_SECONDS", 0.2)
 
 
+LOCK = sa.text("SELECT pg_advisory_lock(hashtextextended(:name, 0))")
+UNLOCK = sa.text("SELECT pg_advisory_unlock(hashtextextended(:name, 0))")
+ASKING = "FROM pg_stat_activity WHERE query LIKE 'SELECT pg_try_advisory_lock%'"
+
+
 class Contender:
     """A process that wants to lead."""
 
     def __init__(self, world: World) -> None:
+        self.world = world
         self.leadership = Leadership(world.engine, world.namespace, "trainer")
         self.task = asyncio.create_task(self.leadership.keep())
 
@@ -43,9 +49,18 @@ class Contender:
     async def stands_by(self) -> bool:
         return self.leadership.stands_by
 
+    async def asks_again(self) -> bool:
+        async with self.world.engine.connect() as connection:
+            return self.task.done() or bool(await connection.scalar(sa.text(f"SELECT count(*) {ASKING}")))
+
     async def end(self) -> None:
         self.task.cancel()
         await asyncio.wait({self.task})
+
+
+def name_of(world: World) -> dict[str, str]:
+    """Of the lock."""
+    return {"name": f"freshet_{world.namespace} trainer"}
 
 
 async def end_sessions(world: World) -> None:
@@ -108,6 +123,22 @@ async def test_a_leader_ends_when_another_was_quicker_after_its_session_ended(wo
         await first.task
     assert not await second.leads()
     await second.end()
+
+
+async def test_who_has_lost_the_lock_while_it_waited_for_another_to_notice_does_not_lead(world, monkeypatch):
+    monkeypatch.setattr(leadership_module, "_NOTICE_SECONDS", 2.0)
+    async with world.engine.connect() as other:
+        await other.execute(LOCK, name_of(world))
+        waiting = Contender(world)
+        await eventually(waiting.stands_by)
+        await other.execute(UNLOCK, name_of(world))
+        await eventually(lambda: somebody_leads(world))
+        await end_sessions(world)
+        await other.execute(LOCK, name_of(world))
+        await eventually(waiting.asks_again)
+        assert not waiting.leadership.held.is_set()
+        await waiting.end()
+        await other.execute(UNLOCK, name_of(world))
 
 
 async def test_a_run_is_not_taken_from_a_trainer_that_works(world):
