@@ -92,7 +92,7 @@ class Workers:
         try:
             await self.leadership.keep()
         except LeadershipLostError:
-            self.runs.leave()
+            await self.runs.leave()
             raise
 
     def leading(self, work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:

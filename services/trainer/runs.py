@@ -212,9 +212,10 @@ class Runs:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    def leave(self) -> None:
-        """Store nothing more of the run that goes on: another trainer carries it, or has said that it was stopped."""
-        self._open, self._left = False, True
+    async def leave(self) -> None:
+        """As `stop`, and store nothing of the run: another trainer carries it, or has said that it was stopped."""
+        self._left = True
+        await self.stop()
 
     async def _carry_out(self, run: TrainingRun, wish: Wish) -> None:
         _log.info("run starts", run_id=run.run_id, trigger=TrainingTrigger.Name(run.trigger))
@@ -232,7 +233,7 @@ class Runs:
         await self._end(ended, _KEEP_SECONDS)
 
     async def _cut_off(self, run: TrainingRun) -> None:
-        if self._gives_way:
+        if self._gives_way and not self._left:
             await self._end(failed(run, GAVE_WAY), _KEEP_AT_STOP_SECONDS)
             return
         RUNNING.set(0)

@@ -12,7 +12,7 @@ from freshet.trainer.v1 import trainer_pb2 as api
 from services.trainer import runs as runs_module
 from services.trainer.gate import Decision
 from services.trainer.progress import new_run, succeeded
-from services.trainer.run_directories import RunDirectories
+from services.trainer.run_directories import RunDirectories, Wish
 from services.trainer.runs import AlreadyRunningError, Runs
 from tests.integration.trainer.world import ENDED, Trainer, World, eventually, walks
 
@@ -123,3 +123,21 @@ async def test_a_watch_of_a_run_that_another_trainer_carries_ends_with_it(world,
         assert (await anext(watch)).state == api.TRAINING_STATE_READING
         await world.registry.save_run(succeeded(run, "model", Decision(True, "better")))
         assert [each.model_version async for each in watch] == ["model"]
+
+
+async def test_a_run_that_another_trainer_has_taken_ends_here_at_once_without_an_end(world, tmp_path):
+    runs, conductor = await opened(world, tmp_path, api.TRAINING_STATE_TRAINING)
+    conductor.directories.begin("taken", Wish())
+    taken = api.TrainingRun(run_id="taken", state=api.TRAINING_STATE_READING)
+    await world.registry.save_run(taken)
+    await runs.open()
+    await in_state(runs, taken, api.TRAINING_STATE_TRAINING)
+    await runs.leave()
+    conductor.done.set()
+    await eventually(lambda: nowhere_carried(taken))
+    assert (await world.registry.run("taken")).state not in ENDED
+    assert conductor.directories.wish("taken") is not None
+
+
+async def nowhere_carried(run: api.TrainingRun) -> bool:
+    return all(task.get_name() != f"run {run.run_id}" for task in asyncio.all_tasks())
