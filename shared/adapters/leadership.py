@@ -21,10 +21,11 @@ _ASK_SECONDS = 1.0
 _NOTICE_SECONDS = 5.0
 """How long a new leader waits for one that may not know yet that its session is gone: that one asks every second."""
 _KEEPALIVE = sa.text(
-    "SELECT set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),"
-    " set_config('tcp_keepalives_count', '4', false)"
+    "SELECT set_config('tcp_keepalives_idle', '60', false), set_config('tcp_keepalives_interval', '10', false),"
+    " set_config('tcp_keepalives_count', '5', false)"
 )
-"""By which PostgreSQL notices within half a minute that a leader's machine is gone; by itself it takes two hours."""
+"""By which PostgreSQL notices within two minutes that a leader's machine is gone, not within two hours. A leader that is
+cut off notices sooner: see `_GONE_SECONDS` of `database`."""
 _STILL_THERE = sa.text("SELECT 1")
 _TRY = sa.text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))")
 
@@ -63,9 +64,8 @@ class Leadership:
                     await connection.execute(_STILL_THERE)
                     await asyncio.sleep(_ASK_SECONDS)
             finally:
-                await (
-                    connection.invalidate()
-                )  # not back into the pool: the session, and with it the lock, is to end
+                # Not back into the pool: the session, and with it the lock, is to end.
+                await connection.invalidate()
 
     async def _take(self, connection: AsyncConnection) -> None:
         await connection.execute(_KEEPALIVE)

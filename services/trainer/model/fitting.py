@@ -28,7 +28,7 @@ from services.trainer.model.sparse_adamw import BETAS, SparseAdamW
 
 _REPORT_EVERY = 20
 _GRADIENT_NORM = 5.0
-SPARSE_FROM = 20_000
+SPARSE_FROM = 50_000
 """Items from which on a step walks the rows it touches instead of the whole table."""
 
 
