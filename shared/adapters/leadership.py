@@ -24,8 +24,8 @@ _KEEPALIVE = sa.text(
     "SELECT set_config('tcp_keepalives_idle', '60', false), set_config('tcp_keepalives_interval', '10', false),"
     " set_config('tcp_keepalives_count', '5', false)"
 )
-"""By which PostgreSQL notices within two minutes that a leader's machine is gone, not within two hours. A leader that is
-cut off notices sooner: see `_GONE_SECONDS` of `database`."""
+"""By which PostgreSQL notices within two minutes that a leader's machine is gone, not within two hours. A leader that
+is cut off notices sooner: see `_GONE_SECONDS` of `database`."""
 _STILL_THERE = sa.text("SELECT 1")
 _TRY = sa.text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))")
 

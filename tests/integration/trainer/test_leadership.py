@@ -69,6 +69,10 @@ async def end_sessions(world: World) -> None:
         await connection.execute(sa.text(f"SELECT pg_terminate_backend(pid) {HOLDERS}"))
 
 
+async def somebody_leads(world: World) -> bool:
+    return await holder(world) is not None
+
+
 async def holder(world: World) -> int | None:
     """The session that leads: its process in PostgreSQL."""
     async with world.engine.connect() as connection:
