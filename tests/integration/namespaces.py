@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from deploy.local.brokers import Brokers
 from shared.adapters.connection import nats_connection
 from shared.adapters.database import database_engine, ensure_tables
-from shared.adapters.streams import Names, ensure_streams
+from shared.adapters.streams import Names, api, ensure_streams
 from shared.domain.retention import MIB, Limit, Retention
 from shared.domain.stream_settings import StreamSettings
 
@@ -48,3 +48,17 @@ async def new_namespace(brokers: Brokers, window_seconds: float = 120.0) -> Asyn
         await ensure_streams(nats, Names(name), StreamSettings(window_seconds, retention=SMALL))
         await ensure_tables(engine, name)
         yield Namespace(brokers, nats, engine, name)
+
+
+@asynccontextmanager
+async def takes_nothing(nats: Client, stream: str) -> AsyncIterator[None]:
+    """Meanwhile a stream refuses every message, as one does that is full."""
+    config = (await api(nats, f"STREAM.INFO.{stream}"))["config"]
+    await _configured(nats, {**config, "max_msg_size": 1})
+    yield
+    await _configured(nats, config)
+
+
+async def _configured(nats: Client, config: dict[str, object]) -> None:
+    answer = await api(nats, f"STREAM.UPDATE.{config['name']}", config)
+    assert "error" not in answer, answer["error"]

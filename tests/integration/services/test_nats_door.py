@@ -10,6 +10,7 @@ import pytest
 from freshet.event.v1.event_pb2 import FILLED_FIELD_EVENT_ID, UserEvent
 from tests.builders import message
 from tests.conditions import eventually
+from tests.integration.namespaces import takes_nothing
 from tests.integration.services.conftest import Running
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -157,6 +158,28 @@ async def test_many_large_messages_at_once_all_become_letters(start):
 
     await eventually(empty)
     assert len(await running.letters()) == 300
+
+
+async def come_again(running: Running) -> int:
+    """How many messages at the door were tried in vain."""
+    stream = running.space.names.stream("INGEST")
+    return (await running.space.nats.jetstream().consumer_info(stream, "ingestion")).num_redelivered
+
+
+@pytest.mark.parametrize(
+    "kept_in, payload", [("EVENTS", message().SerializeToString()), ("REJECTED", b"\xff")]
+)
+async def test_what_can_be_stored_nowhere_stays_at_the_door_until_it_can(start, kept_in, payload):
+    running = await start("ingestion")
+    stream, jetstream = running.space.names.stream(kept_in), running.space.nats.jetstream()
+    async with takes_nothing(running.space.nats, stream):
+        await running.publish(payload)
+        await eventually(lambda: come_again(running))
+
+    async def stored() -> bool:
+        return (await jetstream.stream_info(stream)).state.messages == 1
+
+    await eventually(stored)
 
 
 async def killed_and_emptied(running: Running) -> None:
