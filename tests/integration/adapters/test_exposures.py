@@ -19,6 +19,7 @@ from services.ranking.recommender import Served
 from shared.adapters.keys import user_key
 from shared.adapters.log_writer import LogWriter
 from tests.conditions import eventually
+from tests.integration.namespaces import takes_nothing
 from tests.unit.ranking.model import NOW_MS, state
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -51,6 +52,17 @@ async def test_a_drain_publishes_all_that_is_kept(space, writer):
     assert (await jetstream.stream_info(name)).state.messages == 1200
     first = Exposure.FromString((await jetstream.get_msg(name, 1)).data)
     assert (first.attribution_token, first.user_id) == ("token-0", "u1")
+
+
+async def test_what_the_stream_does_not_take_is_published_later_in_its_order(space, writer):
+    exposures, name = ExposureLog(writer, space.names, 16, ErasedUsers()), space.names.stream("EXPOSURES")
+    for number in range(2):
+        exposures.add(shown(number))
+    async with takes_nothing(space.nats, name):
+        await exposures.drain()
+    await exposures.drain()
+    stored = [await space.nats.jetstream().get_msg(name, position) for position in (1, 2)]
+    assert [Exposure.FromString(each.data).attribution_token for each in stored] == ["token-0", "token-1"]
 
 
 async def test_what_waits_for_the_stream_keeps_neither_the_request_nor_the_state_in_memory(space, writer):
