@@ -17,10 +17,12 @@ from services.feature.damaged_users import DamagedUsers
 from services.feature.erasures import Erasures
 from services.feature.projection import Projection
 from shared.adapters.database import schema_name
+from shared.adapters.keys import user_key
+from shared.adapters.log_reader import LogMessage
 from shared.adapters.state_store import StateStore
 from shared.domain.state import State, fold_events
 from shared.domain.state_digest import digest
-from tests.builders import event, state
+from tests.builders import event, message, state
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 IN_MEMORY = 3
@@ -130,6 +132,19 @@ async def test_the_least_recently_used_leave_memory_and_come_back_on_demand(feat
     await feature.projection.bring_back(np.array([1, 2, 99], np.uint64), 5.0)
     assert feature.state.users.read(1).history["item_key"].tolist() == [1]
     assert digest(feature.state) == whole
+
+
+async def test_an_event_of_a_user_who_is_away_is_not_reflected_before_they_are_back(space, feature):
+    for position, key in enumerate((user_key("u1"), 1, 2, 3), 1):
+        feature.fold(position, key)
+    await feature.checkpoints.write()
+    subject, payload = space.names.event_subject(0, "click"), message(event_id="e5").SerializeToString()
+    async with space.engine.begin() as connection:
+        await connection.execute(sa.text(f'LOCK TABLE "{schema_name(space.name)}".user_state'))
+        folding = asyncio.create_task(feature.projection._take([LogMessage(5, subject, payload, 0)]))
+        assert not await feature.projection.reach(5, 0.2)
+    await folding
+    assert feature.projection.position == 5
 
 
 async def test_who_gave_up_waiting_for_a_position_is_forgotten(feature):
