@@ -23,12 +23,15 @@ async def send(address: str, rate: float, items: int) -> None:
     under_way: set[asyncio.Task] = set()
     async with FreshetClient(Addresses(ingestion=address)) as client:
         started = time.monotonic()
-        for number in count():
-            event = user_event("click", f"passer-by-{number % USERS}", [f"item-{number % items}"])
-            task = asyncio.create_task(client.write_user_event(event))
-            under_way.add(task)
-            task.add_done_callback(under_way.discard)
-            await asyncio.sleep(max(0.0, started + number / rate - time.monotonic()))
+        try:
+            for number in count():
+                event = user_event("click", f"passer-by-{number % USERS}", [f"item-{number % items}"])
+                task = asyncio.create_task(client.write_user_event(event))
+                under_way.add(task)
+                task.add_done_callback(under_way.discard)
+                await asyncio.sleep(max(0.0, started + number / rate - time.monotonic()))
+        finally:
+            await asyncio.gather(*under_way)  # before the client is closed
 
 
 async def main(address: str, rate: str, items: str) -> None:
