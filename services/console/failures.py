@@ -9,6 +9,7 @@ import click
 
 from shared.client import Cancelled, DeadlineExceeded, FreshetError, Unavailable, Unimplemented
 from shared.client.addresses import address_variable
+from shared.runtime.terminal import hang_up
 
 T = TypeVar("T")
 
@@ -60,8 +61,3 @@ async def _until_terminated(work: Coroutine[Any, Any, T]) -> T:
     for number in (signal.SIGTERM, *hang_up()):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     return await task
-
-
-def hang_up() -> tuple[signal.Signals, ...]:
-    """The signal that tells of the terminal's end; none where it is to be ignored, as behind `nohup`."""
-    return () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)

@@ -19,10 +19,11 @@ import numpy as np
 import orjson
 
 from services.console.dataset import Interaction
-from services.console.failures import CommandFailed, hang_up
+from services.console.failures import CommandFailed
 from services.console.output import Output
 from shared.adapters.keys import item_keys
 from shared.domain.event import EVENT_CODE_BY_WORD
+from shared.runtime.terminal import hang_up
 
 _STDERR = 2  # what libraries print is no report
 _ENV_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")

@@ -38,7 +38,6 @@ from shared.adapters.model_erasures import ModelErasures
 from shared.adapters.presets import load_preset
 from shared.adapters.streams import Names, ensure_streams
 from shared.adapters.user_traces import TraceFinder
-from shared.domain.stream_settings import UnfitSettingError
 from shared.runtime.life_cycle import Service, serve
 from shared.runtime.rpc import register
 
@@ -56,16 +55,10 @@ class Tools:
 
 
 async def main(settings: IngestionSettings) -> None:
-    """Open what the service needs, run it, close it. Raises UnfitSettingError, also what a worker finds."""
-    unfit = None
-    try:
-        async with AsyncExitStack() as stack:
-            tools = await _open(settings, stack)
-            await serve(settings, _service(Workers(tools)))
-    except* UnfitSettingError as errors:
-        unfit = errors.exceptions[0]
-    if unfit is not None:
-        raise unfit
+    """Open what the service needs, run it, close it."""
+    async with AsyncExitStack() as stack:
+        tools = await _open(settings, stack)
+        await serve(settings, _service(Workers(tools)))
 
 
 async def _open(settings: IngestionSettings, stack: AsyncExitStack) -> Tools:

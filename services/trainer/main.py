@@ -82,6 +82,7 @@ class Workers:
         self.settings, self.tools = settings, tools
         self._engine = engine
         self.leadership = Leadership(engine, settings.namespace, "trainer")
+        self._tables_made = asyncio.Event()
         self.promoting = Promoting(tools)
         self.runs = Runs(tools.registry, Conductor(tools, settings))
         history = teaching(settings.domain).history
@@ -96,11 +97,10 @@ class Workers:
             raise
 
     def leading(self, work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
-        """The work, from when this trainer leads."""
+        """The work, from when this trainer leads and the tables are there."""
 
         async def wait_and_work() -> None:
-            await self.leadership.held.wait()
-            await ensure_tables(self._engine, self.settings.namespace)
+            await self._tables_made.wait()
             await work()
 
         return wait_and_work
@@ -148,6 +148,7 @@ class Workers:
         """Bring runs and the champion of an earlier process in order, once no other trainer leads."""
         await self.leadership.held.wait()
         await ensure_tables(self._engine, self.settings.namespace)
+        self._tables_made.set()
         await patiently(self.tools.registry.promotions.adopt, UNAVAILABLE, math.inf)
         await patiently(self.runs.open, UNAVAILABLE, math.inf)
         await self.tools.publisher.tell()

@@ -34,8 +34,7 @@ from shared.adapters.database import UNAVAILABLE, within
 from shared.adapters.registry import RegisteredModel, Registry
 
 _log = structlog.get_logger("runs")
-_NEWS_SECONDS = 0.5
-_LOOK_SECONDS = 5.0
+_NEWS_SECONDS, _LOOK_SECONDS = 0.5, 5.0
 _KEEP_SECONDS, _KEEP_AT_STOP_SECONDS, _KEEP_STATE_SECONDS = 3600.0, 3.0, 0.0
 _RECENT = 100
 ANYTHING = Wish()

@@ -28,6 +28,7 @@ from shared.runtime.channels import MAX_MESSAGE_BYTES
 from shared.runtime.health import Health
 from shared.runtime.logs import configure_logs
 from shared.runtime.metrics import metrics_endpoint
+from shared.runtime.out_of_group import out_of_group
 from shared.runtime.settings import ServiceSettings
 
 _log = structlog.get_logger("life_cycle")
@@ -147,7 +148,8 @@ def run(
     configure_logs(name, settings.log_level)
     freed()
     try:
-        uvloop.run(main())  # type: ignore[arg-type]
+        with out_of_group(UnfitSettingError):  # a worker may find it out
+            uvloop.run(main())  # type: ignore[arg-type]
     except UnfitSettingError as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None

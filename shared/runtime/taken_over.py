@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import structlog
 
+from shared.runtime.out_of_group import out_of_group
+
 _log = structlog.get_logger("taken_over")
 TAKEN_OVER = 3
 """Exit code of such a process."""
@@ -15,11 +17,9 @@ TAKEN_OVER = 3
 @contextmanager
 def ends_when_taken_over(loss: type[Exception]) -> Iterator[None]:
     """End the process with TAKEN_OVER when `loss` comes out of a group of tasks."""
-    reason = ""
     try:
-        yield
-    except* loss as lost:
-        reason = str(lost.exceptions[0])
-    if reason:
-        _log.error("this process ends", reason=reason)
-        raise SystemExit(TAKEN_OVER)
+        with out_of_group(loss):
+            yield
+    except loss as lost:
+        _log.error("this process ends", reason=str(lost))
+        raise SystemExit(TAKEN_OVER) from None

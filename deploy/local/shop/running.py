@@ -22,9 +22,9 @@ from deploy.local.shop.statistics import Statistics
 from deploy.local.shop.traffic import ShopSettings, Traffic
 from deploy.local.shop.welcome import welcome, whereabouts
 from deploy.local.suite import Suite, SuiteSettings, local_suite
-from services.console.failures import hang_up
 from shared.client import Addresses, DeadlineExceeded, FreshetClient, ResourceExhausted, Unavailable
 from shared.client.patience import Patience
+from shared.runtime.terminal import hang_up
 
 # A new model every few minutes, and one core left for the answers.
 QUICK_TRAINING = {

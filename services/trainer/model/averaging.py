@@ -34,9 +34,8 @@ class AveragedWeights:
         self._whole = len(whole)
         self._steps, self._faded = 0, 0.0
         rows = len(tables[0]) if tables else 0
-        self._faded_at = torch.zeros(
-            rows, dtype=torch.float64
-        )  # (V,): `_faded` as each row's average was up to date
+        # (V,): what `_faded` was as each row's average was up to date.
+        self._faded_at = torch.zeros(rows, dtype=torch.float64)
 
     @torch.no_grad()
     def step(self) -> None:

@@ -113,9 +113,8 @@ class SparseAdamW:
             for each, decay in ((table.vectors, weight_decay), (table.biases, 0.0))
         ]
         self._steps = Steps()
-        self._at = torch.zeros(
-            len(table.biases), dtype=torch.int64
-        )  # (V,): the step at which each row stands
+        # (V,): the step at which each row stands.
+        self._at = torch.zeros(len(table.biases), dtype=torch.int64)
 
     def at_hand(self, batch: TokenBatch, sample: Sample) -> AtHand:
         """What a step needs, rows brought up to date; the table is a copy, which gathers gradients."""

@@ -48,6 +48,11 @@ def everything(folded: State) -> Store:
     return Store(every)
 
 
+def assert_all_is_stored(folded: State, *snapshots: Snapshot) -> None:
+    stored, whole = Store(*snapshots), everything(folded)
+    assert (stored.users, stored.items) == (whole.users, whole.items)
+
+
 @given(logs(), st.data())
 def test_what_changed_before_and_after_an_erasure_is_stored(log, data):
     first, then = sorted(data.draw(st.tuples(*[st.integers(0, len(log))] * 2)))
@@ -56,8 +61,7 @@ def test_what_changed_before_and_after_an_erasure_is_stored(log, data):
     fold_events(folded, log[:then])
     erase(folded, data.draw(st.integers(1, 3)), log[:then])
     newer = take_snapshot(fold_events(folded, log[then:]), len(log))
-    stored, whole = Store(older, newer), everything(folded)
-    assert (stored.users, stored.items) == (whole.users, whole.items)
+    assert_all_is_stored(folded, older, newer)
 
 
 @given(logs(), st.data())
@@ -69,8 +73,7 @@ def test_what_is_given_back_is_in_the_next_snapshot_also_when_a_user_is_erased_i
     failed = take_snapshot(folded, len(log))
     erase(folded, erased, log)
     give_back(folded, failed)
-    now, whole = Store(stored, take_snapshot(folded, len(log))), everything(folded)
-    assert (now.users, now.items) == (whole.users, whole.items)
+    assert_all_is_stored(folded, stored, take_snapshot(folded, len(log)))
 
 
 @given(logs(), st.data())
@@ -82,5 +85,4 @@ def test_erasures_that_are_given_back_are_in_the_next_snapshot(log, data):
     failed = take_snapshot(folded, cut)
     fold_events(folded, log[cut:])
     give_back(folded, failed)
-    now, whole = Store(stored, take_snapshot(folded, len(log))), everything(folded)
-    assert (now.users, now.items) == (whole.users, whole.items)
+    assert_all_is_stored(folded, stored, take_snapshot(folded, len(log)))
