@@ -15,10 +15,11 @@ from torch import nn
 from services.trainer.model.averaging import AveragedWeights
 from services.trainer.model.callbacks import Callbacks
 from services.trainer.model.checkpoint import Checkpoint, Checkpoints, State, key_of
+from services.trainer.model.competition import Sample
 from services.trainer.model.course import Course
 from services.trainer.model.device import device_of
 from services.trainer.model.encoders.signature import UserEncoder
-from services.trainer.model.objective import Examples, ItemTable, Loss, Objective, Sample
+from services.trainer.model.objective import Examples, ItemTable, Loss, Objective
 from services.trainer.model.parallel import Ranks
 from services.trainer.model.plan import OnProgress, Progress, TrainingDiverged, TrainingPlan
 from services.trainer.model.plateau import JudgeNow, Plateau

@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from services.trainer.model.competition import Sample, losses_among, rivals
+
 
 class ItemTable(nn.Module):
     """Item vectors, read as input and scored as output, and item biases.
@@ -61,16 +63,6 @@ class Loss(NamedTuple):
     weight: Tensor
 
 
-class Sample(NamedTuple):
-    """Items drawn with replacement as the competition of a whole batch.
-
-    item: ``(S,) int64``. log_expected: ``(S,) float32``, log(S x probability) of each draw.
-    """
-
-    item: Tensor
-    log_expected: Tensor
-
-
 def full_softmax_losses(users: Tensor, target: Tensor, table: ItemTable) -> Tensor:
     """-log softmax(users . vectors' + biases)[target].
 
@@ -105,8 +97,8 @@ def sampled_softmax_losses(users: Tensor, target: Tensor, table: ItemTable, samp
         ``(N,) float32``, >= 0, in nats.
     """
     positive = _scores(users, target, table)  # (N,)
-    logits = _sample_scores(users, target, table, sample, sample.log_expected)  # (N, S)
-    return torch.logaddexp(torch.logsumexp(logits, dim=1), positive) - positive
+    logits = _sample_scores(users, table, sample, sample.log_expected)  # (N, S)
+    return losses_among(positive, logits, rivals(target, sample))
 
 
 def gbce_losses(users: Tensor, target: Tensor, table: ItemTable, sample: Sample, power: float) -> Tensor:
@@ -126,8 +118,8 @@ def gbce_losses(users: Tensor, target: Tensor, table: ItemTable, sample: Sample,
         ``(N,) float32``, >= 0, in nats.
     """
     positive = F.logsigmoid(_scores(users, target, table))  # (N,)
-    negative = F.logsigmoid(-_sample_scores(users, target, table, sample)).sum(1)  # (N,)
-    return -power * positive - negative
+    costs = F.softplus(_sample_scores(users, table, sample)) * rivals(target, sample)  # (N, S)
+    return costs.sum(1) - power * positive
 
 
 def gbce_power(n_negatives: int, n_items: int, calibration: float) -> float:
@@ -245,9 +237,8 @@ def _scores(users: Tensor, item: Tensor, table: ItemTable) -> Tensor:
 
 
 def _sample_scores(
-    users: Tensor, target: Tensor, table: ItemTable, sample: Sample, lowered_by: Tensor | float = 0.0
+    users: Tensor, table: ItemTable, sample: Sample, lowered_by: Tensor | float = 0.0
 ) -> Tensor:
-    """``(N, S) float32``: scores of the sample, lowered by so much; -inf where it is the row's own target."""
+    """``(N, S) float32``: scores of the sample, lowered by so much."""
     biases = table.biases[sample.item] - lowered_by  # (S,)
-    logits = F.linear(users, table(sample.item), biases).float()  # (N, S)
-    return logits.masked_fill_(target[:, None] == sample.item, -torch.inf)
+    return F.linear(users, table(sample.item), biases).float()  # (N, S)

@@ -136,6 +136,17 @@ def test_onnxruntime_agrees_with_torch_in_every_shape(kind):
         assert_close(torch.from_numpy(found), encoder(*columns)[:, -1].detach(), 1e-4)
 
 
+@every_kind
+def test_onnxruntime_agrees_with_torch_on_items_of_which_nothing_is_known(kind):
+    encoder, (vectors, types, ages, mask) = small(kind), inputs()
+    blank = (torch.zeros_like(vectors), types, ages, mask)
+    session = onnxruntime.InferenceSession(onnx_bytes(encoder))
+    (found,) = session.run(
+        None, {name: column.numpy() for name, column in zip(INPUT_NAMES, blank, strict=True)}
+    )
+    assert_close(torch.from_numpy(found), encoder.last(*blank).detach(), 1e-4)
+
+
 @cache
 def learned(kind: str) -> TrainedModel:
     plan = replace(PLAN, encoder=config_of(kind, "small", 16), epochs=15, learning_rate=5e-3)

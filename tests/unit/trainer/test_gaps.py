@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from services.trainer.model.encoders.gaps import PairBias, all_pairs, last_pairs, log_gap
@@ -35,12 +36,24 @@ def test_the_last_position_finds_what_it_finds_among_all():
     assert torch.allclose(bias(last_pairs(AGE_SECONDS, MASK, KNOTS)), among_all, atol=1e-6)
 
 
-def test_its_gradient_is_that_of_the_definition():
+def test_in_training_it_is_what_it_is_in_service():
     bias, pairs = some_bias(), all_pairs(AGE_SECONDS, MASK, KNOTS)
+    assert torch.equal(bias.train()(pairs), bias.eval()(pairs))
+    last = last_pairs(AGE_SECONDS, MASK, KNOTS)
+    assert torch.equal(bias.train()(last), bias.eval()(last))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_its_gradient_is_that_of_the_definition(training):
+    bias, pairs = some_bias().train(training), all_pairs(AGE_SECONDS, MASK, KNOTS)
     wanted = torch.randn(2, HEADS, 5, 5, generator=torch.Generator().manual_seed(2)) * pairs.visible[:, None]
     (bias(pairs) * wanted).sum().backward()
     gap = log_gap(AGE_SECONDS.unsqueeze(1) - AGE_SECONDS.unsqueeze(2))  # (B, T, T)
     above = torch.relu(gap.unsqueeze(-1) - torch.arange(KNOTS))  # (B, T, T, K)
-    assert torch.allclose(
-        bias.by_gap.weight.grad, torch.einsum("bhqt,bqtk->hk", wanted, above), rtol=1e-4, atol=1e-4
-    )
+    by_gap = torch.einsum("bhqt,bqtk->hk", wanted, above)
+    assert torch.allclose(bias.by_gap.weight.grad, by_gap, rtol=1e-4, atol=1e-4)
+    far = pairs.distance.clamp(0, MAX_DISTANCE).unsqueeze(-1) == torch.arange(
+        MAX_DISTANCE + 1
+    )  # (T, T, M + 1)
+    by_distance = torch.einsum("bhqt,qtm->mh", wanted, far.float())
+    assert torch.allclose(bias.by_distance.grad, by_distance, atol=1e-5)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from services.trainer.model.competition import Sample
 from services.trainer.model.objective import (
     Examples,
     ItemTable,
     Objective,
-    Sample,
     full_softmax_losses,
     gbce_losses,
     gbce_power,

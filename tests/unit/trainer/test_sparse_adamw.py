@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.trainer.model import fitting
-from services.trainer.model.objective import ItemTable, Sample
+from services.trainer.model.competition import Sample
+from services.trainer.model.objective import ItemTable
 from services.trainer.model.sequences import TokenBatch
 from services.trainer.model.sparse_adamw import BETAS, AtHand, SparseAdamW
 from services.trainer.model.training import train

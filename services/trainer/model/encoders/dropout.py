@@ -32,8 +32,11 @@ class Dropout(nn.Module):
             return x
         if x.device.type != "cpu":
             return functional.dropout(x, self.share)
-        kept = _bytes(x.numel()).view(x.shape) >= self._dropped
-        return x * kept.to(x.dtype).mul_(_LEVELS / (_LEVELS - self._dropped))
+        drawn = _bytes(x.numel()).view(x.shape)
+        kept = torch.ge(
+            drawn, self._dropped, out=torch.empty_like(x)
+        )  # by way of bool it takes eight times as long
+        return x * kept.mul_(_LEVELS / (_LEVELS - self._dropped))
 
 
 def _bytes(count: int) -> Tensor:

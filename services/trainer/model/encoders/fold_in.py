@@ -25,6 +25,8 @@ from services.trainer.model.encoders.gaps import PairBias, Pairs
 from services.trainer.model.encoders.signature import EVENT_TYPE_CODES
 
 _TINY = 1e-8
+"""Where nothing is left to explain, 0 / 0 is 0. A least size, not a term: onnxscript's optimiser takes so small a term
+for 0 and removes it."""
 _LARGEST_LOG_CONFIDENCE = 5.0
 _FIRST_RATING = 4.0
 _FIRST_FADING = 0.05
@@ -76,8 +78,7 @@ class FoldIn(nn.Module):
             explained = confidence * (direction @ items.transpose(1, 2))  # (B, Q, T)
             return self.log_ridge.to(precision).exp() * direction + explained @ items  # (B, Q, D)
 
-        solution = conjugate_gradients(system, wanted, self.steps).float()  # (B, Q, D)
-        return torch.where(pairs.visible.any(-1, keepdim=True), solution, 0.0)  # (B, Q, D)
+        return conjugate_gradients(system, wanted, self.steps).float()  # (B, Q, D)
 
     def _confidence(self, types: Tensor, pairs: Pairs) -> Tensor:
         by_type = self.log_confidence(types).squeeze(-1).unsqueeze(1)  # (B, 1, T)
@@ -97,10 +98,10 @@ def conjugate_gradients(system: Callable[[Tensor], Tensor], wanted: Tensor, step
     size = rest.square().sum(-1, keepdim=True)  # (..., 1)
     for _ in range(steps):
         image = system(direction)  # (..., D)
-        pace = size / ((direction * image).sum(-1, keepdim=True) + _TINY)  # (..., 1)
+        pace = size / (direction * image).sum(-1, keepdim=True).clamp(min=_TINY)  # (..., 1)
         solution, rest = solution + pace * direction, rest - pace * image
         smaller = rest.square().sum(-1, keepdim=True)  # (..., 1)
-        direction, size = rest + smaller / (size + _TINY) * direction, smaller
+        direction, size = rest + smaller / size.clamp(min=_TINY) * direction, smaller
     return solution
 
 

@@ -159,7 +159,7 @@ class Block(Layer):
         self.feed_forward = nn.Sequential(
             nn.LayerNorm(width),
             nn.Linear(width, config.feed_forward),
-            nn.GELU(approximate="tanh"),
+            nn.GELU(),
             Dropout(config.dropout),
             nn.Linear(config.feed_forward, width),
         )
@@ -168,10 +168,10 @@ class Block(Layer):
     def forward(self, x: Tensor, pairs: Pairs) -> Tensor:
         """See `Layer.forward`."""
         normed = self.attention_norm(x)  # (B, T, D)
-        query = self._split(self.query(normed))  # (B, H, T, d)
+        query = self._split(self.query(normed) / math.sqrt(self.d_head))  # (B, H, T, d)
         key = self._split(self.key(normed))  # (B, H, T, d)
         value = self._split(self.value(normed))  # (B, H, T, d)
-        logits = query @ key.transpose(-1, -2) / math.sqrt(self.d_head)  # (B, H, T, T)
+        logits = query @ key.transpose(-1, -2)  # (B, H, T, T)
         weights = torch.softmax(logits + self._bias(pairs), dim=-1)  # (B, H, T, T)
         mixed = (self.dropout(weights) @ value).transpose(1, 2).flatten(2)  # (B, T, D)
         return self._finish(x, normed, mixed)  # (B, T, D)
@@ -194,7 +194,7 @@ class Block(Layer):
         return self._finish(x[:, -1:], normed[:, -1:], mixed)  # (B, 1, D)
 
     def _bias(self, pairs: Pairs) -> Tensor:
-        hidden = torch.where(pairs.visible, 0.0, _MASKED).unsqueeze(1)  # (B, 1, Q, T)
+        hidden = ((1.0 - pairs.visible) * _MASKED).unsqueeze(1)  # (B, 1, Q, T)
         return self.bias(pairs) + hidden  # (B, H, Q, T)
 
     def _split(self, x: Tensor) -> Tensor:
