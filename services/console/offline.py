@@ -23,10 +23,10 @@ from services.console.failures import CommandFailed
 from services.console.output import Output
 from shared.adapters.keys import item_keys
 from shared.domain.event import EVENT_CODE_BY_WORD
+from shared.runtime.child_process import ENV_THREADS
 from shared.runtime.terminal import hang_up
 
 _STDERR = 2  # what libraries print is no report
-_ENV_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def write_columns(interactions: Sequence[Interaction], file: Path) -> None:
@@ -100,7 +100,7 @@ def _process(job: dict[str, Any]) -> Iterator[Iterator[bytes]]:
                 stdout=_STDERR,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,  # Ctrl-C is for this process, which ends that one
-                env={**os.environ, **dict.fromkeys(_ENV_THREADS, str(job["threads"]))},
+                env={**os.environ, **dict.fromkeys(ENV_THREADS, str(job["threads"]))},
             )
         try:
             with contextlib.suppress(BrokenPipeError):

@@ -16,7 +16,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-_ENV_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+ENV_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""What tells numerical libraries how many threads they have."""
 _ENV_WAITING = {"GOMP_SPINCOUNT": "1000"}
 """How long a thread of OpenMP spins for the others, where the environment does not say. By itself it takes a processor
 from those that it waits for: steps of training took 103 to 118 ms beside one busy process and 320 beside three, so 76
@@ -75,6 +76,6 @@ def start(module: str, threads: int, descriptors: Sequence[int]) -> subprocess.P
         [sys.executable, "-m", module, str(descriptors[0])],
         stdin=subprocess.DEVNULL,
         pass_fds=descriptors,
-        env={**_ENV_WAITING, **os.environ, **dict.fromkeys(_ENV_THREADS, str(threads))},
+        env={**_ENV_WAITING, **os.environ, **dict.fromkeys(ENV_THREADS, str(threads))},
         start_new_session=True,
     )

@@ -52,8 +52,7 @@ def test_its_gradient_is_that_of_the_definition(training):
     above = torch.relu(gap.unsqueeze(-1) - torch.arange(KNOTS))  # (B, T, T, K)
     by_gap = torch.einsum("bhqt,bqtk->hk", wanted, above)
     assert torch.allclose(bias.by_gap.weight.grad, by_gap, rtol=1e-4, atol=1e-4)
-    far = pairs.distance.clamp(0, MAX_DISTANCE).unsqueeze(-1) == torch.arange(
-        MAX_DISTANCE + 1
-    )  # (T, T, M + 1)
-    by_distance = torch.einsum("bhqt,qtm->mh", wanted, far.float())
+    steps = pairs.distance.clamp(0, MAX_DISTANCE)  # (T, T)
+    away = torch.nn.functional.one_hot(steps, MAX_DISTANCE + 1).float()  # (T, T, MAX_DISTANCE + 1)
+    by_distance = torch.einsum("bhqt,qtm->mh", wanted, away)
     assert torch.allclose(bias.by_distance.grad, by_distance, atol=1e-5)
