@@ -8,11 +8,14 @@ from contextlib import contextmanager
 
 @contextmanager
 def out_of_group(kind: type[Exception]) -> Iterator[None]:
-    """An error of this kind is raised by itself, not within a group; the first of several."""
-    found: BaseException | None = None
+    """An error of this kind is raised by itself, not within a group, however deep and whatever else is in it; the first
+    of several. The group is its cause."""
     try:
         yield
-    except* kind as group:
-        found = group.exceptions[0]
-    if found is not None:
-        raise found
+    except BaseExceptionGroup as group:
+        found: BaseException | None = group.subgroup(kind)
+        if found is None:
+            raise
+        while isinstance(found, BaseExceptionGroup):
+            found = found.exceptions[0]
+        raise found from group
