@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal
 
@@ -43,7 +43,13 @@ def make_plan(seed: int, kills: int, seconds: float) -> list[Fault]:
             continue
         faults.append(_kill(random, next(targets), mean))
         kills -= 1
-    return faults
+    return _fitted(faults, SHARE_FOR_GAPS * seconds)
+
+
+def _fitted(faults: list[Fault], seconds: float) -> list[Fault]:
+    """The same faults, closer together where chance has them last longer."""
+    pace = min(1.0, seconds / sum(fault.gap_seconds for fault in faults))
+    return [replace(fault, gap_seconds=pace * fault.gap_seconds) for fault in faults]
 
 
 def _in_turns(random: Random) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.chaos.plan import TARGETS, make_plan
@@ -25,5 +25,6 @@ def test_all_processes_are_killed_as_often_but_for_one(seed, kills):
 
 
 @given(seeds, kills, st.floats(10, 600))
+@example(323, 1, 10.0)  # three pauses come before the only kill
 def test_faults_begin_within_the_time_there_is(seed, kills, seconds):
-    assert sum(fault.gap_seconds for fault in make_plan(seed, kills, seconds)) <= 2 * seconds
+    assert sum(fault.gap_seconds for fault in make_plan(seed, kills, seconds)) <= seconds
