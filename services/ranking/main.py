@@ -31,7 +31,8 @@ from shared.adapters.registry import Registry
 from shared.adapters.streams import Names, ensure_streams
 from shared.domain.owners import parse_owners
 from shared.runtime.channels import CHANNEL_OPTIONS
-from shared.runtime.life_cycle import CallLimits, Service, serve
+from shared.runtime.life_cycle import Service, serve
+from shared.runtime.listeners import CallLimits
 from shared.runtime.rpc import register
 
 _SERVICE = ranking_pb2.DESCRIPTOR.services_by_name["RankingService"]
@@ -101,7 +102,7 @@ def _service(tools: Tools, workers: Workers) -> Service:
     return Service(
         rpc_services=[_SERVICE.full_name],
         register=partial(register, service=_SERVICE, servicer=servicer),
-        limits=CallLimits(tools.settings.calls_per_connection, tools.settings.max_pending),
+        limits=CallLimits(tools.settings.calls_per_connection),
         workers=[
             workers.log.run,
             workers.exposures.run,

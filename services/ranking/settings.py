@@ -27,13 +27,6 @@ class RankingSettings(ServiceSettings):
         description="calls of one connection at once: clients keep others back, where they cost nothing when their "
         "deadlines pass; 0 for no limit",
     )
-    max_pending: int = Field(
-        0,
-        ge=0,
-        le=1 << 20,
-        description="calls that have come and are not taken up yet: of more, some end as CANCELLED, of twice as "
-        "many all; 0 for gRPC's own limits, 1,000 and 3,000",
-    )
     batch_size: int = Field(32, ge=1, le=512, description="most calls that are scored together")
     feature_timeout_seconds: float = Field(0.5, gt=0, description="then the last known state is used")
     trending_refresh_seconds: float = Field(1.0, gt=0, description="time between reads of what is trending")

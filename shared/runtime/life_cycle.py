@@ -13,7 +13,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import partial
 
 import grpc
 import structlog
@@ -24,61 +24,19 @@ from grpc_reflection.v1alpha import reflection
 from shared.domain.preset import PresetError
 from shared.domain.stream_settings import UnfitSettingError
 from shared.runtime import memory
-from shared.runtime.channels import MAX_MESSAGE_BYTES
 from shared.runtime.health import Health
+from shared.runtime.listeners import CallLimits, Listeners
 from shared.runtime.logs import configure_logs
 from shared.runtime.metrics import metrics_endpoint
 from shared.runtime.out_of_group import out_of_group
 from shared.runtime.settings import ServiceSettings
 
 _log = structlog.get_logger("life_cycle")
-_SERVER_OPTIONS = [
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.so_reuseport", 0),
-    # Clients of streams may ask as often whether this is alive, and are asked themselves: one that is gone, which no
-    # packet tells of, leaves nothing behind.
-    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
-    ("grpc.keepalive_time_ms", 60_000),
-    ("grpc.http2.ping_timeout_ms", 20_000),
-    ("grpc.http2.max_pings_without_data", 0),
-]
-_KEEPERS_TO_A_LIMIT = [("grpc.http.overload_protection", 0)]
-"""For gRPC's core a call is under way until Python has let go of it, which is after its client has the answer. A client
-that keeps to the limit would then be refused the next call it begins, as UNAVAILABLE."""
-BURST_CALLS = 4_000
-"""Calls that may come at once. They are taken up within seconds, and what is too much is then refused by its name."""
 _CANCEL_AGAIN_SECONDS = 3.0
 
 
 async def _nothing() -> None:
     return None
-
-
-class CallLimits(NamedTuple):
-    """How gRPC's core, before Python hears of a call, limits what a server is asked; 0 for its own limits, which are
-    none for a connection, and 1,000 calls that are not taken up.
-
-    Python takes calls up one by one between others' answers. Under more load than can be answered they would wait
-    before that, unseen, until their deadlines have passed.
-
-    per_connection: most calls that a client has under way on one connection; it keeps others back. pending: calls that
-    have come and are not taken up; of more, the core ends some as CANCELLED, of twice as many all.
-    """
-
-    per_connection: int = 0
-    pending: int = BURST_CALLS
-
-    @property
-    def options(self) -> list[tuple[str, int]]:
-        """For the server."""
-        limits = {
-            "grpc.max_concurrent_streams": self.per_connection,
-            "grpc.server.max_pending_requests": self.pending,
-            "grpc.server.max_pending_requests_hard_limit": 2 * self.pending,
-        }
-        chosen = [(name, limit) for name, limit in limits.items() if limit]
-        return [*chosen, *_KEEPERS_TO_A_LIMIT] if self.per_connection else chosen
 
 
 @dataclass(frozen=True)
@@ -100,28 +58,17 @@ class Service:
 class _Server:
     settings: ServiceSettings
     service: Service
-    grpc: grpc.aio.Server = field(init=False)
+    listeners: Listeners = field(init=False)
     health: Health = field(init=False)
 
     async def start(self) -> None:
-        self.grpc = grpc.aio.server(options=[*_SERVER_OPTIONS, *self.service.limits.options])
-        self.health = Health()
+        self.listeners, self.health = Listeners(self.service.limits), Health()
         self.tell(health_pb2.HealthCheckResponse.NOT_SERVING)
-        self.service.register(self.grpc)
-        health_pb2_grpc.add_HealthServicer_to_server(self.health, self.grpc)
         names = (*self.service.rpc_services, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self.grpc)
-        self._listen()
-        await self.grpc.start()
-
-    def _listen(self) -> None:
-        address = self.settings.grpc_address
-        try:
-            self.grpc.add_insecure_port(address)
-        except RuntimeError as error:  # why, gRPC itself has told on stderr
-            raise UnfitSettingError(
-                f"FRESHET_GRPC_ADDRESS={address!r}: cannot listen there, is it taken? Set another host:port"
-            ) from error
+        self.listeners.register(self.service.register)
+        self.listeners.register(partial(health_pb2_grpc.add_HealthServicer_to_server, self.health))
+        self.listeners.register(partial(reflection.enable_server_reflection, names))
+        await self.listeners.start(self.settings.grpc_address)
 
     def tell(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for name in ("", *self.service.rpc_services):
@@ -132,7 +79,7 @@ class _Server:
         self.health.end_watches()
         await asyncio.sleep(self.settings.drain_notice_seconds)
         self.service.notice()
-        await self.grpc.stop(self.settings.drain_grace_seconds)
+        await self.listeners.stop(self.settings.drain_grace_seconds)
         await self.service.drain()
 
 
@@ -178,7 +125,7 @@ async def serve(settings: ServiceSettings, service: Service) -> None:
                 await server.drain()
                 await _end(tasks)
         finally:
-            await server.grpc.stop(0)
+            await server.listeners.stop(0)
     _log.info("stopped")
 
 

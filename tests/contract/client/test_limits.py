@@ -6,7 +6,7 @@ from freshet.event.v1.event_pb2 import UserEvent
 from shared.client import ResourceExhausted, user_event
 from shared.client.connection import CHANNEL_OPTIONS
 from shared.client.patience import Patience
-from shared.runtime.life_cycle import MAX_MESSAGE_BYTES
+from shared.runtime.channels import MAX_MESSAGE_BYTES
 from tests.contract.client.conftest import away, in_thread, overloaded, too_large
 
 MIB = 1024 * 1024

@@ -11,7 +11,7 @@ from queue import Queue
 import grpc
 import pytest
 
-from shared.runtime.life_cycle import CallLimits
+from shared.runtime.listeners import CallLimits, Listeners
 
 CALLS, PENDING = 50, 2
 MANY_CALLS, PER_CONNECTION = 2_000, 20
@@ -24,14 +24,13 @@ async def answer(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
 
 @asynccontextmanager
 async def listening(limits: CallLimits) -> AsyncIterator[str]:
-    """The address of a server with these limits."""
-    server = grpc.aio.server(options=limits.options)
+    """The address of listeners with these limits."""
     handler = grpc.unary_unary_rpc_method_handler(answer)
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test", {"Ask": handler}),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    yield f"127.0.0.1:{port}"
-    await server.stop(0)
+    handlers = (grpc.method_handlers_generic_handler("test", {"Ask": handler}),)
+    listeners = Listeners(limits)
+    listeners.register(lambda server: server.add_generic_rpc_handlers(handlers))
+    yield await listeners.start("127.0.0.1:0")
+    await listeners.stop(0)
 
 
 async def test_what_is_not_taken_up_ends_while_the_rest_waits():
