@@ -27,11 +27,15 @@ def pace(share: float, descriptors: Sequence[int]) -> None:
     """
     if share >= 1 or sys.platform != "linux":
         return
-    parent = os.getpid()
+    parent, (ready, told) = os.getpid(), os.pipe()
     if (child := os.fork()) == 0:
-        return _end_with(parent)
-    for descriptor in descriptors:
+        _end_with(parent)
+        os.close(ready)
+        return os.close(told)
+    for descriptor in (told, *descriptors):
         os.close(descriptor)
+    # A child that is stopped before it would end with this process stays stopped for good when this one is killed.
+    os.read(ready, 1)
     _hold(child, share)
     os._exit(0)
 
