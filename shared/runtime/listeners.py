@@ -5,8 +5,8 @@ loop later. Under load each turn answers others, and most calls wait in the core
 time, and apart, so that batches are small. The kernel hands each connection to one of the servers, which take calls up
 at once.
 
-Measured with eight servers for one on 2 cores: `Recommend` answers a quarter more; under twice the load that can be
-answered, over 8 connections, 0.8 x of it still comes in time instead of 0.3 x (`tests.bench --only overload`).
+Measured with sixteen servers for one on 2 cores: `Recommend` answers a quarter more; under twice the load that can be
+answered, over 8 connections, 0.9 x of it still comes in time instead of 0.3 x (`tests.bench --only overload`).
 """
 
 from __future__ import annotations
