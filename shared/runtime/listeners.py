@@ -6,7 +6,7 @@ time, and apart, so that batches are small. The kernel hands each connection to 
 at once.
 
 Measured with sixteen servers for one on 2 cores: `Recommend` answers a quarter more; under twice the load that can be
-answered, over 8 connections, 0.9 x of it still comes in time instead of 0.3 x (`tests.bench --only overload`).
+answered, over 8 connections, 0.8 to 0.9 x of it still comes in time instead of 0.3 x (`tests.bench --only overload`).
 """
 
 from __future__ import annotations
