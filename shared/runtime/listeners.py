@@ -80,8 +80,7 @@ class Listeners:
         """Listen on host:port and begin to take calls up. Answers where: of port 0, the port that was free. Raises
         UnfitSettingError when the port is taken; of two processes that start within the same millisecond neither may
         notice."""
-        if LISTENERS > 1:
-            _check_free(address)
+        _check_free(address)
         for server in self._servers:
             address = _bound(server, address)
         await asyncio.gather(*[server.start() for server in self._servers])
@@ -101,8 +100,8 @@ def _bound(server: grpc.aio.Server, address: str) -> str:
 
 
 def _check_free(address: str) -> None:
-    """Sockets that share a port would share it with those of another process, too, which took half of the calls. One
-    that does not share asks first. What else is wrong with the address gRPC tells."""
+    """Servers that share a port would share it with those of another process, too, which then took some of the calls:
+    a socket that does not share asks first. What else is wrong with the address gRPC tells."""
     host, _, port = address.rpartition(":")
     try:
         places = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[3]
+from deploy.local.settings import REPOSITORY
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="held on Linux alone")

@@ -7,11 +7,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[3]
+from deploy.local.settings import REPOSITORY
+
 SMALLEST = "tests.unit.runtime.serving"
 
 
