@@ -4,7 +4,7 @@ import io
 import signal
 import sys
 
-INTERRUPTED = 130
+from services.console.exit_codes import INTERRUPTED
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from services.console.command import INTERRUPTED
+from services.console.exit_codes import INTERRUPTED
 
 
 @contextmanager

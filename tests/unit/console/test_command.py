@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from services.console.command import INTERRUPTED
+from services.console.exit_codes import INTERRUPTED
 from tests.unit.console.conftest import freshet
 
 INTERRUPTED_WHILE_LOADING = """

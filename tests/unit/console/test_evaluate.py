@@ -12,9 +12,9 @@ import psutil
 import pytest
 from rich.console import Console
 
-from services.console.command import INTERRUPTED
 from services.console.dataset import Interaction
 from services.console.evaluation_files import Files
+from services.console.exit_codes import INTERRUPTED
 from services.console.facts import usual_history
 from services.console.offline import write_columns
 from services.console.standings import as_lines, as_tables, places_of_interval
