@@ -32,12 +32,17 @@ def _candidates(item_ids: Sequence[str]) -> Iterator[Violation]:
         yield Violation("item_ids", f"has {number:,}; must be 1 to {MAX_CANDIDATES}", "OUT_OF_RANGE")
         return
     first: dict[str, int] = {}
+    yield from _ids("item_ids", item_ids)
+    for place, item_id in enumerate(item_ids):
+        if (before := first.setdefault(item_id, place)) != place:
+            yield Violation(f"item_ids[{place}]", f"is item_ids[{before}] again; send each once", "DUPLICATE")
+
+
+def _ids(field: str, item_ids: Sequence[str]) -> Iterator[Violation]:
     for place, item_id in enumerate(item_ids):
         if not 1 <= (length := len(item_id)) <= ID_CHARACTERS:
             rule = f"has {length} characters; must be 1 to {ID_CHARACTERS}"
-            yield Violation(f"item_ids[{place}]", rule, "OUT_OF_RANGE")
-        elif (before := first.setdefault(item_id, place)) != place:
-            yield Violation(f"item_ids[{place}]", f"is item_ids[{before}] again; send each once", "DUPLICATE")
+            yield Violation(f"{field}[{place}]", rule, "OUT_OF_RANGE")
 
 
 def _visitor(request: RecommendRequest | RankItemsRequest) -> Iterator[Violation]:
@@ -62,6 +67,8 @@ def _violations(request: RecommendRequest) -> Iterator[Violation]:
         yield Violation("page_size", f"is {request.page_size}; must be 0 to {MAX_PAGE_SIZE}", "OUT_OF_RANGE")
     if (number := len(request.exclude_item_ids)) > MAX_EXCLUDED:
         yield Violation("exclude_item_ids", f"has {number:,}; at most {MAX_EXCLUDED:,}", "OUT_OF_RANGE")
+    else:
+        yield from _ids("exclude_item_ids", request.exclude_item_ids)
 
 
 def min_position(token: str, partition: int) -> int:

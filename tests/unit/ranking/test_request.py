@@ -31,6 +31,8 @@ def refused(action) -> list[str]:
         ({"page_size": -1}, ["page_size"]),
         ({"page_size": 501}, ["page_size"]),
         ({"exclude_item_ids": ["i"] * 10_001}, ["exclude_item_ids"]),
+        ({"exclude_item_ids": ["i1", ""]}, ["exclude_item_ids[1]"]),
+        ({"exclude_item_ids": ["i" * 129, "i1"]}, ["exclude_item_ids[0]"]),
         ({"min_consistency_token": "nonsense!"}, ["min_consistency_token"]),
         ({"min_consistency_token": "no-token", "page_size": 501}, ["min_consistency_token", "page_size"]),
         ({"user_id": "", "page_size": 501}, ["user_id", "page_size"]),
