@@ -38,6 +38,16 @@ class DirectoryInUse(LauncherError):
     """Another launcher runs on the same data directory."""
 
 
+class BrokerAway(LauncherError):
+    """A server that was not started here does not take us: which, where, why, and the variable that changes it."""
+
+    def __init__(self, kind: str, place: str, reason: str, variable: str) -> None:
+        super().__init__(
+            f"{kind} at {place} cannot be used ({reason}); start it, correct {variable}, or unset it: "
+            f"then one is started here"
+        )
+
+
 class SettingsError(LauncherError):
     """One or more environment variables do not make sense; the message lists them all."""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from urllib.parse import unquote, urlsplit
 
+import nats.errors
 import structlog
 from nats.aio.client import Client
 
@@ -64,6 +66,25 @@ async def nats_connection(url: str, name: str) -> AsyncIterator[Client]:
     )
     try:
         yield connection
+    finally:
+        await connection.close()
+
+
+async def try_nats(url: str, timeout_seconds: float) -> None:
+    """Connect to one of the servers in `url`, and leave. When none lets us in, raises what the last of them said:
+    OSError or nats.errors.Error; TimeoutError when none said anything; ValueError for what is no URL."""
+    urls = [each.strip() for each in url.split(",")]
+    connection, said = Client(), list[Exception]()
+
+    async def note(error: Exception) -> None:
+        said.append(error)
+
+    once = {"max_reconnect_attempts": 1, "reconnect_time_wait": 0, "error_cb": note}
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            await connection.connect(urls, **once, **_credentials(urls))  # type: ignore[arg-type]
+    except nats.errors.NoServersError as error:
+        raise said[-1] if said else error from None
     finally:
         await connection.close()
 

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from deploy.local.elsewhere import check_brokers
 from deploy.local.live_view import json_line, plain_line, table
 from deploy.local.reviving import Reviver
 from deploy.local.shop.observer import Observer
@@ -81,6 +82,7 @@ async def until_stopped(work: Coroutine[Any, Any, None], on_stop: Callable[[], N
 
 async def _run(settings: RunSettings, view: "_View") -> None:
     chosen = settings.suite if settings.shop is None else with_quick_training(settings.suite)
+    await check_brokers(chosen)
     async with local_suite(chosen) as suite:
         view.greet(suite)
         with contextlib.suppress(TimeoutError):
