@@ -11,6 +11,7 @@ from deploy.local.settings import SuiteSettings
 from deploy.local.shop.running import RunSettings, run_local
 from deploy.local.shop.traffic import EVENTS_PER_SECOND_AND_SHOPPER, RefusedError, ShopSettings
 from services.console.number_options import Real, Whole
+from services.console.unwritten import failing_when_unwritten
 from shared.client import FreshetError
 
 
@@ -46,7 +47,8 @@ def main(duration: float | None, json_lines: bool, **shop: Any) -> None:
     """
     try:
         suite = SuiteSettings.from_environment()
-        asyncio.run(run_local(RunSettings(suite, ShopSettings(**shop), duration, json_lines)))
+        with failing_when_unwritten():
+            asyncio.run(run_local(RunSettings(suite, ShopSettings(**shop), duration, json_lines)))
     except (LauncherError, FreshetError, RefusedError) as error:
         sys.exit(f"freshet: {error}")
 

@@ -1,6 +1,5 @@
 """Brokers that were not started here: whether they answer, before services are started that would wait for them."""
 
-
 import asyncpg
 import nats.errors
 

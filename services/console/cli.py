@@ -1,7 +1,5 @@
 """The commands of `freshet`, and what is said when one fails."""
 
-import contextlib
-import errno
 import importlib
 import os
 import sys
@@ -11,6 +9,7 @@ import click
 
 from services.console.failures import CommandFailed
 from services.console.loading import loading
+from services.console.unwritten import failing_when_unwritten
 
 # Each command is a module of this package with a function of that name, "_" for "-"; it is loaded when it is used,
 # because some need what only a developer's machine has.
@@ -31,9 +30,6 @@ COMMANDS = {
     "items": "Change the catalogue.",
     "dead-letters": "List refused messages and send them again.",
 }
-
-_NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-"""Failures of a write to what is open already; that of a closed pipe is told by nobody, as with other commands."""
 
 
 class Commands(click.Group):
@@ -89,7 +85,8 @@ def cli() -> None:
 def run_typed() -> NoReturn:
     """Does what was typed and ends the process with its exit code. Raises KeyboardInterrupt when it was stopped."""
     try:
-        sys.exit(cli.main(prog_name="freshet", standalone_mode=False))
+        with failing_when_unwritten():
+            sys.exit(cli.main(prog_name="freshet", standalone_mode=False))
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -97,18 +94,9 @@ def run_typed() -> NoReturn:
         raise KeyboardInterrupt from error
     except ModuleNotFoundError as error:  # at once, or where a command has loaded more while it ran
         package = str(error.name).partition(".")[0]
-        _fail(f"this command needs the package {package}: pip install 'freshet[local]'")
-    except OSError as error:
-        if error.filename is not None or error.errno not in _NOT_WRITTEN:
-            raise
-        _throw_away_output()
-        _fail(f"the output cannot be written: {error.strerror}")
-
-
-def _fail(message: str) -> NoReturn:
-    failure = CommandFailed(message)
-    failure.show()
-    sys.exit(failure.exit_code)
+        failure = CommandFailed(f"this command needs the package {package}: pip install 'freshet[local]'")
+        failure.show()
+        sys.exit(failure.exit_code)
 
 
 def _is_utf8(argument: str) -> bool:
@@ -117,9 +105,3 @@ def _is_utf8(argument: str) -> bool:
     except UnicodeEncodeError:  # Python has kept bytes that it could not decode
         return False
     return True
-
-
-def _throw_away_output() -> None:
-    """What stdout did not take is still waiting for it, and would fail again when Python ends."""
-    with contextlib.suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -18,6 +18,7 @@ from services.console.training import state_word
 from shared.client import SERVICES, FreshetClient, FreshetError
 
 TIMEOUT_SECONDS = 2.0
+SERVING, NOT_SERVING, DOWN = "serving", "not serving", "down"
 M = TypeVar("M")
 
 
@@ -33,7 +34,12 @@ class ServiceHealth:
     @property
     def serving(self) -> bool:
         """Whether it serves."""
-        return self.state == "serving"
+        return self.state == SERVING
+
+    @property
+    def reason(self) -> str:
+        """Why it does not serve, as far as it says."""
+        return f"{self.state}: {self.facts['error']}" if "error" in self.facts else self.state
 
     def document(self) -> dict[str, Any]:
         """The state as JSON shows it."""
@@ -54,10 +60,10 @@ async def health_of_all(client: FreshetClient) -> list[ServiceHealth]:
 
 
 async def health_of(client: FreshetClient, service: str) -> ServiceHealth:
-    """How one service is."""
+    """How one service is; of one that does not serve, what it says about that."""
     address = client.addresses.of(service)
     health = ServiceHealth(service, address, await _state(address))
-    if health.serving and service in FACTS:
+    if health.state in (SERVING, NOT_SERVING):
         health.facts = await FACTS[service](client.with_options(timeout_seconds=TIMEOUT_SECONDS))
     return health
 
@@ -66,7 +72,7 @@ async def health_of_instance(instance: FeatureInstance) -> ServiceHealth:
     """How one feature instance is, and how far."""
     health = ServiceHealth(instance.name, instance.address, await _state(instance.address))
     health.facts["partitions"] = instance.partitions
-    if health.serving:
+    if health.state in (SERVING, NOT_SERVING):
         try:
             health.facts["folded_to_position"] = await folded_position(instance, TIMEOUT_SECONDS)
         except CommandFailed as failure:
@@ -83,9 +89,9 @@ async def _state(address: str) -> str:
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                 return f"does not answer within {TIMEOUT_SECONDS:g} s"
-            return "down" if error.code() is grpc.StatusCode.UNAVAILABLE else error.code().name.lower()
+            return DOWN if error.code() is grpc.StatusCode.UNAVAILABLE else error.code().name.lower()
     serving = answer.status == health_pb2.HealthCheckResponse.SERVING
-    return "serving" if serving else "not serving"
+    return SERVING if serving else NOT_SERVING
 
 
 async def _ask(question: Awaitable[M]) -> M | FreshetError:
@@ -93,6 +99,19 @@ async def _ask(question: Awaitable[M]) -> M | FreshetError:
         return await question
     except FreshetError as error:
         return error
+
+
+async def _ingestion_facts(client: FreshetClient) -> dict[str, Any]:
+    """The newest message that was refused at the NATS door: to tell it, the log must answer."""
+    answer = await _ask(client.list_dead_letters(1))
+    if isinstance(answer, FreshetError):
+        return {"error": answer.explain()}
+    if not answer.dead_letters:
+        return {"newest_dead_letter": None}
+    letter = answer.dead_letters[0]
+    moment = letter.refuse_time.ToDatetime().isoformat(" ", "seconds")
+    reasons = dict.fromkeys(each.reason for each in letter.violations)
+    return {"newest_dead_letter": f"{letter.dead_letter_id}, {moment}, {', '.join(reasons)}"}
 
 
 async def _ranking_facts(client: FreshetClient) -> dict[str, Any]:
@@ -147,7 +166,7 @@ def _drift_facts(answer: ListModelsResponse) -> dict[str, Any]:
     }
 
 
-FACTS = {"ranking": _ranking_facts, "trainer": _trainer_facts}
+FACTS = {"ingestion": _ingestion_facts, "ranking": _ranking_facts, "trainer": _trainer_facts}
 
 
 def age_seconds(moment: datetime) -> float:

@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.console.failures import CommandFailed, run
-from services.console.health import ServiceHealth, health_of_all
+from services.console.health import DOWN, ServiceHealth, health_of_all
 from services.console.output import Output, Unbroken, json_option
 from shared.client import FreshetClient
 
@@ -26,9 +26,13 @@ def status(as_json: bool) -> None:
     states = run(_status())
     document = {"services": [state.document() for state in states]}
     Output(as_json).result(document, as_table(states))
-    away = [f"{state.service} at {state.address} ({state.state})" for state in states if not state.serving]
+    away = [state for state in states if not state.serving]
     if away:
-        raise CommandFailed(f"not serving: {', '.join(away)}; start with `make run` or `freshet up`")
+        told = ", ".join(f"{state.service} at {state.address} ({state.reason})" for state in away)
+        start = (
+            "; start with `make run` or `freshet up`" if any(state.state == DOWN for state in away) else ""
+        )
+        raise CommandFailed(f"not serving: {told}{start}")
 
 
 async def _status() -> list[ServiceHealth]:

@@ -70,7 +70,9 @@ def _log_away() -> Iterator[None]:
     except LogOverloadedError as error:
         raise overloaded(str(error)) from error
     except (nats.errors.Error, StreamError, TimeoutError, OSError) as error:
-        raise unavailable("LOG_UNAVAILABLE", str(error) or type(error).__name__) from error
+        silent = isinstance(error, TimeoutError) or not str(error)
+        reason = "the log does not answer" if silent else str(error)
+        raise unavailable("LOG_UNAVAILABLE", reason) from error
 
 
 def _check_once(letter_ids: Sequence[str]) -> None:

@@ -55,6 +55,7 @@ class World:
     decided: list[Any] = field(default_factory=list)
     refusal: tuple[grpc.StatusCode, str] | None = None
     evaluation: trainer_pb2.EvaluateModelResponse = field(default_factory=trainer_pb2.EvaluateModelResponse)
+    health_service: health.HealthServicer = field(default_factory=health.HealthServicer)
 
 
 class StandIn(
@@ -184,6 +185,7 @@ class StandIn(
         yield trainer_pb2.WatchTrainingRunResponse(run=self.world.run)
 
     def ListTrainingRuns(self, request, context):
+        self._refuse(context)
         return trainer_pb2.ListTrainingRunsResponse(runs=[self.world.run])
 
     def ListModels(self, request, context):
@@ -246,9 +248,8 @@ def services(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     state_pb2_grpc.add_StateServiceServicer_to_server(stand_in, server)
     ranking_pb2_grpc.add_RankingServiceServicer_to_server(stand_in, server)
     trainer_pb2_grpc.add_TrainerServiceServicer_to_server(stand_in, server)
-    servicer = health.HealthServicer()
-    servicer.set("", health_pb2.HealthCheckResponse.SERVING)
-    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    world.health_service.set("", health_pb2.HealthCheckResponse.SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(world.health_service, server)
     target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     for service in SERVICES:
         monkeypatch.setenv(address_variable(service), target)

@@ -77,6 +77,13 @@ def test_a_full_disk_behind_stdout_is_told_in_a_line_and_ends_with_1(nobody, arg
     assert (ended.returncode, ended.stderr) == (1, told)
 
 
+def test_a_full_disk_behind_the_stdout_of_a_local_run_is_told_as_well():
+    with open("/dev/full", "w") as full:
+        ended = run("from deploy.local.__main__ import main; main()", stdout=full)
+    told = "freshet: the output cannot be written: No space left on device\n"
+    assert (ended.returncode, ended.stderr) == (1, told)
+
+
 @pytest.mark.parametrize(
     "package, arguments",
     [

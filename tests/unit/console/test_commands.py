@@ -3,10 +3,13 @@
 import json
 import os
 
+import grpc
 import pytest
+from grpc_health.v1 import health_pb2
 
 from deploy.local.settings import DEFAULT_DIRECTORY
 from deploy.local.shop.running import RunSettings
+from freshet.ingestion.v1 import ingestion_pb2
 from freshet.trainer.v1 import trainer_pb2
 from services.console import up
 from tests.unit.console.conftest import document, freshet, succeeded
@@ -95,6 +98,26 @@ def test_the_services_are_asked_themselves_where_the_environment_names_a_proxy(
     states = {state["service"]: state for state in document(freshet("status", "--json"))["services"]}
     assert {state["state"] for state in states.values()} == {"serving"}
     assert states["feature"]["facts"]["folded_to_position"] == 41
+
+
+def test_status_tells_the_newest_dead_letter_and_why_it_was_refused(services):
+    violations = [ingestion_pb2.Violation(field="event_type", reason="UNKNOWN_EVENT_TYPE")]
+    services.letters = [
+        ingestion_pb2.DeadLetter(
+            dead_letter_id="17", refuse_time={"seconds": 1_000_000_000}, violations=violations
+        )
+    ]
+    states = {state["service"]: state for state in document(freshet("status", "--json"))["services"]}
+    told = states["ingestion"]["facts"]["newest_dead_letter"]
+    assert told == "17, 2001-09-09 01:46:40, UNKNOWN_EVENT_TYPE"
+
+
+def test_status_tells_what_a_service_that_does_not_serve_says_about_it(services):
+    services.health_service.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+    services.refusal = (grpc.StatusCode.FAILED_PRECONDITION, "another one leads")
+    result = freshet("status")
+    assert (result.exit_code, "(not serving: another one leads)" in result.stderr) == (1, True)
+    assert "start with" not in result.stderr
 
 
 def test_status_tells_how_far_traffic_has_moved_away_from_the_champion(services):
