@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -100,11 +100,14 @@ class ModelSlot:
         task.add_done_callback(self._retiring.discard)
 
     def renew(self, scorer: Scorer, deltas: DeltaProgress) -> None:
-        """The model in service has taken deltas; it is the same one, and its new items are looked up."""
+        """The model in service has taken deltas; it is the same one, and only its new items are looked up: a look at
+        all would hold up calls, and comes beside them with the next change of the catalogue."""
         current, self.deltas = self.current, deltas
         if current is not None and scorer is not current.scorer:
-            known = self._catalogue.known()
-            self.current = view_of(scorer, known, current.create_time, current.serving_time)
+            added = scorer.item_keys[len(current.withheld) :].tolist()
+            allowed = np.array([self._catalogue.may_be_recommended(key) for key in added], bool)
+            withheld = np.concatenate([current.withheld, _withheld(allowed)])
+            self.current = replace(current, scorer=scorer, withheld=withheld)
 
     def refuse(self, model_version: str, reason: str) -> None:
         """Note that a bundle was not taken."""
@@ -118,7 +121,7 @@ class ModelSlot:
             return
         known, times = self._catalogue.known(), (current.create_time, current.serving_time)
         view = await asyncio.to_thread(view_of, current.scorer, known, *times)
-        if self.current is current:  # else it was swapped or renewed meanwhile, and knows as much
+        if self.current is current:  # else it was swapped or renewed meanwhile, and is looked at again
             self.current = view
 
 
@@ -136,5 +139,8 @@ def view_of(scorer: Scorer, known: KnownItems, create_time: datetime, serving_ti
     allowed = np.sort(known.keys[known.allowed])
     place = np.minimum(np.searchsorted(allowed, scorer.item_keys), max(len(allowed) - 1, 0))
     found = allowed[place] == scorer.item_keys if len(allowed) else np.zeros(len(place), bool)
-    withheld = np.where(found, np.float32(0), np.float32(-np.inf))
-    return ServingModel(scorer, create_time, serving_time, known.version, withheld)
+    return ServingModel(scorer, create_time, serving_time, known.version, _withheld(found))
+
+
+def _withheld(allowed: np.ndarray) -> np.ndarray:
+    return np.where(allowed, np.float32(0), np.float32(-np.inf))

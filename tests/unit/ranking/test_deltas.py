@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.ranking import handover
 from services.ranking.delta_watch import DeltaWatch
@@ -14,11 +15,12 @@ from services.ranking.model_slot import DeltaProgress, ModelSlot
 from services.ranking.scorer import Scorer
 from shared.adapters.bundle import pack
 from shared.adapters.deltas import encode_delta
-from shared.adapters.keys import item_keys
+from shared.adapters.keys import item_key, item_keys
 from shared.adapters.log_reader import LogMessage
 from shared.domain.delta import Chain, Delta, DeltaRefusedError
 from shared.domain.item_rules import ItemRules
 from shared.domain.mixture import Experts, Mixture
+from tests.builders import catalogue_item
 from tests.unit.ranking.model import catalogue, sum_bundle
 
 FIRES = 3
@@ -120,6 +122,23 @@ async def test_new_items_become_recommendable_and_the_progress_is_told():
     await DeltaWatch(slot).apply(chain, messages(delta(slot.current.version)))
     assert (slot.current.recommendable, slot.swap_count) == (5, 1)
     assert slot.deltas == DeltaProgress(1, 10)
+
+
+async def test_of_new_items_the_catalogue_is_asked_at_once_and_of_the_others_with_the_next_look():
+    known = catalogue((*"abcd", "n"))
+    slot = ModelSlot(known)
+    await slot.swap(scorer(), WHEN)
+    for gone in "bn":
+        known.put(catalogue_item(gone, delete_time=Timestamp(seconds=1)).SerializeToString(), 6)
+    slot.renew(slot.current.scorer.learned(delta()), DeltaProgress(1, 10))
+    assert recommendable(slot) == set("abcd")
+    await slot.refresh()
+    assert recommendable(slot) == set("acd")
+
+
+def recommendable(slot: ModelSlot) -> set[str]:
+    keys = slot.current.scorer.item_keys[slot.current.withheld == 0]
+    return {item for item in "abcdn" if item_key(item) in keys}
 
 
 async def test_a_delta_that_is_missing_is_told_and_the_model_serves_on():
