@@ -15,6 +15,8 @@ from shared.domain.snapshot import give_back, take_snapshot
 
 _log = structlog.get_logger("checkpoints")
 CHECKPOINT_SECONDS = Histogram("freshet_checkpoint_seconds", "Time to write a checkpoint.")
+LEAVING_AT_ONCE = 1_000
+"""Users who leave memory in one go, which takes a few milliseconds."""
 USERS = Gauge("freshet_users", "Users by where their state is.", ["where"])
 
 
@@ -58,7 +60,7 @@ class Checkpoints:
                 await self._save()
             else:
                 await self._store.check_owner(self._projection.state)
-            self._let_go()
+            await self._let_go()
 
     def _anything_new(self) -> bool:
         """Items that were folded anew are new at an old position."""
@@ -76,10 +78,14 @@ class Checkpoints:
             raise
         self._written = snapshot.position
 
-    def _let_go(self) -> None:
+    async def _let_go(self) -> None:
+        """In portions, between which calls are answered and events folded: who has changed meanwhile stays."""
         users = self._projection.state.users
         excess = len(users) - self._pace.users_in_memory
         if excess > 0:
-            users.let_go(users.least_used(excess))
+            leaving = users.least_used(excess)
+            for start in range(0, len(leaving), LEAVING_AT_ONCE):
+                users.let_go(users.unchanged(leaving[start : start + LEAVING_AT_ONCE]))
+                await asyncio.sleep(0)
         USERS.labels("memory").set(len(users))
         USERS.labels("away").set(len(users.away))

@@ -191,6 +191,12 @@ class UserStates:
             return keys
         return keys[np.argpartition(self.used[rows], count)[:count]]
 
+    def unchanged(self, user_keys: np.ndarray) -> np.ndarray:
+        """Those of keys (n,) uint64 that are in memory and have not changed since they were saved."""
+        rows = self._index.find(user_keys)
+        there = user_keys[rows >= 0]
+        return there[~self.changed[rows[rows >= 0]]]
+
     def erase(self, user_key: int) -> bool:
         """Forget a user, in memory or away. False when there was none."""
         was_away = self.away.remove(user_key)

@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 
+from services.feature import checkpoints
 from services.feature.absent_users import AbsentUsers
 from services.feature.checkpoints import Checkpoints, Pace
 from services.feature.damaged_users import DamagedUsers
@@ -85,6 +86,29 @@ async def test_what_could_not_be_stored_is_stored_with_the_next(space, feature, 
     feature.fold(2, 17)
     await feature.checkpoints.write_if_possible()
     assert digest(await stored(space)) == digest(feature.state)
+
+
+async def test_who_changes_while_others_leave_memory_stays_and_the_loop_is_free_in_between(
+    feature, monkeypatch
+):
+    monkeypatch.setattr(checkpoints, "LEAVING_AT_ONCE", 1)
+    everybody = range(1, IN_MEMORY + 3)
+    for number in everybody:
+        feature.fold(number, number)
+    users, left, free = feature.state.users, [], asyncio.Event()
+    let_go = users.let_go
+
+    def let_go_and_fold(keys: np.ndarray) -> None:
+        let_go(keys)
+        left.append((len(keys), free.is_set()))
+        if len(left) == 1:
+            asyncio.get_running_loop().call_soon(free.set)
+            for number in set(everybody) - set(keys.tolist()):
+                feature.fold(90 + number, number)
+
+    monkeypatch.setattr(users, "let_go", let_go_and_fold)
+    await feature.checkpoints.write()
+    assert (left, len(users.away)) == ([(1, False), (0, True)], 1)
 
 
 async def test_what_could_not_be_stored_takes_no_memory_until_it_is(feature, monkeypatch):
