@@ -23,4 +23,4 @@ class Retention(NamedTuple):
 
     rejected: Limit = Limit(256 * MIB, 30 * DAY_SECONDS)
     exposures: Limit = Limit(1024 * MIB, 90 * DAY_SECONDS)
-    deltas: Limit = Limit(0, 7 * DAY_SECONDS)
+    deltas: Limit = Limit(2048 * MIB, 7 * DAY_SECONDS)

@@ -59,6 +59,11 @@ class ServiceSettings(BaseSettings):
     exposures_max_age_seconds: float = Field(
         Retention().exposures.max_age_seconds, ge=0, description="how long exposures are kept, 0: for ever"
     )
+    deltas_max_bytes: int = Field(
+        Retention().deltas.max_bytes,
+        ge=0,
+        description="bytes of deltas of models kept, 0: no limit; the oldest go",
+    )
     deltas_max_age_seconds: float = Field(
         Retention().deltas.max_age_seconds,
         ge=0,
@@ -97,7 +102,7 @@ class ServiceSettings(BaseSettings):
         kept = Retention(
             Limit(self.rejected_max_bytes, self.rejected_max_age_seconds),
             Limit(self.exposures_max_bytes, self.exposures_max_age_seconds),
-            Limit(0, self.deltas_max_age_seconds),
+            Limit(self.deltas_max_bytes, self.deltas_max_age_seconds),
         )
         return StreamSettings(self.duplicate_window_seconds, self.replicas, kept, self.partitions)
 

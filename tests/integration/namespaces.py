@@ -14,12 +14,18 @@ from deploy.local.brokers import Brokers
 from shared.adapters.connection import nats_connection
 from shared.adapters.database import database_engine, ensure_tables
 from shared.adapters.streams import Names, api, ensure_streams
-from shared.domain.retention import MIB, Limit, Retention
+from shared.domain.retention import DAY_SECONDS, MIB, Limit, Retention
 from shared.domain.stream_settings import StreamSettings
 
 _numbers = itertools.count(1)
-SMALL = Retention(Limit(64 * MIB, 0), Limit(64 * MIB, 0))
+SMALL = Retention(Limit(64 * MIB, 0), Limit(64 * MIB, 0), Limit(64 * MIB, 7 * DAY_SECONDS))
 """NATS sets the space aside, and there are many namespaces."""
+SMALL_SETTINGS = {
+    "rejected_max_bytes": str(SMALL.rejected.max_bytes),
+    "exposures_max_bytes": str(SMALL.exposures.max_bytes),
+    "deltas_max_bytes": str(SMALL.deltas.max_bytes),
+}
+"""The same as services are told it: FRESHET_... variables without the prefix, in lower case."""
 
 
 @dataclass

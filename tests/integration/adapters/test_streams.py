@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from shared.adapters.streams import Names, StreamError, api, ensure_streams, log_partitions
+from shared.domain.retention import MIB, Limit, Retention
 from shared.domain.stream_settings import StreamSettings, UnfitSettingError
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -43,6 +44,20 @@ async def test_the_log_tells_how_many_partitions_it_has_if_anybody_has_said(spac
 async def test_a_log_that_is_not_there_tells_nothing(space):
     with pytest.raises(StreamError, match="stream nowhere_EVENTS"):
         await log_partitions(space.nats, Names("nowhere"))
+
+
+@pytest.mark.parametrize(
+    "stream, subject",
+    [("REJECTED", "rejected.v1.events"), ("EXPOSURES", "exposures.v1.0"), ("DELTAS", "deltas.v1.m")],
+)
+async def test_of_a_stream_that_would_grow_for_ever_the_oldest_go_beyond_its_bytes(space, stream, subject):
+    small = Limit(MIB, 3600.0)
+    await ensure_streams(space.nats, space.names, StreamSettings(retention=Retention(small, small, small)))
+    log = space.nats.jetstream()
+    for _ in range(4):
+        await log.publish(space.names.subject(subject), bytes(MIB // 3))
+    state = (await log.stream_info(space.names.stream(stream))).state
+    assert (state.first_seq, state.last_seq) == (3, 4)
 
 
 async def test_services_that_start_together_agree(space):

@@ -20,7 +20,7 @@ from shared.adapters.streams import last_position
 from shared.client import Addresses, FreshetClient
 from tests.builders import catalogue_item
 from tests.integration.forked import forked
-from tests.integration.namespaces import SMALL, Namespace, new_namespace
+from tests.integration.namespaces import SMALL_SETTINGS, Namespace, new_namespace
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
@@ -72,11 +72,7 @@ async def services(
     brokers: Brokers, directory: Path, names: tuple[str, ...], **environment: str
 ) -> AsyncIterator[Running]:
     """Services that serve; environment: FRESHET_... variables without the prefix, in lower case."""
-    limits = {
-        "rejected_max_bytes": str(SMALL.rejected.max_bytes),
-        "exposures_max_bytes": str(SMALL.exposures.max_bytes),
-    }
-    told = {f"FRESHET_{name.upper()}": value for name, value in {**limits, **environment}.items()}
+    told = {f"FRESHET_{name.upper()}": value for name, value in {**SMALL_SETTINGS, **environment}.items()}
     window = float(environment.get("duplicate_window_seconds", 120))
     async with AsyncExitStack() as stack:
         space = await stack.enter_async_context(new_namespace(brokers, window))

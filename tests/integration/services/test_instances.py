@@ -29,7 +29,7 @@ from shared.runtime.taken_over import TAKEN_OVER
 from tests.builders import VIDEO, catalogue_item, message
 from tests.conditions import eventually
 from tests.integration.forked import forked
-from tests.integration.namespaces import SMALL, Namespace, new_namespace
+from tests.integration.namespaces import SMALL_SETTINGS, Namespace, new_namespace
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 PARTITIONS = 4
@@ -50,8 +50,7 @@ class Instances:
         told = {
             "drain_notice_seconds": "0",
             "checkpoint_seconds": "0.2",
-            "rejected_max_bytes": str(SMALL.rejected.max_bytes),
-            "exposures_max_bytes": str(SMALL.exposures.max_bytes),
+            **SMALL_SETTINGS,
             **environment,
         }
         variables = {f"FRESHET_{name.upper()}": value for name, value in told.items()}

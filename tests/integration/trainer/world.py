@@ -28,15 +28,14 @@ from shared.adapters.registry import Registry
 from shared.adapters.streams import Names, ensure_streams, last_position
 from shared.domain.stream_settings import StreamSettings
 from tests.integration.forked import forked
-from tests.integration.namespaces import SMALL
+from tests.integration.namespaces import SMALL, SMALL_SETTINGS
 
 ENDED = (api.TRAINING_STATE_SUCCEEDED, api.TRAINING_STATE_FAILED)
 ITEMS = 60
 WITHIN_SECONDS = 60.0
 DEFAULTS = {
     "FRESHET_DRAIN_NOTICE_SECONDS": "0",
-    "FRESHET_REJECTED_MAX_BYTES": str(SMALL.rejected.max_bytes),
-    "FRESHET_EXPOSURES_MAX_BYTES": str(SMALL.exposures.max_bytes),
+    **{f"FRESHET_{name.upper()}": value for name, value in SMALL_SETTINGS.items()},
     "FRESHET_TRAIN_INTERVAL_SECONDS": "0",
     "FRESHET_TRAIN_EVERY_EVENTS": "0",
     "FRESHET_TRAIN_DRIFT_PSI": "0",
