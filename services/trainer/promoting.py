@@ -80,6 +80,10 @@ class Promoting:
     async def roll_back(self, wish: RollbackWish) -> Promotion:
         """Return to the champion before, or name the decision that the same wish has led to already. Raises
         NotPromotableError."""
+        async with self.choosing:
+            return await self._roll_back(wish)
+
+    async def _roll_back(self, wish: RollbackWish) -> Promotion:
         # The champion first: a decision that falls in between is then found in the history.
         champion = await self._tools.registry.champion()
         history = await self._tools.registry.promotions.history()
@@ -102,9 +106,10 @@ class Promoting:
     async def roll_back_automatically(self, pair: Pair, reason: str) -> Promotion:
         """Return to a predecessor that was judged. Raises NotPromotableError when it is not the one to return to any
         more."""
-        if await self.pair() != pair:
-            raise NotPromotableError("CHAMPION_CHANGED", "another decision came first")
-        return await self._return(pair, Cause.AUTOMATIC_ROLLBACK, reason)
+        async with self.choosing:
+            if await self.pair() != pair:
+                raise NotPromotableError("CHAMPION_CHANGED", "another decision came first")
+            return await self._return(pair, Cause.AUTOMATIC_ROLLBACK, reason)
 
     async def pair(self) -> Pair:
         """The champion and the model that a rollback would return to now. Raises NotPromotableError."""

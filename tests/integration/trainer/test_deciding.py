@@ -1,0 +1,63 @@
+"""What may come between the look at a model and the decision for it, and between the decision and its telling."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import pytest_asyncio
+
+from services.trainer.bundle_retention import BundleRetention
+from services.trainer.promoting import Promoting, RollbackWish
+from services.trainer.publishing import Publisher
+from services.trainer.training_run import Tools
+from shared.adapters.bundle_store import NatsBundleStore
+from shared.adapters.model_erasures import ModelErasures
+from tests.integration.trainer.favourites import favouring, registered
+from tests.integration.trainer.test_rollback_watch import SomeRuns
+from tests.integration.trainer.world import World
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+_CHANCE_SECONDS = 2.0
+WISH = RollbackWish("fewer clicks")
+
+
+class WatchedStore(NatsBundleStore):
+    """Gives retention the chance to delete bundles whenever one has been looked at."""
+
+    retention: BundleRetention
+    deleting: asyncio.Task[None] | None = None
+
+    async def get(self, digest: str) -> bytes:
+        packed = await super().get(digest)
+        self.deleting = self.deleting or asyncio.create_task(self.retention.delete_old())
+        await asyncio.wait({self.deleting}, timeout=_CHANCE_SECONDS)
+        return packed
+
+
+def promoting(world: World, store: NatsBundleStore) -> tuple[Tools, Promoting]:
+    publisher = Publisher(world.nats, world.names, world.registry, store)
+    erasures = ModelErasures(world.engine)
+    tools = Tools(world.nats, world.names, world.archive, world.registry, store, publisher, erasures)
+    return tools, Promoting(tools)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def world(new_world) -> World:
+    return await new_world()
+
+
+@pytest.mark.parametrize("automatic", [False, True])
+async def test_no_bundle_is_deleted_between_the_look_at_it_and_the_rollback_to_it(world, automatic):
+    await registered(world, favouring([1]))
+    await registered(world, favouring([2]), stored=False)
+    await registered(world, favouring([3]))
+    store = WatchedStore(world.nats, world.names)
+    tools, decides = promoting(world, store)
+    pair = await promoting(world, NatsBundleStore(world.nats, world.names))[1].pair()
+    store.retention = BundleRetention(tools, SomeRuns(), decides, most=1)
+    await (decides.roll_back_automatically(pair, "worse") if automatic else decides.roll_back(WISH))
+    await store.deleting
+    champion = await world.registry.champion()
+    assert champion.model_version == pair.predecessor.model_version
+    assert champion.bundle_digest in await store.digests()
