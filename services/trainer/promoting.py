@@ -17,12 +17,12 @@ from services.trainer.model_evaluations import UnknownModelError
 from services.trainer.publishing import PROMOTIONS
 from services.trainer.stored_models import NotStoredError, intact_bundle
 from services.trainer.training_run import Tools
+from shared.adapters.database import UNAVAILABLE
 from shared.adapters.promotions import ChampionChangedError
 from shared.adapters.registry import RegisteredModel
 from shared.domain.promotions import ROLLBACKS, Cause, Promotion, predecessors
 
 _log = structlog.get_logger("promoting")
-_TELL_SECONDS = 2.0
 
 
 class NotPromotableError(Exception):
@@ -166,6 +166,9 @@ class Promoting:
             changed = await self._tools.registry.promotions.promote(promotion)
         except ChampionChangedError as error:
             raise NotPromotableError("CHAMPION_CHANGED", f"{error}: another decision came first") from error
+        except UNAVAILABLE:
+            await self._tools.publisher.tell(0.0)  # the answer may be what was lost, not the decision
+            raise
         if changed:
             PROMOTIONS.labels(promotion.cause).inc()
             _log.warning(

@@ -62,7 +62,13 @@ class Publisher:
         champion = await patiently(self._registry.champion, UNAVAILABLE, wait_seconds)
         if champion and champion.bundle_digest == finished.digest:
             return Decision(False, f"training gave champion {champion.model_version} again, bit by bit")
-        model = await patiently(lambda: self._registered(run, finished, decision), UNAVAILABLE, wait_seconds)
+        try:
+            model = await patiently(
+                lambda: self._registered(run, finished, decision), UNAVAILABLE, wait_seconds
+            )
+        except StillAwayError:
+            await self.tell(0.0)  # the answers may be what was lost, not the registration
+            raise
         await (self.tell() if model.champion else self._told(model))
         return Decision(model.promoted, model.reason)
 
@@ -96,12 +102,12 @@ class Publisher:
         await announce(self._connection, self._names, event)
         show(model)
 
-    async def tell(self) -> None:
+    async def tell(self, seconds: float = _TELL_SECONDS) -> None:
         """Tell who is champion; what takes longer goes on behind the call, also when the caller has gone."""
         async with self._turn:
             await self.close()
             self._telling = asyncio.create_task(self._tell_in_the_end(), name="tell the champion")
-        await asyncio.wait({self._telling}, timeout=_TELL_SECONDS)
+        await asyncio.wait({self._telling}, timeout=seconds)
 
     async def close(self) -> None:
         """Give up telling what could not be told yet; the next start tells it."""

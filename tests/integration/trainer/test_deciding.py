@@ -13,7 +13,9 @@ from services.trainer.publishing import Publisher
 from services.trainer.training_run import Tools
 from shared.adapters.bundle_store import NatsBundleStore
 from shared.adapters.model_erasures import ModelErasures
-from tests.integration.trainer.favourites import favouring, registered
+from shared.domain.promotions import Promotion
+from tests.conditions import eventually
+from tests.integration.trainer.favourites import favouring, newest_announcement, registered
 from tests.integration.trainer.test_rollback_watch import SomeRuns
 from tests.integration.trainer.world import World
 
@@ -61,3 +63,24 @@ async def test_no_bundle_is_deleted_between_the_look_at_it_and_the_rollback_to_i
     champion = await world.registry.champion()
     assert champion.model_version == pair.predecessor.model_version
     assert champion.bundle_digest in await store.digests()
+
+
+async def test_a_decision_whose_answer_was_lost_is_told_all_the_same(world, monkeypatch):
+    first, _ = [await registered(world, favouring([number])) for number in (1, 2)]
+    tools, decides = promoting(world, NatsBundleStore(world.nats, world.names))
+    await tools.publisher.tell()
+    promotions = tools.registry.promotions
+    decided = promotions.promote
+
+    async def cut_off(promotion: Promotion) -> bool:
+        await decided(promotion)
+        raise ConnectionError("the connection broke as the transaction ended")
+
+    monkeypatch.setattr(promotions, "promote", cut_off)
+    with pytest.raises(ConnectionError):
+        await decides.roll_back(WISH)
+
+    async def told() -> bool:
+        return (await newest_announcement(world)).model_version == first
+
+    await eventually(told)

@@ -17,6 +17,7 @@ from shared.adapters.promotions import ChampionChangedError
 from shared.adapters.registry import RegisteredModel
 from shared.adapters.streams import Names
 from shared.domain.promotions import Cause, Promotion
+from tests.conditions import eventually
 
 DIGEST = "ab" * 32
 DAY = datetime(2025, 1, 1, tzinfo=UTC)
@@ -97,6 +98,18 @@ async def test_a_cut_leaves_no_champion(finished, fails, done):
     with pytest.raises(StillAwayError, match=fails):
         await publish(recorder, finished)
     assert (recorder.done, recorder.serving) == (done, None)
+
+
+async def test_a_champion_whose_registration_was_not_answered_is_told_of_all_the_same(finished):
+    class Unanswered(Recorder):
+        async def register(self, model: RegisteredModel, instead_of: str | None = None) -> None:
+            await super().register(model, instead_of)
+            raise ConnectionError("the connection broke as the transaction ended")
+
+    recorder = Unanswered()
+    with pytest.raises(StillAwayError):
+        await publish(recorder, finished)
+    await eventually(lambda: recorder.done[-1] == "models.v1.promoted", timeout=2.0)
 
 
 async def test_a_champion_that_comes_out_again_stays_champion(finished):
