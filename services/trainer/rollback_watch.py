@@ -126,9 +126,11 @@ class RollbackWatch:
 
     async def _compared(self, pair: Pair, learned_to: int) -> Comparison | None:
         """How both did; None when that could not be told, or a run began meanwhile."""
+        # Before the exposures: of what happens behind them nobody could say what had prompted it.
+        to_position = await self._tools.archive.position()
         with tempfile.TemporaryDirectory(prefix="freshet-comparing-") as directory:
             await keep_exposures(self._tools.connection, self._tools.names, Path(directory))
-            job = await self._job(pair, learned_to, Path(directory))
+            job = await self._job(pair, learned_to, to_position, Path(directory))
             report = await self._unless_a_run_begins(job)
         if isinstance(report, Judged):
             return Comparison(**report.document)
@@ -148,7 +150,7 @@ class RollbackWatch:
             with contextlib.suppress(asyncio.CancelledError):
                 await judging
 
-    async def _job(self, pair: Pair, learned_to: int, directory: Path) -> PairJob:
+    async def _job(self, pair: Pair, learned_to: int, to_position: int, directory: Path) -> PairJob:
         settings = self._settings
         return PairJob(
             database_url=settings.database_url,
@@ -161,7 +163,7 @@ class RollbackWatch:
             predecessor_version=pair.predecessor.model_version,
             predecessor_bundle=await self._file(pair.predecessor, directory),
             learned_to=learned_to,
-            to_position=await self._tools.archive.position(),
+            to_position=to_position,
             history_length=settings.history_length,
             seed=settings.train_seed,
             threads=settings.train_threads,

@@ -8,6 +8,9 @@ import pytest_asyncio
 
 from freshet.log.v1.log_pb2 import Exposure
 from freshet.trainer.v1 import trainer_pb2 as api
+from services.trainer import rollback_watch
+from services.trainer.evaluation_jobs import Failed, PairJob
+from services.trainer.exposure_reading import keep_exposures
 from services.trainer.promoting import NotPromotableError, Promoting
 from services.trainer.publishing import Publisher
 from services.trainer.rollback_watch import RollbackWatch
@@ -155,3 +158,23 @@ async def test_a_run_that_begins_ends_the_judging(world):
     champion = await registered(world, BAD)
     assert await watching(world, SomeRuns(free=2)).check() is None
     assert (await champion_of(world), judges()) == (champion, [])
+
+
+async def test_what_came_behind_the_exposures_that_were_read_does_not_judge(world, monkeypatch):
+    """What was shown for it is not known."""
+    for made in (GOOD, BAD):
+        await registered(world, made)
+    before, jobs = await world.archive.position(), []
+
+    async def keep_and_go_on(connection, names, directory) -> None:
+        await keep_exposures(connection, names, directory)
+        await world.happen(visits(range(30, 40)))
+
+    async def noted(job: PairJob) -> Failed:
+        jobs.append(job)
+        return Failed("it is enough to know the job")
+
+    monkeypatch.setattr(rollback_watch, "keep_exposures", keep_and_go_on)
+    monkeypatch.setattr(rollback_watch, "judged", noted)
+    await watching(world, SomeRuns()).check()
+    assert [job.to_position for job in jobs] == [before]
