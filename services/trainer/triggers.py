@@ -50,13 +50,14 @@ class Triggers:
         while True:
             await asyncio.sleep(check_seconds)
             try:
-                await self._check()
+                await self.check()
             except DEFECTS:
                 raise
             except UNAVAILABLE as error:
                 _log.warning("triggers wait for postgres", reason=first_line(error))
 
-    async def _check(self) -> None:
+    async def check(self) -> None:
+        """Start a run if one is due. Raises what PostgreSQL raises."""
         if self._runs.running or not self._runs.recovered:
             return
         trigger = next_trigger(self._policy, await self._situation())
@@ -76,8 +77,14 @@ class Triggers:
             last_failed=last is not None and last.state == TRAINING_STATE_FAILED,
             new_events=await self._new_events(),
             arriving=await self._arriving(),
-            drift_psi=self._drift.psi,
+            drift_psi=await self._drift_psi(),
         )
+
+    async def _drift_psi(self) -> float:
+        """What was found of the champion; until the next look what is known may be of the one before."""
+        champion, found = await self._registry.champion(), self._drift.found
+        same = champion and found and found.model_version == champion.model_version
+        return found.drift.psi if found and same else 0.0
 
     async def _arriving(self) -> int:
         """By how much the archive has grown since the last look."""
