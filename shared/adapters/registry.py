@@ -79,9 +79,10 @@ class Registry:
         return RegisteredModel(**row) if row else None
 
     async def list_models(self, limit: int) -> list[RegisteredModel]:
-        """The newest models, the newest first."""
-        query = sa.select(models).order_by(models.c.create_time.desc()).limit(limit)
-        return await self._models(query)
+        """The newest models, the newest first: by how much of the log they have learned, since a clock that was ahead
+        once would have later models pass for old ones, whose bundles are deleted and of which none is due anew."""
+        newest = (models.c.trained_to_position.desc(), models.c.create_time.desc())
+        return await self._models(sa.select(models).order_by(*newest).limit(limit))
 
     async def models_of(self, bundle_digests: Sequence[str]) -> list[RegisteredModel]:
         """The models that have one of these bundles."""

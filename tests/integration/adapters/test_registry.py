@@ -56,6 +56,13 @@ async def test_a_new_champion_ends_the_reign_of_the_one_before(registry):
     ]
 
 
+async def test_a_clock_that_was_ahead_once_makes_no_model_the_newest_for_long(registry):
+    ahead = replace(FIRST, create_time=FIRST.create_time + timedelta(days=365))
+    for each in (ahead, SECOND, replace(SECOND, model_version="v3", trained_to_position=200)):
+        await registry.register(each)
+    assert [each.model_version for each in await registry.list_models(1)] == ["v3"]
+
+
 async def test_a_model_that_was_not_promoted_leaves_the_champion(registry):
     await registry.register(FIRST)
     await registry.register(replace(SECOND, champion=False))
