@@ -69,9 +69,10 @@ class DeltaWatch:
                 scorer = self._applied(scorer, chain, message.payload)
                 refused = ""
             except DeltaRefusedError as error:
-                refused = str(error)
                 DELTAS.labels("refused").inc()
-                _log.error("delta refused", model_version=chain.model_version, reason=refused)
+                if not refused:  # what follows the first is refused, too: a week of deltas would be a flood
+                    _log.error("delta refused", model_version=chain.model_version, reason=str(error))
+                refused = str(error)
         if self.slot.current is not None and self.slot.current.version == chain.model_version:
             self.slot.renew(scorer, DeltaProgress(chain.sequence, chain.to_position, refused))
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
+from structlog.testing import capture_logs
 
 from services.ranking import handover
 from services.ranking.delta_watch import DeltaWatch
@@ -147,6 +148,16 @@ async def test_a_delta_that_is_missing_is_told_and_the_model_serves_on():
     await DeltaWatch(slot).apply(chain, messages(second))
     assert slot.current.recommendable == 4
     assert slot.deltas == DeltaProgress(0, 0, "delta 2 does not follow 0")
+
+
+async def test_of_all_that_do_not_fit_one_behind_the_other_the_first_is_logged():
+    slot, chain = await served()
+    late = [delta(slot.current.version, sequence) for sequence in range(2, 7)]
+    with capture_logs() as logs:
+        for each in (late[:3], late[3:], [delta(slot.current.version)], late[1:3]):
+            await DeltaWatch(slot).apply(chain, messages(*each))
+    told = [log["reason"] for log in logs if log["event"] == "delta refused"]
+    assert told == ["delta 2 does not follow 0", "delta 3 does not follow 1"]
 
 
 async def test_a_delta_that_comes_behind_a_refused_one_and_fits_is_applied():
