@@ -17,11 +17,14 @@ NEWEST_EVENTS = 20_000
 
 async def newest_answers(tools: Tools, domain: str) -> Mapping[str, ClickThrough]:
     """By model version. Raises what NATS and PostgreSQL raise while they are away."""
-    exposures = (await newest_exposures(tools.connection, tools.names)).exposures
-    shown = {each.attribution_token: each.model_version for each in exposures if each.model_version}
-    if not shown:
+    newest = (await newest_exposures(tools.connection, tools.names)).exposures
+    answers = [each for each in newest if each.model_version]
+    if not answers:
         return {}
     types = roles_of(load_preset(domain)).target or frozenset()
-    behind = min(each.position for each in exposures)
+    behind = min(each.position for each in answers)
     events = await tools.archive.newest_of(types, behind, NEWEST_EVENTS)
-    return click_through(shown, {UserEvent.FromString(each).attribution_token for each in events})
+    if len(events) == NEWEST_EVENTS:
+        behind = events[-1][0] - 1  # what followed earlier answers was not read, or not all of it
+    shown = {each.attribution_token: each.model_version for each in answers if each.position >= behind}
+    return click_through(shown, {UserEvent.FromString(payload).attribution_token for _, payload in events})

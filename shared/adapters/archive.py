@@ -208,12 +208,13 @@ class Archive:
         async with self._engine.connect() as connection:
             return int((await connection.execute(query)).scalar_one())
 
-    async def newest_of(self, event_types: Iterable[int], behind: int, limit: int) -> Sequence[bytes]:
-        """Payloads of the newest `limit` events of these types behind a position."""
-        chosen = events.c.event_type.in_(list(event_types)) & (events.c.position > behind)
-        query = sa.select(events.c.payload).where(chosen).order_by(events.c.position.desc()).limit(limit)
+    async def newest_of(self, types: Iterable[int], behind: int, limit: int) -> list[tuple[int, bytes]]:
+        """Positions and payloads of the newest `limit` events of these types behind a position, the newest first."""
+        chosen = events.c.event_type.in_(list(types)) & (events.c.position > behind)
+        query = sa.select(events.c.position, events.c.payload).where(chosen)
+        query = query.order_by(events.c.position.desc()).limit(limit)
         async with self._engine.connect() as connection:
-            return (await connection.execute(query)).scalars().all()
+            return [(row.position, row.payload) for row in await connection.execute(query)]
 
     async def read_columns(self, to_position: int) -> EventColumns:
         """All events about items up to `to_position` as columns, one row per event and item, in log order, without

@@ -8,12 +8,13 @@ import pytest_asyncio
 
 from freshet.log.v1.log_pb2 import Exposure
 from freshet.trainer.v1 import trainer_pb2 as api
-from services.trainer import rollback_watch
+from services.trainer import rollback_watch, served_answers
 from services.trainer.evaluation_jobs import Failed, PairJob
 from services.trainer.exposure_reading import keep_exposures
 from services.trainer.promoting import NotPromotableError, Promoting
 from services.trainer.publishing import Publisher
 from services.trainer.rollback_watch import RollbackWatch
+from services.trainer.served_answers import newest_answers
 from services.trainer.settings import TrainerSettings
 from services.trainer.training_run import Tools
 from shared.adapters.bundle_store import NatsBundleStore
@@ -41,10 +42,10 @@ async def world(new_world) -> World:
     return made
 
 
-async def exposed(world: World, version: str, tokens: list[str]) -> None:
+async def exposed(world: World, version: str, tokens: list[str], position: int = USERS) -> None:
     """Answers of a model, each with its token."""
     for token in tokens:
-        exposure = Exposure(attribution_token=token, model_version=version, position=USERS)
+        exposure = Exposure(attribution_token=token, model_version=version, position=position)
         subject = world.names.subject("exposures.v1.0")
         await world.nats.jetstream().publish(subject, exposure.SerializeToString())
 
@@ -63,6 +64,14 @@ class SomeRuns:
         return self._free < 0
 
 
+def tools_of(world: World) -> Tools:
+    """Those of a trainer."""
+    store = NatsBundleStore(world.nats, world.names)
+    publisher = Publisher(world.nats, world.names, world.registry, store)
+    erasures = ModelErasures(world.engine)
+    return Tools(world.nats, world.names, world.archive, world.registry, store, publisher, erasures)
+
+
 def watching(world: World, runs: SomeRuns) -> RollbackWatch:
     """A watch that is asked by hand."""
     settings = TrainerSettings(
@@ -74,10 +83,7 @@ def watching(world: World, runs: SomeRuns) -> RollbackWatch:
         train_niceness=0,
         rollback_min_judged_users=30,
     )
-    store = NatsBundleStore(world.nats, world.names)
-    publisher = Publisher(world.nats, world.names, world.registry, store)
-    erasures = ModelErasures(world.engine)
-    tools = Tools(world.nats, world.names, world.archive, world.registry, store, publisher, erasures)
+    tools = tools_of(world)
     return RollbackWatch(tools, settings, runs, Promoting(tools))
 
 
@@ -178,3 +184,14 @@ async def test_what_came_behind_the_exposures_that_were_read_does_not_judge(worl
     monkeypatch.setattr(rollback_watch, "judged", noted)
     await watching(world, SomeRuns()).check()
     assert [job.to_position for job in jobs] == [before]
+
+
+async def test_answers_that_the_events_read_do_not_reach_back_to_count_for_nobody(world, monkeypatch):
+    """Whether an event followed them is not known."""
+    await exposed(world, "older", ["good 0", "good 1"])
+    await exposed(world, "newer", ["new 0", "new 1"], 2 * USERS)
+    await world.happen(visits(range(30, 40)), tokens=["new 1"])
+    tools = tools_of(world)
+    assert await newest_answers(tools, "video") == {"older": (2, 2), "newer": (2, 1)}
+    monkeypatch.setattr(served_answers, "NEWEST_EVENTS", USERS)
+    assert await newest_answers(tools, "video") == {"newer": (2, 1)}
