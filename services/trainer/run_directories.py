@@ -5,6 +5,7 @@ A directory for each run, named after it, readable by the trainer's user alone; 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -50,6 +51,12 @@ class RunDirectories:
             raise PermissionError(f"{self._base} belongs to another user; set FRESHET_TRAIN_DIRECTORY")
         _put(directory / _WISH, wish._asdict())
         return directory
+
+    def note(self, run_id: str, wish: Wish) -> None:
+        """As `begin`, before a run is told of: it goes on however soon the trainer is killed. What cannot be used is
+        for the run to say."""
+        with contextlib.suppress(OSError):
+            self.begin(run_id, wish)
 
     def wish(self, run_id: str) -> Wish | None:
         """What was asked for when the run began; None when nothing of it is left."""

@@ -111,8 +111,7 @@ class Runs:
     async def _forget_ended(self) -> None:
         """Delete what ended runs have left; directories of runs that are not known may be another trainer's."""
         for run_id in self._conductor.directories.run_ids():
-            run = await self._registry.run(run_id)
-            if run is not None and run.state in ENDED:
+            if (run := await self._registry.run(run_id)) is not None and run.state in ENDED:
                 self._conductor.directories.forget(run_id)
 
     async def _go_on_with(self, run: TrainingRun) -> None:
@@ -141,6 +140,7 @@ class Runs:
             self._check_open()
             run = known or new_run(trigger)  # known: it was stored, but that answer never came
             await self._registry.save_run(run, request_id)
+            await asyncio.to_thread(self._conductor.directories.note, run.run_id, wish)
             self._begin(run, wish)
             return _copy(run)
 

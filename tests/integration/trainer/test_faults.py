@@ -134,6 +134,18 @@ async def test_a_run_that_goes_on_without_the_champion_it_had_fetched_is_compare
     assert f"than champion {champion}" in run.decision.reason
 
 
+async def test_a_run_that_was_answered_goes_on_however_soon_the_trainer_is_killed(world):
+    async with world.trainer(**BRIEF) as trainer:
+        await trainer.stub.ListModels(api.ListModelsRequest(), wait_for_ready=True)
+        async with world.engine.connect() as connection:  # which keeps the run from asking for the champion
+            await connection.exec_driver_sql(f'LOCK TABLE "freshet_{world.namespace}".model')
+            run = await trainer.start()
+            await trainer.suite.kill("trainer")
+        await trainer.suite.start("trainer")
+        run = await trainer.get(run.run_id)
+    assert (run.error, run.resumed_count) == ("", 1)
+
+
 async def test_a_run_of_which_nothing_is_left_here_failed_when_the_trainer_was_stopped(new_world):
     world = await new_world()
     run = api.TrainingRun(run_id="elsewhere", state=api.TRAINING_STATE_TRAINING)
