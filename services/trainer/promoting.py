@@ -120,13 +120,12 @@ class Promoting:
 
     async def _pair(self, champion: RegisteredModel, history: Sequence[Promotion]) -> Pair:
         """Decision: what cannot be returned to is passed over, since an older champion is better than a bad one. A
-        model that learned of an erased user does not displace one that did not, unless it is asked for by name."""
-        versions = predecessors(history)
-        marks = await self._tools.erasures.receipts_of([champion.model_version, *versions])
-        borne = marks.get(champion.model_version, [])
+        model that learned of an erased user does not displace one that did not, unless it is asked for by name. Marks
+        are asked for one by one: of all champions that there ever were they are too many."""
+        borne = await self._marks(champion.model_version)
         passed_over = []
-        for version in versions:
-            if set(marks.get(version, [])) - set(borne):
+        for version in predecessors(history):
+            if await self._marks(version) - borne:
                 passed_over.append(
                     f"{version} may have learned from an erased user, which the champion has not"
                 )
@@ -138,6 +137,10 @@ class Promoting:
         why = f"; {'; '.join(passed_over)}" if passed_over else ""
         text = f"there is no champion before {champion.model_version} to return to{why}"
         raise NotPromotableError("NO_PREDECESSOR", text)
+
+    async def _marks(self, version: str) -> set[str]:
+        marks = await self._tools.erasures.receipts_of([version])
+        return set(marks.get(version, ()))
 
     async def _stored(self, version: str) -> RegisteredModel:
         model = await self._tools.registry.model(version)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 import pytest_asyncio
@@ -84,3 +85,18 @@ async def test_a_decision_whose_answer_was_lost_is_told_all_the_same(world, monk
         return (await newest_announcement(world)).model_version == first
 
     await eventually(told)
+
+
+async def test_no_more_models_are_asked_for_their_marks_than_it_takes(world, monkeypatch):
+    """All champions there ever were, times all erasures, are too many rows to hold."""
+    versions = [await registered(world, favouring([number])) for number in range(4)]
+    tools, decides = promoting(world, NatsBundleStore(world.nats, world.names))
+    asked, receipts_of = list[str](), tools.erasures.receipts_of
+
+    async def noted(of: Sequence[str]) -> dict[str, list[str]]:
+        asked.extend(of)
+        return await receipts_of(of)
+
+    monkeypatch.setattr(tools.erasures, "receipts_of", noted)
+    assert (await decides.pair()).predecessor.model_version == versions[2]
+    assert sorted(asked) == sorted(versions[2:])
