@@ -23,6 +23,8 @@ from shared.adapters.registry import RegisteredModel
 from shared.domain.promotions import ROLLBACKS, Cause, Promotion, predecessors
 
 _log = structlog.get_logger("promoting")
+_MOST_TOLD = 5
+"""Of the models that a rollback has passed over."""
 
 
 class NotPromotableError(Exception):
@@ -134,9 +136,8 @@ class Promoting:
                 return Pair(champion, await self._stored(version))
             except NotStoredError as error:
                 passed_over.append(str(error))
-        why = f"; {'; '.join(passed_over)}" if passed_over else ""
-        text = f"there is no champion before {champion.model_version} to return to{why}"
-        raise NotPromotableError("NO_PREDECESSOR", text)
+        text = f"there is no champion before {champion.model_version} to return to"
+        raise NotPromotableError("NO_PREDECESSOR", "; ".join([text, *_first(passed_over)]))
 
     async def _marks(self, version: str) -> set[str]:
         marks = await self._tools.erasures.receipts_of([version])
@@ -183,6 +184,12 @@ class Promoting:
             )
         await self._tools.publisher.tell()
         return changed
+
+
+def _first(reasons: Sequence[str]) -> list[str]:
+    """The first few: a refusal has room for some thousand characters."""
+    more = len(reasons) - _MOST_TOLD
+    return [*reasons[:_MOST_TOLD], *([f"and {more} more"] if more > 0 else [])]
 
 
 def _done_already(history: Sequence[Promotion], wish: RollbackWish) -> Promotion | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import grpc
@@ -189,6 +190,19 @@ async def test_of_rollbacks_of_one_champion_at_once_one_takes_effect(world, trai
     codes = await asyncio.gather(*(roll_back(trainer, model_version=third).code() for _ in range(4)))
     assert set(codes) <= {grpc.StatusCode.OK, FAILED} and grpc.StatusCode.OK in codes
     assert await champion_of(world) == second
+
+
+async def test_however_many_are_passed_over_the_refusal_says_why(world, trainer):
+    await registered(world, favouring([25]), stored=False)
+    first = await world.registry.champion()
+    for number in range(300):
+        version = f"{number:016x}"
+        await world.registry.register(replace(first, model_version=version, bundle_digest=4 * version))
+    code, details = await refusal(roll_back(trainer))
+    assert (code, details[0].reason) == (FAILED, "NO_PREDECESSOR")
+    told = details[1].violations[0].description
+    assert f"the bundle of {298:016x} is no longer stored" in told
+    assert told.endswith("; and 295 more")
 
 
 async def test_a_model_whose_bundle_is_gone_is_passed_over(world, trainer):
