@@ -10,14 +10,16 @@ from typing import Any
 import sqlalchemy as sa
 from nats.aio.client import Client
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from freshet.log.v1.log_pb2 import ModelEvent
-from freshet.trainer.v1.trainer_pb2 import TrainingRun
+from freshet.trainer.v1.trainer_pb2 import TRAINING_STATE_FAILED, TRAINING_STATE_SUCCEEDED, TrainingRun
 from shared.adapters.promotions import ChampionChangedError, Promotions, crown, locked_champion
 from shared.adapters.streams import Names
 from shared.adapters.tables import models, training_runs
 from shared.domain.promotions import Cause, Promotion
+
+_ENDED = (TRAINING_STATE_SUCCEEDED, TRAINING_STATE_FAILED)
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,8 @@ class Registry:
             return (await connection.execute(query)).scalar() or 0
 
     async def save_run(self, run: TrainingRun, request_id: str = "") -> None:
-        """Store a run as it is now. request_id: of the call that started it; kept from the first save."""
+        """Store a run as it is now; one that has ended stays as it ended, since a trainer that another one has followed
+        may not know it yet. request_id: of the call that started it; kept from the first save."""
         statement = insert(training_runs).values(
             run_id=run.run_id,
             request_id=request_id or None,
@@ -110,9 +113,10 @@ class Registry:
         )
         newer = {"payload": statement.excluded.payload}
         async with self._engine.begin() as connection:
-            await connection.execute(
-                statement.on_conflict_do_update(index_elements=[training_runs.c.run_id], set_=newer)
-            )
+            if not await _has_ended(connection, run.run_id):
+                await connection.execute(
+                    statement.on_conflict_do_update(index_elements=[training_runs.c.run_id], set_=newer)
+                )
 
     async def run(self, run_id: str) -> TrainingRun | None:
         """One run; None when there is none of that id."""
@@ -136,6 +140,13 @@ class Registry:
             return [
                 TrainingRun.FromString(payload) for payload in (await connection.execute(query)).scalars()
             ]
+
+
+async def _has_ended(connection: AsyncConnection, run_id: str) -> bool:
+    """Nobody else changes the run before this transaction ends."""
+    query = sa.select(training_runs.c.payload).where(training_runs.c.run_id == run_id).with_for_update()
+    payload = (await connection.execute(query)).scalar()
+    return payload is not None and TrainingRun.FromString(payload).state in _ENDED
 
 
 def _put(model: RegisteredModel) -> sa.Executable:

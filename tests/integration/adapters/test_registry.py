@@ -9,7 +9,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from freshet.log.v1.log_pb2 import ModelEvent
-from freshet.trainer.v1.trainer_pb2 import TrainingRun
+from freshet.trainer.v1.trainer_pb2 import (
+    TRAINING_STATE_FAILED,
+    TRAINING_STATE_SUCCEEDED,
+    TRAINING_STATE_TRAINING,
+    TrainingRun,
+)
 from shared.adapters.promotions import ChampionChangedError
 from shared.adapters.registry import RegisteredModel, Registry, announce
 from shared.adapters.tables import promotions
@@ -168,6 +173,17 @@ async def test_a_run_is_found_by_its_id_and_by_the_request_that_started_it(regis
     assert await registry.run("r1") == await registry.run_of_request("q1") == run
     assert await registry.run("r2") is None
     assert list(await registry.list_runs(10)) == [run]
+
+
+@pytest.mark.parametrize("late", [TRAINING_STATE_TRAINING, TRAINING_STATE_FAILED])
+async def test_a_run_that_has_ended_stays_as_it_ended_whatever_a_trainer_that_leads_no_more_says(
+    registry, late
+):
+    run = TrainingRun(run_id="r1", state=TRAINING_STATE_TRAINING)
+    ended = TrainingRun(run_id="r1", state=TRAINING_STATE_SUCCEEDED, model_version="v1")
+    for each in (run, ended, TrainingRun(run_id="r1", state=late)):
+        await registry.save_run(each)
+    assert await registry.run("r1") == ended
 
 
 @pytest.mark.parametrize("promoted, subject", [(True, "promoted"), (False, "kept")])
