@@ -48,6 +48,17 @@ def test_vectors_that_are_not_finite_are_refused(graph):
         prove_parity(model, graph)
 
 
+def test_a_graph_that_fails_on_one_shape_alone_is_refused(monkeypatch, graph):
+    def vectors_of(encoder, inputs):
+        expected = torch_vectors(encoder, inputs)
+        return expected * np.nan if inputs["mask"].shape == (3, 7) else expected
+
+    torch_vectors = export._torch_vectors
+    monkeypatch.setattr(export, "_torch_vectors", vectors_of)
+    with pytest.raises(ParityError):
+        prove_parity(random_model(), graph)
+
+
 def test_nothing_is_written_without_parity(tmp_path, monkeypatch, graph):
     model = random_model()
     model = dataclasses.replace(model, item_vectors=model.item_vectors * np.inf)
