@@ -73,13 +73,15 @@ def leave_one_out(
 
 
 def side_by_side(interactions: Sequence[Interaction]) -> list[Interaction]:
-    """The same interactions, each user's in the same order, ordered by how far the user is through their own.
+    """The same interactions, each user's by time, ordered by how far the user is through their own.
 
     Decision: leave-one-out asks for every user's next item, wherever in time that lies. Sent in the order of a
     data set that spans months, the newest share of the log, by which the trainer's gate judges, would belong to
     the few users who came last. Side by side it holds every user's newest events, and the gate asks what the
-    protocol asks. Event times stay as they are.
+    protocol asks. Event times stay as they are. The log's order is what histories are told in, so a file that is in
+    another order than that of time would be judged by scrambled ones; those of one time stay as in the file.
     """
+    interactions = sorted(interactions, key=lambda row: row.timestamp)
     counts = Counter(row.user for row in interactions)
     done: Counter[str] = Counter()
     progress: list[float] = []

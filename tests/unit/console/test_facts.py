@@ -55,6 +55,11 @@ def test_side_by_side_keeps_each_users_order_and_ends_with_every_users_newest():
     assert {(row.user, row.item) for row in mixed[-2:]} == {("u", "d"), ("v", "b")}
 
 
+def test_side_by_side_orders_each_users_by_time_and_those_of_one_time_as_in_the_file():
+    rows = [Interaction("u", item, time, 1.0) for item, time in (("d", 3), ("b", 2), ("a", 1), ("c", 2))]
+    assert [row.item for row in side_by_side(rows)] == ["a", "b", "c", "d"]
+
+
 def test_of_equally_late_ones_the_last_in_the_file_is_kept_back():
     rows = [Interaction("u", item, 5.0, 1.0) for item in "abc"]
     kept, held_out = leave_one_out(rows)
