@@ -42,6 +42,12 @@ def test_a_cut_by_share_holds_out_the_newest():
     assert (len(split.train), len(split.held_out)) == (75, 25)
 
 
+@pytest.mark.parametrize("share", [0.7, 0.8, 0.9])
+def test_a_cut_by_share_is_no_row_off_where_floats_round_down(share):
+    split = temporal(events(*((1, item) for item in range(10))), Cut(share=share), ALL_USERS)
+    assert len(split.held_out) == round(10 * share)
+
+
 def test_a_cut_takes_no_event_apart():
     columns = events((1, 5), (1, 6), (1, 7), (1, 8))
     columns.position[:] = [1, 2, 2, 2]

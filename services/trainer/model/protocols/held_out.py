@@ -39,7 +39,8 @@ class Cut:
         """``(N,) bool``: the rows that are held out."""
         if self.time_ms is not None:
             return columns.time_ms >= self.time_ms
-        start = min(int(len(columns) * (1.0 - self.share)), max(len(columns) - 1, 0))
+        kept = int(round(len(columns) * (1.0 - self.share), 6))  # 10 * (1 - 0.9) is a little less than 1
+        start = min(kept, max(len(columns) - 1, 0))
         return columns.position >= columns.position[start] if len(columns) else np.zeros(0, bool)
 
 
