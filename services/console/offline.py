@@ -1,7 +1,7 @@
 """Judging without a suite: the trainer's code runs as a process of its own, told by a job, heard by its reports.
 
 The command line must not load torch, nor import another service: it writes the columns of the data set to a file
-and passes the job as JSON, as `services.trainer.evaluation_jobs` describes it.
+and passes the job as JSON, as `services.trainer.processes.evaluation_jobs` describes it.
 """
 
 import contextlib
@@ -95,7 +95,7 @@ def _process(job: dict[str, Any]) -> Iterator[Iterator[bytes]]:
     with ours:
         with theirs:
             process = subprocess.Popen(
-                [sys.executable, "-m", "services.trainer.evaluator", str(theirs.fileno())],
+                [sys.executable, "-m", "services.trainer.judging.evaluator", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=_STDERR,
                 pass_fds=(theirs.fileno(),),

@@ -11,24 +11,24 @@ from functools import partial
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from freshet.trainer.v1 import trainer_pb2
-from services.trainer.bundle_retention import BundleRetention
-from services.trainer.delta_worker import DeltaTools, DeltaWorker
-from services.trainer.drift_watch import DriftWatch
-from services.trainer.erasures import follow
-from services.trainer.model_calls import ModelCalls
-from services.trainer.model_evaluations import ModelEvaluations
+from services.trainer.deltas.delta_worker import DeltaTools, DeltaWorker
 from services.trainer.patience import patiently
-from services.trainer.promoting import Promoting
-from services.trainer.publishing import Publisher
+from services.trainer.policies.schedule import Policy
+from services.trainer.registry.bundle_retention import BundleRetention
+from services.trainer.registry.erasures import follow
+from services.trainer.registry.model_calls import ModelCalls
+from services.trainer.registry.model_evaluations import ModelEvaluations
+from services.trainer.registry.promoting import Promoting
+from services.trainer.registry.rollback_watch import RollbackWatch
 from services.trainer.roles import roles_of
-from services.trainer.rollback_watch import RollbackWatch
-from services.trainer.runs import Runs
-from services.trainer.schedule import Policy
+from services.trainer.runs.drift_watch import DriftWatch
+from services.trainer.runs.publishing import Publisher
+from services.trainer.runs.runs import Runs
+from services.trainer.runs.training_run import Conductor, Tools
+from services.trainer.runs.triggers import Triggers
 from services.trainer.servicer import TrainerServicer
 from services.trainer.settings import TrainerSettings
 from services.trainer.text_embedding import text_embedding
-from services.trainer.training_run import Conductor, Tools
-from services.trainer.triggers import Triggers
 from shared.adapters.archive import Archive
 from shared.adapters.archived_traffic import ArchivedTraffic
 from shared.adapters.bundle_store import bundle_store

@@ -32,14 +32,14 @@ from dataclasses import fields
 from pathlib import Path
 from zipfile import BadZipFile
 
-from services.trainer.archive_reading import read
-from services.trainer.evaluating import read_columns
-from services.trainer.jobs import job_of
-from services.trainer.learning import accompany, learn
+from services.trainer.judging.evaluating import read_columns
+from services.trainer.learning.learning import accompany, learn
 from services.trainer.model.checkpoint import key_of
 from services.trainer.model.parallel import Ranks, process_group
-from services.trainer.reports import Finished, Job, Report, encode_report
-from services.trainer.run_directories import RunDirectories, Wish
+from services.trainer.processes.jobs import job_of
+from services.trainer.processes.reports import Finished, Job, Report, encode_report
+from services.trainer.reading.archive_reading import read
+from services.trainer.runs.run_directories import RunDirectories, Wish
 from services.trainer.settings import TrainerSettings
 from shared.adapters.archive import Archive
 from shared.adapters.database import database_engine

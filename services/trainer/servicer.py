@@ -13,15 +13,15 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 
 from freshet.trainer.v1 import trainer_pb2, trainer_pb2_grpc
-from services.trainer.evaluation_answers import NOT_JUDGED, PROTOCOL_NAMES, as_response, not_judged
 from services.trainer.model.encoders.names import KINDS, PRESET_NAMES
-from services.trainer.model_calls import ModelCalls, not_promoted
-from services.trainer.model_evaluations import ModelEvaluations
 from services.trainer.patience import first_line
-from services.trainer.promoting import NotPromotableError
+from services.trainer.registry.evaluation_answers import NOT_JUDGED, PROTOCOL_NAMES, as_response, not_judged
+from services.trainer.registry.model_calls import ModelCalls, not_promoted
+from services.trainer.registry.model_evaluations import ModelEvaluations
+from services.trainer.registry.promoting import NotPromotableError
 from services.trainer.request import check, check_texts, request_id_violations
-from services.trainer.run_directories import Wish
-from services.trainer.runs import AlreadyRunningError, NotOpenError, Runs
+from services.trainer.runs.run_directories import Wish
+from services.trainer.runs.runs import AlreadyRunningError, NotOpenError, Runs
 from shared.adapters.database import DEFECTS, UNAVAILABLE
 from shared.adapters.leadership import Leadership
 from shared.domain.violation import Violation

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from freshet.log.v1.log_pb2 import Exposure
-from services.trainer import exposure_reading
-from services.trainer.exposure_reading import forget_exposures, keep_exposures, kept_exposures
-from services.trainer.prompting import NOTHING_SERVED
+from services.trainer.reading import exposure_reading
+from services.trainer.reading.exposure_reading import forget_exposures, keep_exposures, kept_exposures
+from services.trainer.reading.prompting import NOTHING_SERVED
 from shared.adapters.keys import item_keys, user_key
 from shared.adapters.streams import Names
 

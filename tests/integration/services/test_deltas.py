@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from services.trainer.delta_worker import DeltaTools, DeltaWorker
+from services.trainer.deltas.delta_worker import DeltaTools, DeltaWorker
 from services.trainer.main import teaching
 from services.trainer.text_embedding import NO_EMBEDDING, text_embedding
 from shared.adapters.archive import Archive

@@ -6,8 +6,8 @@ import time
 import pytest
 import sqlalchemy as sa
 
-from services.trainer import archive_reading
-from services.trainer.archive_reading import read
+from services.trainer.reading import archive_reading
+from services.trainer.reading.archive_reading import read
 from shared.adapters.database import schema_name
 from tests.integration.trainer.world import World, eventually, walks
 from tests.unit.trainer_service.builders import JOB

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import pytest
 import pytest_asyncio
 
-from services.trainer.bundle_retention import BundleRetention
-from services.trainer.promoting import Promoting, RollbackWish
-from services.trainer.publishing import Publisher
-from services.trainer.training_run import Tools
+from services.trainer.registry.bundle_retention import BundleRetention
+from services.trainer.registry.promoting import Promoting, RollbackWish
+from services.trainer.runs.publishing import Publisher
+from services.trainer.runs.training_run import Tools
 from shared.adapters.bundle_store import NatsBundleStore
 from shared.adapters.model_erasures import ModelErasures
 from shared.domain.promotions import Promotion

@@ -8,15 +8,15 @@ import pytest_asyncio
 
 from freshet.log.v1.log_pb2 import Exposure
 from freshet.trainer.v1 import trainer_pb2 as api
-from services.trainer import rollback_watch, served_answers
-from services.trainer.evaluation_jobs import Failed, PairJob
-from services.trainer.exposure_reading import keep_exposures
-from services.trainer.promoting import NotPromotableError, Promoting
-from services.trainer.publishing import Publisher
-from services.trainer.rollback_watch import RollbackWatch
-from services.trainer.served_answers import newest_answers
+from services.trainer.processes.evaluation_jobs import Failed, PairJob
+from services.trainer.reading.exposure_reading import keep_exposures
+from services.trainer.registry import rollback_watch, served_answers
+from services.trainer.registry.promoting import NotPromotableError, Promoting
+from services.trainer.registry.rollback_watch import RollbackWatch
+from services.trainer.registry.served_answers import newest_answers
+from services.trainer.runs.publishing import Publisher
+from services.trainer.runs.training_run import Tools
 from services.trainer.settings import TrainerSettings
-from services.trainer.training_run import Tools
 from shared.adapters.bundle_store import NatsBundleStore
 from shared.adapters.model_erasures import ModelErasures
 from tests.conditions import eventually
@@ -89,7 +89,9 @@ def watching(world: World, runs: SomeRuns) -> RollbackWatch:
 
 def judges() -> list[psutil.Process]:
     """Processes of this one that judge."""
-    return [each for each in psutil.Process().children() if "services.trainer.evaluator" in each.cmdline()]
+    return [
+        each for each in psutil.Process().children() if "services.trainer.judging.evaluator" in each.cmdline()
+    ]
 
 
 async def test_a_champion_that_does_worse_is_rolled_back_and_the_record_says_why(world):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from freshet.trainer.v1 import trainer_pb2 as api
-from services.trainer.runs import GAVE_WAY
+from services.trainer.runs.runs import GAVE_WAY
 from tests.integration.trainer.world import Trainer, eventually, walks
 
 LONG_RUN_USERS = 500

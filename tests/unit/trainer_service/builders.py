@@ -1,6 +1,6 @@
 """A job as the service gives it."""
 
-from services.trainer.reports import Job
+from services.trainer.processes.reports import Job
 
 JOB = Job(
     database_url="postgresql://somewhere/db",

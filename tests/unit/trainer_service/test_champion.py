@@ -6,17 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.trainer.champion import champion_scorer
-from services.trainer.evaluating import judge_model
-from services.trainer.evaluation_jobs import ModelJob
-from services.trainer.judging import judge_candidate
+from services.trainer.judging.champion import champion_scorer
+from services.trainer.judging.evaluating import judge_model
+from services.trainer.judging.judging import judge_candidate
+from services.trainer.learning.packing import About, Packed, pack_model
 from services.trainer.model.encoders.registry import config_of
 from services.trainer.model.evaluation import CaseOptions, leave_one_out
 from services.trainer.model.export import INPUT_NAMES
 from services.trainer.model.mixture import MixedModel, learn_experts
 from services.trainer.model.sequences import EventRoles
-from services.trainer.packing import About, Packed, pack_model
-from services.trainer.reports import Job
+from services.trainer.processes.evaluation_jobs import ModelJob
+from services.trainer.processes.reports import Job
 from shared.adapters.bundle import unpack
 from shared.domain.event import EventType
 from shared.domain.mixture import Mixture

@@ -1,6 +1,6 @@
 """What is told of the answers of two models."""
 
-from services.trainer.click_through import ClickThrough, click_through, click_through_sentence
+from services.trainer.registry.click_through import ClickThrough, click_through, click_through_sentence
 
 SHOWN = {"t1": "new", "t2": "new", "t3": "old", "t4": "old", "t5": "other"}
 

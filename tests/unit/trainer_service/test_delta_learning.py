@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from services.trainer import delta_learning
-from services.trainer.delta_learning import DeltaLearner
+from services.trainer.deltas import delta_learning
+from services.trainer.deltas.delta_learning import DeltaLearner
 from shared.adapters.keys import item_key
 from shared.domain.delta import Chain, Delta
 from shared.domain.event import EventType

@@ -6,8 +6,11 @@ import numpy as np
 import orjson
 import pytest
 
-from services.trainer.evaluating import NothingToJudge, judge_data, read_columns
-from services.trainer.evaluation_jobs import (
+from services.trainer.judging.evaluating import NothingToJudge, judge_data, read_columns
+from services.trainer.model.contestant_names import UnknownContestant, check, encoders_named
+from services.trainer.model.encoders.registry import PRESETS
+from services.trainer.model.plan import NotEnoughEvents
+from services.trainer.processes.evaluation_jobs import (
     DataJob,
     Failed,
     Judged,
@@ -16,9 +19,6 @@ from services.trainer.evaluation_jobs import (
     decode,
     encode,
 )
-from services.trainer.model.contestant_names import UnknownContestant, check, encoders_named
-from services.trainer.model.encoders.registry import PRESETS
-from services.trainer.model.plan import NotEnoughEvents
 from tests.unit.trainer.builders import events, walks
 
 RATE = 6

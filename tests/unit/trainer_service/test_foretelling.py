@@ -13,7 +13,7 @@ from deploy.local.shop.history import past_behaviours
 from deploy.local.shop.shopper import category_page, make_shoppers, random_page
 from services.ranking.candidates import judge
 from services.ranking.user_state import UserState
-from services.trainer.learning import learn, plan_of
+from services.trainer.learning.learning import learn, plan_of
 from services.trainer.model.behaviours.examples import Examples, shown_examples
 from services.trainer.model.behaviours.inputs import histories_before
 from shared.adapters.bundle import Bundle, unpack

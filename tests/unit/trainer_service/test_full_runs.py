@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.trainer.full_runs import CONTINUED, full_is_due
+from services.trainer.policies.full_runs import CONTINUED, full_is_due
 
 ON, ANEW = {CONTINUED: 1.0}, {CONTINUED: 0.0}
 

@@ -1,6 +1,6 @@
 """What becomes champion, and what is said about it."""
 
-from services.trainer.gate import Evidence, decide
+from services.trainer.policies.gate import Evidence, decide
 
 FIRST = Evidence(users=100, candidate=0.12, popular=0.08, recent=0.11, difference=0.04, low=0.01, high=0.07)
 LATER = FIRST._replace(champion_version="c0ffee", champion=0.10, difference=0.02, low=0.005, high=0.035)

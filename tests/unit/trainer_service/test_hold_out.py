@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from services.trainer.hold_out import HoldOutRule, Questions, hold_out, questions
 from services.trainer.model.evaluation import CaseOptions
-from services.trainer.prompting import Served
+from services.trainer.reading.hold_out import HoldOutRule, Questions, hold_out, questions
+from services.trainer.reading.prompting import Served
 from shared.domain.event_columns import EventColumns
 from tests.unit.trainer.builders import events, walks
 

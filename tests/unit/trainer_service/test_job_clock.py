@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.trainer.job_clock import AFTERWARDS, LEAST_SHARE, JobClock
-from services.trainer.learning import second_plan
+from services.trainer.learning.job_clock import AFTERWARDS, LEAST_SHARE, JobClock
+from services.trainer.learning.learning import second_plan
+from services.trainer.learning.warm_start import Start
 from services.trainer.model.encoders.registry import encoder_of
 from services.trainer.model.plan import TrainingPlan
 from services.trainer.model.training import TrainedModel
-from services.trainer.warm_start import Start
 from shared.domain.mixture import Mixture
 
 PLAN = TrainingPlan(max_minutes=10.0, continuation=0.2)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.trainer.learning import plan_of
+from services.trainer.learning.learning import plan_of
 from services.trainer.model.encoders.names import KINDS, PRESET_NAMES
 from services.trainer.model.encoders.registry import config_of
 from services.trainer.model.plan import BESIDE_LESSONS, TrainingPlan

@@ -4,17 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from services.trainer.card_figures import Row, Standings, standings
-from services.trainer.card_writing import CardWriter, lessons_of
-from services.trainer.curves import curves_png
-from services.trainer.gate import Decision, Evidence
-from services.trainer.judging import judge_candidate
+from services.trainer.cards.card_figures import Row, Standings, standings
+from services.trainer.cards.card_writing import CardWriter, lessons_of
+from services.trainer.cards.curves import curves_png
+from services.trainer.cards.model_card import CardFacts, Lesson, model_card
+from services.trainer.judging.judging import judge_candidate
 from services.trainer.model.evaluation import CaseOptions, leave_one_out
 from services.trainer.model.mixture import MixedModel, learn_experts
 from services.trainer.model.plan import Progress
 from services.trainer.model.protocols.intervals import Estimate
 from services.trainer.model.sequences import EventRoles
-from services.trainer.model_card import CardFacts, Lesson, model_card
+from services.trainer.policies.gate import Decision, Evidence
 from shared.domain.mixture import Mixture
 from tests.unit.trainer.builders import VIEW, random_model, walks
 from tests.unit.trainer_service.builders import JOB

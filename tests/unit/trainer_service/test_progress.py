@@ -6,9 +6,9 @@ from freshet.trainer.v1.trainer_pb2 import (
     TRAINING_STATE_SUCCEEDED,
     TRAINING_TRIGGER_REQUEST,
 )
-from services.trainer.gate import Decision
-from services.trainer.progress import failed, new_run, note_learning, succeeded
-from services.trainer.reports import Learned
+from services.trainer.policies.gate import Decision
+from services.trainer.processes.reports import Learned
+from services.trainer.runs.progress import failed, new_run, note_learning, succeeded
 
 
 def test_a_new_run_reads():

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from services.trainer.prompting import NOTHING_SERVED, WINDOW_SECONDS, Served, prompted
+from services.trainer.reading.prompting import NOTHING_SERVED, WINDOW_SECONDS, Served, prompted
 from shared.domain.event_columns import EventColumns
 from tests.unit.trainer.builders import events
 

@@ -8,11 +8,11 @@ import pytest
 
 from freshet.log.v1.log_pb2 import ModelEvent
 from freshet.trainer.v1.trainer_pb2 import TRAINING_TRIGGER_REQUEST
-from services.trainer.gate import Decision, Evidence
 from services.trainer.patience import StillAwayError
-from services.trainer.progress import new_run
-from services.trainer.publishing import Publisher
-from services.trainer.reports import Finished
+from services.trainer.policies.gate import Decision, Evidence
+from services.trainer.processes.reports import Finished
+from services.trainer.runs.progress import new_run
+from services.trainer.runs.publishing import Publisher
 from shared.adapters.promotions import ChampionChangedError
 from shared.adapters.registry import RegisteredModel
 from shared.adapters.streams import Names

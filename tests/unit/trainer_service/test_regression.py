@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.trainer.regression import Comparison, judge_regression, look_is_due
+from services.trainer.policies.regression import Comparison, judge_regression, look_is_due
 
 WORSE = Comparison(400, "b", "a", champion=0.08, predecessor=0.1, difference=-0.02, low=-0.03, high=-0.01)
 MIN_USERS = 100

@@ -3,8 +3,8 @@
 import pytest
 
 from freshet.trainer.v1.trainer_pb2 import TRAINING_STATE_JUDGING
-from services.trainer.gate import Evidence
-from services.trainer.reports import (
+from services.trainer.policies.gate import Evidence
+from services.trainer.processes.reports import (
     Entered,
     Failed,
     Finished,

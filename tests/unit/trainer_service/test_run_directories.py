@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.trainer.run_directories import RunDirectories, Wish
+from services.trainer.runs.run_directories import RunDirectories, Wish
 from tests.unit.trainer_service.builders import JOB
 
 WISH = Wish(2.5, "gru", "base")

@@ -7,7 +7,7 @@ from freshet.trainer.v1.trainer_pb2 import (
     TRAINING_TRIGGER_NEW_EVENTS,
     TRAINING_TRIGGER_SCHEDULE,
 )
-from services.trainer.schedule import Policy, Situation, next_trigger
+from services.trainer.policies.schedule import Policy, Situation, next_trigger
 
 POLICY = Policy(interval_seconds=3600.0, every_events=1000, retry_seconds=600.0)
 QUIET = Situation(running=False, seconds_since_run=60.0, last_failed=False, new_events=10)

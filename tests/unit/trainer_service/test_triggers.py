@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from freshet.trainer.v1.trainer_pb2 import TRAINING_TRIGGER_DRIFT, TrainingRun, TrainingTrigger
-from services.trainer.drift_watch import FoundDrift
-from services.trainer.schedule import Policy
-from services.trainer.triggers import Triggers
+from services.trainer.policies.schedule import Policy
+from services.trainer.runs.drift_watch import FoundDrift
+from services.trainer.runs.triggers import Triggers
 from shared.domain.drift import Drift
 
 FOUND = FoundDrift("old champion", Drift(items=1.0, event_types=0.0, history_lengths=0.0, new_share=0.5))

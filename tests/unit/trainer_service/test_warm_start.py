@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from services.trainer.learning import plan_of
+from services.trainer.learning.learning import plan_of
+from services.trainer.learning.packing import weights_of
+from services.trainer.learning.warm_start import PASSES, champion_gone_on, champion_start, weighed_anew
 from services.trainer.model.encoder_learners import next_lesson
 from services.trainer.model.encoders.registry import config_of
 from services.trainer.model.encoders.transformer import DEEPER_FROM
 from services.trainer.model.mixture import MixedModel, learn_experts
 from services.trainer.model.sequences import EventRoles
-from services.trainer.packing import weights_of
-from services.trainer.warm_start import PASSES, champion_gone_on, champion_start, weighed_anew
 from shared.adapters.bundle import Bundle, pack
 from shared.domain.manifest import ENCODER_INPUTS, ENCODER_OUTPUT, Manifest, Tensor
 from shared.domain.mixture import Mixture

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 import psutil
 import pytest
 
-from services.trainer.evaluation_jobs import Failed, ModelJob
-from services.trainer.reports import Died, Report
-from services.trainer.worker_process import judged, working
+from services.trainer.processes.evaluation_jobs import Failed, ModelJob
+from services.trainer.processes.reports import Died, Report
+from services.trainer.processes.worker_process import judged, working
 from tests.conditions import eventually
 from tests.unit.trainer_service.builders import JOB as LESSON
 
@@ -20,7 +20,7 @@ JOB = ModelJob(
 def judges() -> list[psutil.Process]:
     """The processes of this one that judge."""
     children = psutil.Process().children()
-    return [child for child in children if "services.trainer.evaluator" in child.cmdline()]
+    return [child for child in children if "services.trainer.judging.evaluator" in child.cmdline()]
 
 
 async def test_a_process_that_dies_is_told_of_with_its_code():

@@ -1,0 +1,1 @@
+"""What the champion learns between full models."""

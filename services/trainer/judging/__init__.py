@@ -1,0 +1,1 @@
+"""Candidates, champions and baselines, asked the same questions."""

@@ -1,0 +1,1 @@
+"""In the process that learns: from the archive to a packed bundle."""

@@ -1,0 +1,1 @@
+"""Registered models: judged on demand, promoted, rolled back, marked and deleted."""

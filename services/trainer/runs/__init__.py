@@ -1,0 +1,1 @@
+"""Training runs: one at a time, when they are due, from the log to a published model."""
