@@ -52,7 +52,8 @@ async def test_an_instance_that_dies_is_started_again_with_its_partitions(tmp_pa
         said.append(capsys.readouterr().out)
         return words in "".join(said)
 
-    task = asyncio.create_task(run_local(RunSettings(instances(tmp_path, 2), shop=None)))
+    suite = instances(tmp_path, 2, nats_url=None, database_url=None)
+    task = asyncio.create_task(run_local(RunSettings(suite, shop=None)))
     await eventually(lambda: is_said("Freshet is up"))
     owner_of("8-15").kill()
     await eventually(lambda: is_said("feature-1 ended with code -9; started again"))

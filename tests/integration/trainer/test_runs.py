@@ -10,10 +10,10 @@ import pytest_asyncio
 
 from freshet.trainer.v1 import trainer_pb2 as api
 from services.trainer.policies.gate import Decision
+from services.trainer.runs import runs as runs_module
 from services.trainer.runs.progress import new_run, succeeded
 from services.trainer.runs.run_directories import RunDirectories, Wish
 from services.trainer.runs.runs import AlreadyRunningError, Runs
-from services.trainer.runs.runs import runs as runs_module
 from tests.integration.trainer.world import ENDED, Trainer, World, eventually, walks
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
