@@ -29,8 +29,9 @@ async def _check_nats(url: str) -> None:
 
 
 async def _check_postgres(url: str) -> None:
+    plain = url.replace("postgresql+asyncpg://", "postgresql://", 1)  # services take both
     try:
-        connection = await asyncpg.connect(url, timeout=PATIENCE_SECONDS)
+        connection = await asyncpg.connect(plain, timeout=PATIENCE_SECONDS)
     except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise BrokerAway("PostgreSQL", _places(url), _reason(error), "FRESHET_DATABASE_URL") from error
     await connection.close()

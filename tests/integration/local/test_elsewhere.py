@@ -41,7 +41,9 @@ async def test_a_wrong_password_and_a_database_that_is_not_there_are_told_as_suc
 
 async def test_brokers_that_answer_pass(tmp_path):
     async with local_nats(tmp_path) as log, local_postgres(tmp_path) as database:
-        await check_brokers(BrokerSettings(nats_url=log.url, database_url=database.url))
+        for scheme in ("postgresql", "postgresql+asyncpg"):
+            url = database.url.replace("postgresql", scheme, 1)
+            await check_brokers(BrokerSettings(nats_url=log.url, database_url=url))
 
 
 async def test_no_service_is_started_without_them(tmp_path):
