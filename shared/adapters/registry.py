@@ -19,7 +19,8 @@ from shared.adapters.streams import Names
 from shared.adapters.tables import models, training_runs
 from shared.domain.promotions import Cause, Promotion
 
-_ENDED = (TRAINING_STATE_SUCCEEDED, TRAINING_STATE_FAILED)
+ENDED = (TRAINING_STATE_SUCCEEDED, TRAINING_STATE_FAILED)
+"""States of runs that change no more."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ async def _has_ended(connection: AsyncConnection, run_id: str) -> bool:
     """Nobody else changes the run before this transaction ends."""
     query = sa.select(training_runs.c.payload).where(training_runs.c.run_id == run_id).with_for_update()
     payload = (await connection.execute(query)).scalar()
-    return payload is not None and TrainingRun.FromString(payload).state in _ENDED
+    return payload is not None and TrainingRun.FromString(payload).state in ENDED
 
 
 def _put(model: RegisteredModel) -> sa.Executable:

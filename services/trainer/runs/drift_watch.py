@@ -56,7 +56,7 @@ class FoundDrift(NamedTuple):
 
 
 class DriftWatch:
-    """Looks at the archive now and then; `found` and `psi` are what was found last."""
+    """Looks at the archive now and then; `found` is what was found last."""
 
     def __init__(
         self, tools: Tools, archived: ArchivedTraffic, history: Collection[int], least_events: int
@@ -77,8 +77,7 @@ class DriftWatch:
         return FoundDrift(self._learned.model.model_version, self._found)
 
     @property
-    def psi(self) -> float:
-        """`Drift.psi` when it was looked last; 0 while there is none."""
+    def _psi(self) -> float:
         return self._found.psi if self._found else 0.0
 
     async def run(self, seconds: float) -> None:
@@ -132,13 +131,13 @@ class DriftWatch:
 
     def _tell(self, found: Drift | None) -> Drift | None:
         """Note what was found; say so once when it begins to matter."""
-        before, self._found = self.psi, found
+        before, self._found = self._psi, found
         of = {"items": 0.0, "event_types": 0.0, "history_lengths": 0.0}
         of.update({name: getattr(found, name) for name in of} if found else {})
         for name, value in of.items():
             PSI.labels(name).set(value)
         NEW_SHARE.set(found.new_share if found else 0.0)
-        if self.psi > MATTERS >= before and self._learned:
+        if self._psi > MATTERS >= before and self._learned:
             told = {name: round(value, 3) for name, value in of.items()}
             _log.warning("traffic drifts", model_version=self._learned.model.model_version, **told)
         return found

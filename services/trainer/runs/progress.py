@@ -19,7 +19,6 @@ from freshet.trainer.v1.trainer_pb2 import (
 from services.trainer.policies.gate import Decision
 from services.trainer.processes.reports import Learned
 
-ENDED = (TRAINING_STATE_SUCCEEDED, TRAINING_STATE_FAILED)
 STOPPED = "the trainer was stopped"
 
 RUNS = Counter("freshet_training_runs_total", "Training runs that ended, by state.", ["state"])

@@ -18,7 +18,6 @@ from freshet.trainer.v1.trainer_pb2 import (
 from services.trainer.patience import StillAwayError, first_line, patiently
 from services.trainer.policies.gate import Decision
 from services.trainer.runs.progress import (
-    ENDED,
     RUNNING,
     RUNS,
     STOPPED,
@@ -31,7 +30,7 @@ from services.trainer.runs.progress import (
 from services.trainer.runs.run_directories import Wish
 from services.trainer.runs.training_run import Conductor, RunFailedError
 from shared.adapters.database import UNAVAILABLE, within
-from shared.adapters.registry import RegisteredModel, Registry
+from shared.adapters.registry import ENDED, RegisteredModel, Registry
 
 _log = structlog.get_logger("runs")
 _NEWS_SECONDS, _LOOK_SECONDS = 0.5, 5.0

@@ -83,8 +83,9 @@ class Triggers:
     async def _drift_psi(self) -> float:
         """What was found of the champion; until the next look what is known may be of the one before."""
         champion, found = await self._registry.champion(), self._drift.found
-        same = champion and found and found.model_version == champion.model_version
-        return found.drift.psi if found and same else 0.0
+        if champion is None or found is None or found.model_version != champion.model_version:
+            return 0.0
+        return found.drift.psi
 
     async def _arriving(self) -> int:
         """By how much the archive has grown since the last look."""

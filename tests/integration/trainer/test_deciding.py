@@ -10,10 +10,8 @@ import pytest_asyncio
 
 from services.trainer.registry.bundle_retention import BundleRetention
 from services.trainer.registry.promoting import Promoting, RollbackWish
-from services.trainer.runs.publishing import Publisher
 from services.trainer.runs.training_run import Tools
 from shared.adapters.bundle_store import NatsBundleStore
-from shared.adapters.model_erasures import ModelErasures
 from shared.domain.promotions import Promotion
 from tests.conditions import eventually
 from tests.integration.trainer.favourites import favouring, newest_announcement, registered
@@ -39,9 +37,7 @@ class WatchedStore(NatsBundleStore):
 
 
 def promoting(world: World, store: NatsBundleStore) -> tuple[Tools, Promoting]:
-    publisher = Publisher(world.nats, world.names, world.registry, store)
-    erasures = ModelErasures(world.engine)
-    tools = Tools(world.nats, world.names, world.archive, world.registry, store, publisher, erasures)
+    tools = world.tools(store)
     return tools, Promoting(tools)
 
 

@@ -14,11 +14,7 @@ from services.trainer.registry import rollback_watch, served_answers
 from services.trainer.registry.promoting import NotPromotableError, Promoting
 from services.trainer.registry.rollback_watch import RollbackWatch
 from services.trainer.registry.served_answers import newest_answers
-from services.trainer.runs.publishing import Publisher
-from services.trainer.runs.training_run import Tools
 from services.trainer.settings import TrainerSettings
-from shared.adapters.bundle_store import NatsBundleStore
-from shared.adapters.model_erasures import ModelErasures
 from tests.conditions import eventually
 from tests.integration.trainer.favourites import champion_of, favouring, newest_announcement, registered
 from tests.integration.trainer.world import World
@@ -64,14 +60,6 @@ class SomeRuns:
         return self._free < 0
 
 
-def tools_of(world: World) -> Tools:
-    """Those of a trainer."""
-    store = NatsBundleStore(world.nats, world.names)
-    publisher = Publisher(world.nats, world.names, world.registry, store)
-    erasures = ModelErasures(world.engine)
-    return Tools(world.nats, world.names, world.archive, world.registry, store, publisher, erasures)
-
-
 def watching(world: World, runs: SomeRuns) -> RollbackWatch:
     """A watch that is asked by hand."""
     settings = TrainerSettings(
@@ -83,7 +71,7 @@ def watching(world: World, runs: SomeRuns) -> RollbackWatch:
         train_niceness=0,
         rollback_min_judged_users=30,
     )
-    tools = tools_of(world)
+    tools = world.tools()
     return RollbackWatch(tools, settings, runs, Promoting(tools))
 
 
@@ -193,7 +181,7 @@ async def test_answers_that_the_events_read_do_not_reach_back_to_count_for_nobod
     await exposed(world, "older", ["good 0", "good 1"])
     await exposed(world, "newer", ["new 0", "new 1"], 2 * USERS)
     await world.happen(visits(range(30, 40)), tokens=["new 1"])
-    tools = tools_of(world)
+    tools = world.tools()
     assert await newest_answers(tools, "video") == {"older": (2, 2), "newer": (2, 1)}
     monkeypatch.setattr(served_answers, "NEWEST_EVENTS", USERS)
     assert await newest_answers(tools, "video") == {"newer": (2, 1)}

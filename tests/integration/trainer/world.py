@@ -20,17 +20,20 @@ from deploy.local.suite import Suite, SuiteSettings, local_suite
 from freshet.event.v1.event_pb2 import UserEvent
 from freshet.trainer.v1 import trainer_pb2 as api
 from freshet.trainer.v1.trainer_pb2_grpc import TrainerServiceStub
+from services.trainer.runs.publishing import Publisher
+from services.trainer.runs.training_run import Tools
 from shared.adapters.archive import Archive, ArchiveBatch
+from shared.adapters.bundle_store import NatsBundleStore
 from shared.adapters.connection import nats_connection
 from shared.adapters.database import database_engine, ensure_tables
 from shared.adapters.log_reader import LogRecord
-from shared.adapters.registry import Registry
+from shared.adapters.model_erasures import ModelErasures
+from shared.adapters.registry import ENDED, Registry
 from shared.adapters.streams import Names, ensure_streams, last_position
 from shared.domain.stream_settings import StreamSettings
 from tests.integration.forked import forked
 from tests.integration.namespaces import SMALL, SMALL_SETTINGS
 
-ENDED = (api.TRAINING_STATE_SUCCEEDED, api.TRAINING_STATE_FAILED)
 ITEMS = 60
 WITHIN_SECONDS = 60.0
 DEFAULTS = {
@@ -103,6 +106,15 @@ class World:
     def registry(self) -> Registry:
         """The registry."""
         return Registry(self.engine)
+
+    def tools(self, store: NatsBundleStore | None = None) -> Tools:
+        """Those of a trainer, with a bundle store that is watched, perhaps."""
+        store = store or NatsBundleStore(self.nats, self.names)
+        publisher, erasures = (
+            Publisher(self.nats, self.names, self.registry, store),
+            ModelErasures(self.engine),
+        )
+        return Tools(self.nats, self.names, self.archive, self.registry, store, publisher, erasures)
 
     async def happen(
         self, pairs: list[tuple[str, str]], archived: bool = True, tokens: Sequence[str] = ()

@@ -51,7 +51,5 @@ class World:
 )
 async def test_drift_of_a_champion_that_is_none_any_more_starts_no_run(champion, started):
     world = World(champion)
-    drift = SimpleNamespace(found=FOUND, psi=FOUND.drift.psi)
-    triggers = Triggers(world, world, world, POLICY, drift)
-    await triggers.check()
+    await Triggers(world, world, world, POLICY, SimpleNamespace(found=FOUND)).check()
     assert world.started == started
