@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from freshet.trainer.v1 import trainer_pb2 as api
 from shared.adapters import leadership as leadership_module
+from shared.adapters.database import database_engine
 from shared.adapters.leadership import Leadership, LeadershipLostError
 from tests.integration.trainer.world import Trainer, World, eventually, walks
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 HOLDERS = """FROM pg_locks JOIN pg_stat_activity USING (pid)
-    WHERE locktype = 'advisory' AND granted AND application_name = 'freshet-test'"""
+    WHERE locktype = 'advisory' AND granted AND application_name LIKE 'freshet-trainer %'"""
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -38,9 +42,9 @@ ASKING = "FROM pg_stat_activity WHERE query LIKE 'SELECT pg_try_advisory_lock%'"
 class Contender:
     """A process that wants to lead."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, engine: AsyncEngine | None = None) -> None:
         self.world = world
-        self.leadership = Leadership(world.engine, world.namespace, "trainer")
+        self.leadership = Leadership(engine or world.engine, world.namespace, "trainer")
         self.task = asyncio.create_task(self.leadership.keep())
 
     async def leads(self) -> bool:
@@ -56,6 +60,47 @@ class Contender:
     async def end(self) -> None:
         self.task.cancel()
         await asyncio.wait({self.task})
+
+
+class Line:
+    """A way to a server that can be cut so that the server does not notice.
+
+    url: of the server, by this way.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = self._server = url
+        self._ours, self._theirs = list[asyncio.StreamWriter](), list[asyncio.StreamWriter]()
+
+    @classmethod
+    @asynccontextmanager
+    async def to(cls, url: str) -> AsyncIterator[Line]:
+        line, parts = cls(url), urlsplit(url)
+        async with await asyncio.start_server(line._join, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            line.url = url.replace(f":{parts.port}/", f":{port}/")
+            yield line
+            for writer in [*line._ours, *line._theirs]:
+                writer.transport.abort()
+
+    def cut(self) -> None:
+        """End what there is on this side alone."""
+        for writer in self._ours:
+            writer.transport.abort()
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        parts = urlsplit(self._server)
+        their_reader, their_writer = await asyncio.open_connection(parts.hostname, parts.port)
+        self._ours.append(writer)
+        self._theirs.append(their_writer)
+        await asyncio.gather(_pass_on(reader, their_writer), _pass_on(their_reader, writer))
+
+
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
 
 
 def name_of(world: World) -> dict[str, str]:
@@ -127,6 +172,22 @@ async def test_a_leader_ends_when_another_was_quicker_after_its_session_ended(wo
         await first.task
     assert not await second.leads()
     await second.end()
+
+
+async def test_a_leader_whose_line_was_cut_leads_on_although_postgres_has_not_noticed(world):
+    async with Line.to(world.brokers.database_url) as line:
+        async with database_engine(line.url, world.namespace, "test") as engine:
+            leader = Contender(world, engine)
+            await eventually(leader.leads)
+            before = await holder(world)
+            line.cut()
+
+            async def leads_anew() -> bool:
+                return leader.task.done() or await holder(world) not in (None, before)
+
+            await eventually(leads_anew)
+            assert await leader.leads()
+            await leader.end()
 
 
 async def test_who_has_lost_the_lock_while_it_waited_for_another_to_notice_does_not_lead(world, monkeypatch):
