@@ -175,19 +175,21 @@ async def test_a_leader_ends_when_another_was_quicker_after_its_session_ended(wo
 
 
 async def test_a_leader_whose_line_was_cut_leads_on_although_postgres_has_not_noticed(world):
-    async with Line.to(world.brokers.database_url) as line:
-        async with database_engine(line.url, world.namespace, "test") as engine:
-            leader = Contender(world, engine)
-            await eventually(leader.leads)
-            before = await holder(world)
-            line.cut()
+    async with (
+        Line.to(world.brokers.database_url) as line,
+        database_engine(line.url, world.namespace, "test") as engine,
+    ):
+        leader = Contender(world, engine)
+        await eventually(leader.leads)
+        before = await holder(world)
+        line.cut()
 
-            async def leads_anew() -> bool:
-                return leader.task.done() or await holder(world) not in (None, before)
+        async def leads_anew() -> bool:
+            return leader.task.done() or await holder(world) not in (None, before)
 
-            await eventually(leads_anew)
-            assert await leader.leads()
-            await leader.end()
+        await eventually(leads_anew)
+        assert await leader.leads()
+        await leader.end()
 
 
 async def test_who_has_lost_the_lock_while_it_waited_for_another_to_notice_does_not_lead(world, monkeypatch):
