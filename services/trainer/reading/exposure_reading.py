@@ -1,8 +1,8 @@
 """What was served of late, for whoever judges by it, and kept in a file for the process that learns.
 
 Decision: the service reads the stream, which it is connected to anyway, and bounds what it reads. Exposures serve as
-impressions of users whose senders report none, and tell which events a recommendation had prompted; a run without them
-is a run: while NATS is away it goes on.
+impressions of users whose senders report none, and tell which events a recommendation had prompted: models that are
+compared without them would be compared by the champion's own suggestions, so whoever judges waits for them.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from google.protobuf.message import DecodeError
 from nats.aio.client import Client
 
 from freshet.log.v1.log_pb2 import Exposure
+from services.trainer.patience import patiently
 from services.trainer.reading.prompting import NOTHING_SERVED, Served
 from shared.adapters.exposed import exposed_columns
 from shared.adapters.last_messages import StoredMessage, messages_from
@@ -34,19 +35,17 @@ NEWEST = 20_000
 """So many exposures are read, the newest ones."""
 _FILE, _KNOWN_FROM = "exposures.npz", "known_from"
 _NEVER = np.iinfo(np.int64).max
+_WAIT_SECONDS = 60.0
 _AWAY = (nats.errors.Error, nats.js.errors.Error, StreamError, TimeoutError, OSError)
 
 
 async def keep_exposures(connection: Client, names: Names, directory: Path) -> None:
-    """Write the newest exposures into the directory, or say that they cannot be read. A run that goes on keeps those it
-    began with."""
+    """Write the newest exposures into the directory. A run that goes on keeps those it began with.
+
+    Raises StillAwayError when NATS does not answer within a minute."""
     if await asyncio.to_thread(_are_kept, directory):
         return
-    try:
-        newest = await newest_exposures(connection, names)
-    except _AWAY as error:
-        _log.warning("learning goes on without exposures", reason=repr(error))
-        return
+    newest = await patiently(lambda: newest_exposures(connection, names), _AWAY, _WAIT_SECONDS)
     await asyncio.to_thread(_write, newest, directory / _FILE)
 
 

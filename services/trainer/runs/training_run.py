@@ -73,13 +73,19 @@ class Conductor:
         clock = PhaseClock()
         clock.enter(run.state)
         job = await self._job(run, wish)
-        await keep_exposures(self._tools.connection, self._tools.names, Path(job.directory))
+        await self._keep_exposures(job)
         finished = await self._learn(run, job, clock, note)
         decision = decide(finished.evidence, self._settings.train_min_judged_users)
         ended = await self._publish(run, finished, decision)
         clock.enter(ended.state)
         _log_end(ended, clock)
         return ended
+
+    async def _keep_exposures(self, job: Job) -> None:
+        try:
+            await keep_exposures(self._tools.connection, self._tools.names, Path(job.directory))
+        except StillAwayError as error:
+            raise RunFailedError(f"what was recommended cannot be read from NATS: {error}") from error
 
     async def _archived_log(self) -> int:
         """The log's last position, once the archive holds it."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 
 from freshet.log.v1.log_pb2 import Exposure
+from services.trainer.patience import StillAwayError
 from services.trainer.reading import exposure_reading
 from services.trainer.reading.exposure_reading import forget_exposures, keep_exposures, kept_exposures
-from services.trainer.reading.prompting import NOTHING_SERVED
 from shared.adapters.keys import item_keys, user_key
-from shared.adapters.streams import Names
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -90,6 +89,17 @@ async def test_an_empty_stream_keeps_nothing(space, tmp_path):
     assert kept_exposures(tmp_path).known_from == 0
 
 
-async def test_without_the_stream_learning_goes_on(space, tmp_path):
-    await keep_exposures(space.nats, Names("nowhere"), tmp_path)
-    assert kept_exposures(tmp_path) is NOTHING_SERVED
+async def test_while_nats_is_away_nothing_is_judged_as_if_nothing_had_been_recommended(
+    space, tmp_path, brokers, monkeypatch
+):
+    monkeypatch.setattr(exposure_reading, "_WAIT_SECONDS", 0.5)
+    await publish(space, "u1")
+    brokers.nats.pause()
+    try:
+        with pytest.raises(StillAwayError):
+            await keep_exposures(space.nats, space.names, tmp_path)
+    finally:
+        brokers.nats.resume()
+    monkeypatch.undo()
+    await keep_exposures(space.nats, space.names, tmp_path)
+    assert set(kept_exposures(tmp_path).exposed.user_key.tolist()) == {user_key("u1")}
