@@ -11,12 +11,12 @@ import numpy as np
 
 from freshet.catalog.v1.item_pb2 import Item
 from freshet.event.v1.event_pb2 import EventItem, UserEvent
-from shared.adapters.bundle import Bundle
-from shared.adapters.keys import item_keys
+from shared.adapters.codecs.bundle import Bundle
+from shared.adapters.codecs.keys import item_keys
 from shared.adapters.presets import load_preset
-from shared.domain.event import Event, EventType, ItemReference
-from shared.domain.manifest import ENCODER_INPUTS, ENCODER_OUTPUT, Manifest, Tensor
-from shared.domain.state import FoldSettings, State
+from shared.domain.events.event import Event, EventType, ItemReference
+from shared.domain.fold.state import FoldSettings, State
+from shared.domain.models.manifest import ENCODER_INPUTS, ENCODER_OUTPUT, Manifest, Tensor
 
 VIDEO = load_preset("video")
 START_MS = 1_700_000_000_000

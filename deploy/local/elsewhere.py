@@ -6,7 +6,7 @@ import nats.errors
 from deploy.local.errors import BrokerAway
 from deploy.local.settings import BrokerSettings
 from deploy.local.together import all_or_error
-from shared.adapters.connection import try_nats
+from shared.adapters.jetstream.connection import try_nats
 
 PATIENCE_SECONDS = 5.0
 

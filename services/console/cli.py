@@ -11,24 +11,24 @@ from services.console.failures import CommandFailed
 from services.console.loading import loading
 from services.console.unwritten import failing_when_unwritten
 
-# Each command is a module of this package with a function of that name, "_" for "-"; it is loaded when it is used,
+# Each command is a module, below this package, with a function of its name, "_" for "-"; it is loaded when it is used,
 # because some need what only a developer's machine has.
 COMMANDS = {
-    "up": "Start everything on this machine.",
-    "status": "Show how the services are.",
-    "simulate": "Write a data set of a simulated shop.",
-    "replay": "Send a data set as events.",
-    "train": "Train a model and show what was decided about it.",
-    "models": "List models, promote them and roll them back.",
-    "replay-check": "Prove that the log gives the state that is served.",
-    "skew": "Compare the features that were served with those that the log gives.",
-    "recommend": "Show what is recommended to a user.",
-    "rank": "Rank items for a user, with the probability of each behaviour.",
-    "evaluate": "Judge recommendations against a data set.",
-    "erase": "Remove everything that is stored of a user.",
-    "verify-erasure": "Check that nothing is left of an erased user.",
-    "items": "Change the catalogue.",
-    "dead-letters": "List refused messages and send them again.",
+    "up": ("suite.up", "Start everything on this machine."),
+    "status": ("suite.status", "Show how the services are."),
+    "simulate": ("datasets.simulate", "Write a data set of a simulated shop."),
+    "replay": ("datasets.replay", "Send a data set as events."),
+    "train": ("models.train", "Train a model and show what was decided about it."),
+    "models": ("models.models", "List models, promote them and roll them back."),
+    "replay-check": ("log.replay_check", "Prove that the log gives the state that is served."),
+    "skew": ("log.skew", "Compare the features that were served with those that the log gives."),
+    "recommend": ("answers.recommend", "Show what is recommended to a user."),
+    "rank": ("answers.rank", "Rank items for a user, with the probability of each behaviour."),
+    "evaluate": ("judging.evaluate", "Judge recommendations against a data set."),
+    "erase": ("erasing.erase", "Remove everything that is stored of a user."),
+    "verify-erasure": ("erasing.verify_erasure", "Check that nothing is left of an erased user."),
+    "items": ("log.items", "Change the catalogue."),
+    "dead-letters": ("log.dead_letters", "List refused messages and send them again."),
 }
 
 
@@ -43,10 +43,10 @@ class Commands(click.Group):
         """Loads a command. Raises ModuleNotFoundError if a package is missing that it needs."""
         if name not in COMMANDS:
             return None
-        module = name.replace("-", "_")
+        module, _ = COMMANDS[name]
         with loading():
             loaded = importlib.import_module(f"services.console.{module}")
-        command: click.Command = getattr(loaded, module)
+        command: click.Command = getattr(loaded, name.replace("-", "_"))
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -60,7 +60,7 @@ class Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Lists the commands without loading them."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl([(name, told) for name, (_, told) in COMMANDS.items()])
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

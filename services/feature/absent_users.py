@@ -12,10 +12,10 @@ import structlog
 from prometheus_client import Counter
 
 from services.feature.damaged_users import DamagedUsers
-from shared.adapters.database import DEFECTS, UNAVAILABLE, within
-from shared.adapters.state_store import StateStore, StoredUser
-from shared.adapters.streams import StreamError
-from shared.domain.state import State
+from shared.adapters.jetstream.streams import StreamError
+from shared.adapters.postgres.database import DEFECTS, UNAVAILABLE, within
+from shared.adapters.postgres.state_store import StateStore, StoredUser
+from shared.domain.fold.state import State
 from shared.runtime.errors import Refusal, unavailable
 
 _log = structlog.get_logger("absent_users")

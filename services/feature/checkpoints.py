@@ -9,9 +9,9 @@ import structlog
 from prometheus_client import Gauge, Histogram
 
 from services.feature.projection import Projection
-from shared.adapters.database import DEFECTS, UNAVAILABLE
-from shared.adapters.state_store import StateStore
-from shared.domain.snapshot import give_back, take_snapshot
+from shared.adapters.postgres.database import DEFECTS, UNAVAILABLE
+from shared.adapters.postgres.state_store import StateStore
+from shared.domain.fold.snapshot import give_back, take_snapshot
 
 _log = structlog.get_logger("checkpoints")
 CHECKPOINT_SECONDS = Histogram("freshet_checkpoint_seconds", "Time to write a checkpoint.")

@@ -8,10 +8,10 @@ from prometheus_client import Counter
 
 from services.feature.erasures import Erasures
 from services.feature.fold_anew import fold_anew
-from shared.adapters.state_store import StoredUser
-from shared.adapters.streams import Names
-from shared.domain.event_batch import EventBatch
-from shared.domain.state import State
+from shared.adapters.jetstream.streams import Names
+from shared.adapters.postgres.state_store import StoredUser
+from shared.domain.events.event_batch import EventBatch
+from shared.domain.fold.state import State
 
 _log = structlog.get_logger("damaged_users")
 USERS_REBUILT = Counter(

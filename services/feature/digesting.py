@@ -9,8 +9,8 @@ from freshet.feature.v1.feature_pb2 import Fold, GetStateDigestResponse
 from freshet.feature.v1.feature_pb2 import PartitionDigest as Message
 from services.feature.erasures import Erasures
 from services.feature.projection import Projection
-from shared.domain.state import FOLD_VERSION
-from shared.domain.state_digest import PartitionCopy, PartitionDigest, copy_partition
+from shared.domain.fold.state import FOLD_VERSION
+from shared.domain.fold.state_digest import PartitionCopy, PartitionDigest, copy_partition
 from shared.domain.violation import Violation
 from shared.runtime.errors import invalid_argument, unavailable
 

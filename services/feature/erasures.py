@@ -24,11 +24,11 @@ from prometheus_client import Counter
 
 from freshet.log.v1.log_pb2 import Erasure
 from services.feature.fold_anew import fold_anew
-from shared.adapters.erasures import ErasureStep
-from shared.adapters.log_reader import LogMessage
-from shared.adapters.streams import Names, StreamError
-from shared.domain.event_batch import EventBatch
-from shared.domain.state import State, fold
+from shared.adapters.jetstream.erasures import ErasureStep
+from shared.adapters.jetstream.log_reader import LogMessage
+from shared.adapters.jetstream.streams import Names, StreamError
+from shared.domain.events.event_batch import EventBatch
+from shared.domain.fold.state import State, fold
 
 _log = structlog.get_logger("erasures")
 RETRY_SECONDS = 1.0

@@ -10,10 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from freshet.catalog.v1.user_pb2 import User
 from services.feature.erasures import Erasures
-from shared.adapters.database import DEFECTS, UNAVAILABLE, within
-from shared.adapters.item_facts import read_item_facts
-from shared.adapters.user_profiles import read_profile
-from shared.domain.user_features import ItemFacts
+from shared.adapters.postgres.database import DEFECTS, UNAVAILABLE, within
+from shared.adapters.postgres.item_facts import read_item_facts
+from shared.adapters.postgres.user_profiles import read_profile
+from shared.domain.users.user_features import ItemFacts
 
 POSTGRES_SECONDS = 1.0
 """So long an answer waits for PostgreSQL at most; then it goes without."""

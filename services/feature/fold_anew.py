@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 from nats.aio.client import Client
 
-from shared.adapters.event_codec import decode_batch
-from shared.adapters.log_range import read_range
-from shared.adapters.streams import Names
-from shared.domain.event_batch import EventBatch
-from shared.domain.state import State, fold
+from shared.adapters.codecs.event_codec import decode_batch
+from shared.adapters.jetstream.log_range import read_range
+from shared.adapters.jetstream.streams import Names
+from shared.domain.events.event_batch import EventBatch
+from shared.domain.fold.state import State, fold
 
 FOLD_AT_ONCE = 512
 """Messages folded before other work of the process has its turn."""

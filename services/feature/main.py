@@ -26,16 +26,16 @@ from services.feature.servicer import FeatureServicer, Sources
 from services.feature.settings import FeatureSettings
 from services.feature.state_servicer import StateServicer
 from services.feature.time_travel import Past
-from shared.adapters.archive import Archive
-from shared.adapters.catalogue import Catalogue, caught_up
-from shared.adapters.connection import nats_connection
-from shared.adapters.database import database_engine, ensure_tables
-from shared.adapters.erasures import list_erasures
-from shared.adapters.log_reader import LogReader, LogSource
+from shared.adapters.jetstream.catalogue import Catalogue, caught_up
+from shared.adapters.jetstream.connection import nats_connection
+from shared.adapters.jetstream.erasures import list_erasures
+from shared.adapters.jetstream.log_reader import LogReader, LogSource
+from shared.adapters.jetstream.streams import Names, ensure_streams, last_position_of, log_end
+from shared.adapters.postgres.archive import Archive
+from shared.adapters.postgres.database import database_engine, ensure_tables
+from shared.adapters.postgres.state_store import OwnershipLostError, StateStore
 from shared.adapters.presets import load_preset
-from shared.adapters.state_store import OwnershipLostError, StateStore
-from shared.adapters.streams import Names, ensure_streams, last_position_of, log_end
-from shared.domain.state import FoldSettings, State
+from shared.domain.fold.state import FoldSettings, State
 from shared.runtime.life_cycle import Service, serve
 from shared.runtime.rpc import register
 from shared.runtime.taken_over import ends_when_taken_over

@@ -13,7 +13,7 @@ import numpy as np
 from freshet.feature.v1.feature_pb2_grpc import FeatureServiceStub
 from freshet.feature.v1.state_pb2 import ReadItemCountersRequest, ReadItemCountersResponse
 from freshet.feature.v1.state_pb2_grpc import StateServiceStub
-from shared.domain.item_counters import ITEM_RECORD
+from shared.domain.items.item_counters import ITEM_RECORD
 from shared.domain.owners import Owners
 from shared.domain.violation import Violation
 from shared.runtime.channels import CHANNEL_OPTIONS

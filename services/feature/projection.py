@@ -14,10 +14,10 @@ from prometheus_client import Counter, Gauge
 from services.feature.absent_users import AbsentUsers
 from services.feature.erasures import Erasures
 from services.feature.watchers import Watchers
-from shared.adapters.event_codec import decode_batch
-from shared.adapters.log_reader import LogMessage, LogReader
-from shared.adapters.streams import Names
-from shared.domain.state import State, fold
+from shared.adapters.codecs.event_codec import decode_batch
+from shared.adapters.jetstream.log_reader import LogMessage, LogReader
+from shared.adapters.jetstream.streams import Names
+from shared.domain.fold.state import State, fold
 from shared.runtime.errors import unavailable
 
 _log = structlog.get_logger("projection")

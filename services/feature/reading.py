@@ -9,13 +9,13 @@ import numpy as np
 
 from freshet.feature.v1 import feature_pb2
 from services.feature.facts import Facts
-from shared.adapters.catalogue import Catalogue
-from shared.domain.event import EventType
-from shared.domain.features import FeatureValue, read_item, read_user
-from shared.domain.item_features import ItemReading
-from shared.domain.preset import DomainPreset
-from shared.domain.user_features import ItemFacts, UserReading
-from shared.domain.user_record import UserView
+from shared.adapters.jetstream.catalogue import Catalogue
+from shared.domain.events.event import EventType
+from shared.domain.fold.features import FeatureValue, read_item, read_user
+from shared.domain.items.item_features import ItemReading
+from shared.domain.presets.preset import DomainPreset
+from shared.domain.users.user_features import ItemFacts, UserReading
+from shared.domain.users.user_record import UserView
 
 
 class Reading:

@@ -18,9 +18,9 @@ from services.feature.peers import Peers, forward, forward_stream
 from services.feature.projection import Projection
 from services.feature.reading import Reading, items_of_items, items_of_user
 from services.feature.time_travel import Past
-from shared.adapters.keys import item_key, user_key
+from shared.adapters.codecs.keys import item_key, user_key
 from shared.domain.consistency import MalformedTokenError, decode_token, encode_token
-from shared.domain.item_counters import merge_items
+from shared.domain.items.item_counters import merge_items
 from shared.domain.violation import Violation
 from shared.runtime.errors import invalid_argument, token_not_reached
 from shared.runtime.rpc import remaining_seconds, streaming, unary

@@ -9,7 +9,7 @@ import structlog
 from freshet.feature.v1 import state_pb2, state_pb2_grpc
 from services.feature.absent_users import READ_SECONDS
 from services.feature.projection import Projection
-from shared.domain.item_counters import trending
+from shared.domain.items.item_counters import trending
 from shared.domain.violation import Violation
 from shared.runtime.errors import Refusal, invalid_argument
 from shared.runtime.rpc import remaining_seconds, unary

@@ -13,13 +13,13 @@ from nats.aio.client import Client
 
 from freshet.catalog.v1.user_pb2 import User
 from services.feature.erasures import Erasures
-from shared.adapters.archive import Archive
-from shared.adapters.database import DEFECTS, UNAVAILABLE, within
-from shared.adapters.event_codec import decode_batch
-from shared.adapters.streams import Names, StreamError, log_bounds
-from shared.adapters.user_profiles import profile_as_of
-from shared.domain.state import FoldSettings, State, fold
-from shared.domain.user_record import UserView
+from shared.adapters.codecs.event_codec import decode_batch
+from shared.adapters.jetstream.streams import Names, StreamError, log_bounds
+from shared.adapters.postgres.archive import Archive
+from shared.adapters.postgres.database import DEFECTS, UNAVAILABLE, within
+from shared.adapters.postgres.user_profiles import profile_as_of
+from shared.domain.fold.state import FoldSettings, State, fold
+from shared.domain.users.user_record import UserView
 from shared.domain.violation import Violation
 from shared.runtime.errors import archive_behind, invalid_argument, unavailable
 

@@ -11,10 +11,10 @@ from freshet.ingestion.v1.ingestion_pb2 import (
     WriteOutcome,
     WriteStatus,
 )
-from services.ingestion.event_writer import Written
 from services.ingestion.intake import Outcome, Rejected
-from services.ingestion.versions import Refused, VersionOutcome
-from shared.adapters.log_writer import Appended
+from services.ingestion.writing.event_writer import Written
+from services.ingestion.writing.versions import Refused, VersionOutcome
+from shared.adapters.jetstream.log_writer import Appended
 from shared.domain.violation import Violation
 from shared.runtime.errors import invalid_argument
 

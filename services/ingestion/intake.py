@@ -13,9 +13,9 @@ from services.ingestion.cleaning.annotations import Tally
 from services.ingestion.cleaning.cleaner import Batch, Cleaner, OwnReversal
 from services.ingestion.cleaning.draft import Draft
 from services.ingestion.cleaning.receipt import Receipt
-from services.ingestion.event_writer import EVENTS_WRITTEN, Answer, Archived, EventWriter, Written
 from services.ingestion.past import Past
-from shared.adapters.log_writer import LogUnavailableError, RecordRefusedError
+from services.ingestion.writing.event_writer import EVENTS_WRITTEN, Answer, Archived, EventWriter, Written
+from shared.adapters.jetstream.log_writer import LogUnavailableError, RecordRefusedError
 from shared.domain.violation import Violation
 
 OWED_REVERSALS = 10_000

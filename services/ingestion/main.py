@@ -10,34 +10,34 @@ from nats.aio.client import Client
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from freshet.ingestion.v1 import ingestion_pb2
-from services.ingestion.archived_ids import ArchivedIds
-from services.ingestion.archiver import Archiver, ArchiveSource
+from services.ingestion.archive.archived_ids import ArchivedIds
+from services.ingestion.archive.archiver import Archiver, ArchiveSource
 from services.ingestion.cleaning.cleaner import Cleaner, CleanerSize
 from services.ingestion.cleaning.originals import Originals
-from services.ingestion.dead_letters import DeadLetters
-from services.ingestion.door import Door
-from services.ingestion.erasure import ErasureTools, ErasureWorker
-from services.ingestion.erasure_requests import ErasureRequests
-from services.ingestion.event_writer import EventWriter
+from services.ingestion.doors.door import Door
+from services.ingestion.erasing.erasure import ErasureTools, ErasureWorker
+from services.ingestion.erasing.erasure_requests import ErasureRequests
 from services.ingestion.intake import Intake
-from services.ingestion.item_writer import ItemWriter
-from services.ingestion.log_tail import LogTail
+from services.ingestion.letters.dead_letters import DeadLetters
 from services.ingestion.past import Past
 from services.ingestion.servicer import CatalogueWriters, IngestionServicer
 from services.ingestion.settings import IngestionSettings
-from services.ingestion.user_writer import UserWriter
 from services.ingestion.validation import EventTimeBounds
-from services.ingestion.versions import VersionWriter
-from shared.adapters.archive import Archive
-from shared.adapters.connection import nats_connection
-from shared.adapters.database import database_engine, ensure_tables
-from shared.adapters.erasure_store import ErasureStore
-from shared.adapters.erasures import Erasures, ErasureStep
-from shared.adapters.log_writer import LogWriter
-from shared.adapters.model_erasures import ModelErasures
+from services.ingestion.writing.event_writer import EventWriter
+from services.ingestion.writing.item_writer import ItemWriter
+from services.ingestion.writing.log_tail import LogTail
+from services.ingestion.writing.user_writer import UserWriter
+from services.ingestion.writing.versions import VersionWriter
+from shared.adapters.jetstream.connection import nats_connection
+from shared.adapters.jetstream.erasures import Erasures, ErasureStep
+from shared.adapters.jetstream.log_writer import LogWriter
+from shared.adapters.jetstream.streams import Names, ensure_streams
+from shared.adapters.jetstream.user_traces import TraceFinder
+from shared.adapters.postgres.archive import Archive
+from shared.adapters.postgres.database import database_engine, ensure_tables
+from shared.adapters.postgres.erasure_store import ErasureStore
+from shared.adapters.postgres.model_erasures import ModelErasures
 from shared.adapters.presets import load_preset
-from shared.adapters.streams import Names, ensure_streams
-from shared.adapters.user_traces import TraceFinder
 from shared.runtime.life_cycle import Service, serve
 from shared.runtime.rpc import register
 

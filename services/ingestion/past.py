@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from services.ingestion.archive_questions import ArchiveQuestions
+from services.ingestion.archive.archive_questions import ArchiveQuestions
 from services.ingestion.cleaning.cleaner import Cleaner
 from services.ingestion.cleaning.draft import Draft
 from services.ingestion.cleaning.originals import Originals
-from shared.adapters.archive import Archive
-from shared.adapters.log_writer import LogUnavailableError
+from shared.adapters.jetstream.log_writer import LogUnavailableError
+from shared.adapters.postgres.archive import Archive
 
 FIRST_QUESTION_SECONDS = 3.0
 _NOBODY = 0

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple
 
-from services.ingestion.catalogue_calls import CatalogueCalls
-from services.ingestion.dead_letter_calls import DeadLetterCalls
-from services.ingestion.dead_letters import DeadLetters
-from services.ingestion.erasure_calls import ErasureCalls
-from services.ingestion.erasure_requests import ErasureRequests
-from services.ingestion.event_calls import EventCalls
+from services.ingestion.doors.catalogue_calls import CatalogueCalls
+from services.ingestion.doors.dead_letter_calls import DeadLetterCalls
+from services.ingestion.doors.erasure_calls import ErasureCalls
+from services.ingestion.doors.event_calls import EventCalls
+from services.ingestion.erasing.erasure_requests import ErasureRequests
 from services.ingestion.intake import Intake
-from services.ingestion.item_writer import ItemWriter
-from services.ingestion.redriving import Redriving
-from services.ingestion.user_writer import UserWriter
+from services.ingestion.letters.dead_letters import DeadLetters
+from services.ingestion.letters.redriving import Redriving
+from services.ingestion.writing.item_writer import ItemWriter
+from services.ingestion.writing.user_writer import UserWriter
 
 
 class CatalogueWriters(NamedTuple):

@@ -13,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from freshet.catalog.v1.item_pb2 import Item
 from freshet.catalog.v1.user_pb2 import User
 from freshet.event.v1.event_pb2 import Attribute, EventItem, UserEvent
-from shared.domain.event import EVENT_TYPE_BY_WORD, ITEMLESS_EVENT_TYPES, EventType
+from shared.domain.events.event import EVENT_TYPE_BY_WORD, ITEMLESS_EVENT_TYPES, EventType
 from shared.domain.violation import Violation
 
 ID_CHARACTERS = 128

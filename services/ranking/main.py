@@ -11,24 +11,24 @@ from nats.aio.client import Client
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from freshet.ranking.v1 import ranking_pb2
-from services.ranking.delta_watch import DeltaWatch
-from services.ranking.erased_users import ErasedUsers
-from services.ranking.exposures import ExposureLog
-from services.ranking.feature_instances import FeatureInstances
-from services.ranking.loading import ModelLoader
-from services.ranking.model_slot import ModelSlot
-from services.ranking.model_watch import ModelWatch
-from services.ranking.recommender import Limits, Recommender
+from services.ranking.answers.exposures import ExposureLog
+from services.ranking.answers.recommender import Limits, Recommender
+from services.ranking.features.erased_users import ErasedUsers
+from services.ranking.features.feature_instances import FeatureInstances
+from services.ranking.features.trending import Trending
+from services.ranking.features.user_states import UserStates
+from services.ranking.model.delta_watch import DeltaWatch
+from services.ranking.model.loading import ModelLoader
+from services.ranking.model.model_slot import ModelSlot
+from services.ranking.model.model_watch import ModelWatch
 from services.ranking.servicer import RankingServicer
 from services.ranking.settings import RankingSettings
-from services.ranking.trending import Trending
-from services.ranking.user_states import UserStates
-from shared.adapters.catalogue import Catalogue, caught_up
-from shared.adapters.connection import nats_connection
-from shared.adapters.database import database_engine
-from shared.adapters.log_writer import LogWriter
-from shared.adapters.registry import Registry
-from shared.adapters.streams import Names, ensure_streams
+from shared.adapters.jetstream.catalogue import Catalogue, caught_up
+from shared.adapters.jetstream.connection import nats_connection
+from shared.adapters.jetstream.log_writer import LogWriter
+from shared.adapters.jetstream.streams import Names, ensure_streams
+from shared.adapters.postgres.database import database_engine
+from shared.adapters.postgres.registry import Registry
 from shared.domain.owners import parse_owners
 from shared.runtime.channels import CHANNEL_OPTIONS
 from shared.runtime.life_cycle import Service, serve

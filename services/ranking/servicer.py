@@ -21,14 +21,14 @@ from freshet.ranking.v1.ranking_pb2 import (
     RecommendResponse,
     RecommendResult,
 )
-from services.ranking.candidates import Candidates
-from services.ranking.exposures import ExposureLog, Shown
-from services.ranking.model_slot import ModelSlot
-from services.ranking.policy import Wish
-from services.ranking.recommender import Call, Recommender, Served
+from services.ranking.answers.candidates import Candidates
+from services.ranking.answers.exposures import ExposureLog, Shown
+from services.ranking.answers.policy import Wish
+from services.ranking.answers.recommender import Call, Recommender, Served
+from services.ranking.model.model_slot import ModelSlot
 from services.ranking.request import check, check_candidates, min_position
-from shared.adapters.catalogue import Catalogue
-from shared.adapters.keys import item_keys, partition_of, user_key
+from shared.adapters.codecs.keys import item_keys, partition_of, user_key
+from shared.adapters.jetstream.catalogue import Catalogue
 from shared.domain.consistency import encode_token
 from shared.runtime.errors import token_not_reached, unavailable
 from shared.runtime.rpc import remaining_seconds, unary

@@ -29,17 +29,17 @@ from services.trainer.runs.triggers import Triggers
 from services.trainer.servicer import TrainerServicer
 from services.trainer.settings import TrainerSettings
 from services.trainer.text_embedding import text_embedding
-from shared.adapters.archive import Archive
-from shared.adapters.archived_traffic import ArchivedTraffic
-from shared.adapters.bundle_store import bundle_store
-from shared.adapters.connection import nats_connection
-from shared.adapters.database import UNAVAILABLE, database_engine, ensure_tables
-from shared.adapters.leadership import Leadership, LeadershipLostError
-from shared.adapters.model_erasures import ModelErasures
+from shared.adapters.jetstream.bundle_store import bundle_store
+from shared.adapters.jetstream.connection import nats_connection
+from shared.adapters.jetstream.streams import Names, ensure_streams
+from shared.adapters.postgres.archive import Archive
+from shared.adapters.postgres.archived_traffic import ArchivedTraffic
+from shared.adapters.postgres.database import UNAVAILABLE, database_engine, ensure_tables
+from shared.adapters.postgres.leadership import Leadership, LeadershipLostError
+from shared.adapters.postgres.model_erasures import ModelErasures
+from shared.adapters.postgres.registry import Registry
 from shared.adapters.presets import load_preset
-from shared.adapters.registry import Registry
-from shared.adapters.streams import Names, ensure_streams
-from shared.domain.following import Roles
+from shared.domain.models.following import Roles
 from shared.runtime.life_cycle import Service, serve
 from shared.runtime.rpc import register
 from shared.runtime.taken_over import ends_when_taken_over

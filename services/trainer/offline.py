@@ -41,9 +41,9 @@ from services.trainer.processes.reports import Finished, Job, Report, encode_rep
 from services.trainer.reading.archive_reading import read
 from services.trainer.runs.run_directories import RunDirectories, Wish
 from services.trainer.settings import TrainerSettings
-from shared.adapters.archive import Archive
-from shared.adapters.database import database_engine
-from shared.domain.event_columns import EventColumns
+from shared.adapters.postgres.archive import Archive
+from shared.adapters.postgres.database import database_engine
+from shared.domain.events.event_columns import EventColumns
 from shared.runtime.logs import configure_logs
 from shared.runtime.memory import keep_for_the_next
 from shared.runtime.settings import read_settings

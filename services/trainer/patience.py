@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import structlog
 
-from shared.adapters.database import DEFECTS
+from shared.adapters.postgres.database import DEFECTS
 
 _log = structlog.get_logger("patience")
 _FIRST_PAUSE_SECONDS = 0.1

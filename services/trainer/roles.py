@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from services.trainer.model.sequences import EventRoles
-from shared.domain.preset import DomainPreset
+from shared.domain.presets.preset import DomainPreset
 
 
 def roles_of(preset: DomainPreset) -> EventRoles:

@@ -22,8 +22,8 @@ from services.trainer.registry.promoting import NotPromotableError
 from services.trainer.request import check, check_texts, request_id_violations
 from services.trainer.runs.run_directories import Wish
 from services.trainer.runs.runs import AlreadyRunningError, NotOpenError, Runs
-from shared.adapters.database import DEFECTS, UNAVAILABLE
-from shared.adapters.leadership import Leadership
+from shared.adapters.postgres.database import DEFECTS, UNAVAILABLE
+from shared.adapters.postgres.leadership import Leadership
 from shared.domain.violation import Violation
 from shared.runtime.errors import Refusal, invalid_argument, not_found, unavailable
 from shared.runtime.rpc import streaming, unary

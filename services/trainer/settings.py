@@ -15,7 +15,7 @@ from services.trainer.model.encoders.names import (
 )
 from services.trainer.text_embedding import NO_EMBEDDING, TEXT_EMBEDDINGS, check_installed
 from shared.adapters.presets import load_preset
-from shared.domain.preset import PresetError
+from shared.domain.presets.preset import PresetError
 from shared.runtime.settings import ServiceSettings
 
 DELTA_MESSAGES = 1_000

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import yaml
 
-from shared.domain.preset import DomainPreset, PresetError
+from shared.domain.presets.preset import DomainPreset, PresetError
 
-_SHIPPED = files("shared.domain") / "presets"
+_SHIPPED = files("shared.domain.presets")
 
 
 def shipped_presets() -> list[str]:

@@ -21,7 +21,7 @@ import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from shared.domain.preset import PresetError
+from shared.domain.presets.preset import PresetError
 from shared.domain.stream_settings import UnfitSettingError
 from shared.runtime import memory
 from shared.runtime.health import Health

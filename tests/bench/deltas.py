@@ -11,12 +11,12 @@ from dataclasses import replace
 import numpy as np
 
 from deploy.local.suite import SuiteSettings, local_suite
-from shared.adapters.bundle import Bundle
-from shared.adapters.streams import last_position
+from shared.adapters.codecs.bundle import Bundle
+from shared.adapters.jetstream.streams import last_position
 from shared.client import user_event
-from shared.domain.event import EventType
-from shared.domain.item_rules import ItemRules, RulePlan
-from shared.domain.mixture import Experts, Mixture
+from shared.domain.events.event import EventType
+from shared.domain.models.item_rules import ItemRules, RulePlan
+from shared.domain.models.mixture import Experts, Mixture
 from tests.bench.numbers import percentile
 from tests.bench.result import BenchError, Result, say
 from tests.bench.traffic import other_traffic

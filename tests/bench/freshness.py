@@ -11,7 +11,7 @@ from nats.js.client import JetStreamContext
 
 from freshet.ranking.v1.ranking_pb2 import RecommendRequest
 from freshet.ranking.v1.ranking_pb2_grpc import RankingServiceStub
-from shared.adapters.streams import api, last_position
+from shared.adapters.jetstream.streams import api, last_position
 from shared.client import user_event
 from tests.bench.empty import empty_server
 from tests.bench.numbers import p50_and_p99, percentile

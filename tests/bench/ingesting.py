@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from freshet.event.v1.event_pb2 import UserEvent
 from freshet.ingestion.v1.ingestion_pb2 import WriteStatus
-from shared.adapters.keys import partition_of, user_key
-from shared.adapters.streams import api
+from shared.adapters.codecs.keys import partition_of, user_key
+from shared.adapters.jetstream.streams import api
 from shared.client import user_event
 from shared.domain.consistency import decode_token
 from tests.bench.numbers import median

@@ -16,13 +16,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from services.console.dataset import Dataset, read_dataset
+from services.console.datasets.dataset import Dataset, read_dataset
 from services.trainer.model.initialisation import positive_pmi, truncated_svd
 from services.trainer.text_embedding import TextEmbedding
-from shared.adapters.bundle import unpack
-from shared.adapters.keys import item_key
-from shared.domain.content_tags import content_tags, content_text
-from shared.domain.new_items import NewItems
+from shared.adapters.codecs.bundle import unpack
+from shared.adapters.codecs.keys import item_key
+from shared.domain.content.content_tags import content_tags, content_text
+from shared.domain.content.new_items import NewItems
 
 NEIGHBOURS = 10
 DRAWS, SHARE = 10, 0.2

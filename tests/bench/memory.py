@@ -10,9 +10,9 @@ import numpy as np
 import psutil
 
 from shared.adapters.presets import load_preset
-from shared.domain.event import Event, EventType, ItemReference
-from shared.domain.state import FoldSettings, State, fold_events
-from shared.domain.user_state import UserStates
+from shared.domain.events.event import Event, EventType, ItemReference
+from shared.domain.fold.state import FoldSettings, State, fold_events
+from shared.domain.users.user_state import UserStates
 from shared.runtime.memory import give_back_at_once
 from tests.bench.result import BenchError, Result, say
 from tests.bench.sizes import DOMAIN, HISTORY

@@ -18,13 +18,13 @@ from services.trainer.model.encoders.registry import encoder_of
 from services.trainer.model.export import export_encoder
 from services.trainer.model.training import TrainedModel
 from services.trainer.roles import roles_of
-from shared.adapters.bundle import Bundle, pack
-from shared.adapters.keys import item_keys
+from shared.adapters.codecs.bundle import Bundle, pack
+from shared.adapters.codecs.keys import item_keys
+from shared.adapters.postgres.registry import RegisteredModel
 from shared.adapters.presets import load_preset
-from shared.adapters.registry import RegisteredModel
-from shared.domain.item_rules import GEOMETRIC, ItemRules
-from shared.domain.manifest import ENCODER_OUTPUT, Manifest, Tensor
-from shared.domain.mixture import Experts, Mixture
+from shared.domain.models.item_rules import GEOMETRIC, ItemRules
+from shared.domain.models.manifest import ENCODER_OUTPUT, Manifest, Tensor
+from shared.domain.models.mixture import Experts, Mixture
 from tests.bench.sizes import DIMENSION, DOMAIN, HISTORY
 
 FOLLOWERS, MOST_RULES = 100, 2_000_000

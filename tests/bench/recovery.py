@@ -15,15 +15,15 @@ from freshet.feature.v1.feature_pb2 import GetStateDigestRequest, GetStateDigest
 from freshet.feature.v1.feature_pb2_grpc import FeatureServiceStub
 from freshet.feature.v1.state_pb2 import ReadUserStatesRequest
 from freshet.feature.v1.state_pb2_grpc import StateServiceStub
-from services.console.log_fold import fold_log, open_log
-from services.console.replay_check import fold_settings
-from shared.adapters.connection import nats_connection
-from shared.adapters.keys import partition_of, user_key
-from shared.adapters.log_writer import Appended, LogWriter, Record
-from shared.adapters.streams import Names
+from services.console.log.log_fold import fold_log, open_log
+from services.console.log.replay_check import fold_settings
+from shared.adapters.codecs.keys import partition_of, user_key
+from shared.adapters.jetstream.connection import nats_connection
+from shared.adapters.jetstream.log_writer import Appended, LogWriter, Record
+from shared.adapters.jetstream.streams import Names
 from shared.client import user_event
-from shared.domain.state import State
-from shared.domain.state_digest import digests
+from shared.domain.fold.state import State
+from shared.domain.fold.state_digest import digests
 from tests.bench.result import BenchError, Result, say
 from tests.bench.world import World
 

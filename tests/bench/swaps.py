@@ -7,7 +7,7 @@ from itertools import cycle, islice
 
 import numpy as np
 
-from shared.adapters.registry import RegisteredModel
+from shared.adapters.postgres.registry import RegisteredModel
 from tests.bench.empty import RECOMMEND
 from tests.bench.h2load import Target, load, write_body
 from tests.bench.model import with_items

@@ -15,12 +15,12 @@ from deploy.local.ports import free_ports
 from deploy.local.suite import Suite, SuiteSettings, local_suite
 from freshet.catalog.v1.item_pb2 import Item
 from freshet.ranking.v1.ranking_pb2 import RecommendRequest, RecommendResponse
-from shared.adapters.bundle import Bundle
-from shared.adapters.bundle_store import bundle_store
-from shared.adapters.connection import nats_connection
-from shared.adapters.database import database_engine
-from shared.adapters.registry import RegisteredModel, Registry, announce
-from shared.adapters.streams import Names
+from shared.adapters.codecs.bundle import Bundle
+from shared.adapters.jetstream.bundle_store import bundle_store
+from shared.adapters.jetstream.connection import nats_connection
+from shared.adapters.jetstream.streams import Names
+from shared.adapters.postgres.database import database_engine
+from shared.adapters.postgres.registry import RegisteredModel, Registry, announce
 from shared.client import Addresses, FreshetClient, user_event
 from tests.bench import model
 from tests.bench.result import BenchError, say

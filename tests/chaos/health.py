@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 from nats.aio.client import Client
 
-from shared.adapters.streams import Names, api
+from shared.adapters.jetstream.streams import Names, api
 from tests.chaos.check import Check
 from tests.chaos.injector import Injector
 from tests.chaos.plan import SERVICES

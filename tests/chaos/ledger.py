@@ -9,7 +9,7 @@ from random import Random
 from typing import NamedTuple
 
 from freshet.event.v1.event_pb2 import UserEvent
-from shared.adapters.keys import partition_of, user_key
+from shared.adapters.codecs.keys import partition_of, user_key
 from shared.domain.consistency import encode_token
 
 PARTITIONS = 16

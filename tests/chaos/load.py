@@ -18,7 +18,7 @@ from freshet.ingestion.v1.ingestion_pb2 import (
     WRITE_STATUS_UNAVAILABLE,
     WriteOutcome,
 )
-from shared.adapters.streams import Names
+from shared.adapters.jetstream.streams import Names
 from shared.client import FreshetClient, FreshetError
 from shared.client.patience import PASSING
 from shared.domain.consistency import decode_token

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from freshet.event.v1.event_pb2 import UserEvent
-from services.console.log_fold import Log, decoded
-from shared.adapters.keys import item_key, user_key
-from shared.adapters.log_reader import LogMessage
-from shared.adapters.streams import last_position
-from shared.domain.event import CORRECTS, EventType
-from shared.domain.state import FoldSettings, State, fold
+from services.console.log.log_fold import Log, decoded
+from shared.adapters.codecs.keys import item_key, user_key
+from shared.adapters.jetstream.log_reader import LogMessage
+from shared.adapters.jetstream.streams import last_position
+from shared.domain.events.event import CORRECTS, EventType
+from shared.domain.fold.state import FoldSettings, State, fold
 
 Counts = dict[str, dict[str, int]]
 

@@ -12,15 +12,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from freshet.feature.v1.feature_pb2 import GetStateDigestRequest, GetStateDigestResponse
 from freshet.feature.v1.feature_pb2_grpc import FeatureServiceStub
-from services.console.log_fold import Log, fold_log
-from services.console.replay_check import fold_settings
-from shared.adapters.archive import Archive
-from shared.adapters.tables import events as archived_events
+from services.console.log.log_fold import Log, fold_log
+from services.console.log.replay_check import fold_settings
+from shared.adapters.postgres.archive import Archive
+from shared.adapters.postgres.tables import events as archived_events
 from shared.client import FailedPrecondition, FreshetClient
 from shared.client.patience import PASSING, Patience
 from shared.domain.consistency import encode_token
-from shared.domain.state import State
-from shared.domain.state_digest import digests
+from shared.domain.fold.state import State
+from shared.domain.fold.state_digest import digests
 from tests.chaos.check import SHOWN, Check, differences
 from tests.chaos.ledger import PARTITIONS, Ledger
 from tests.chaos.log_facts import (

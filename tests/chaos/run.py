@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.local.suite import Suite, SuiteSettings, local_suite
-from services.console.log_fold import open_log
-from shared.adapters.connection import nats_connection
-from shared.adapters.database import database_engine
-from shared.adapters.streams import Names
+from services.console.log.log_fold import open_log
+from shared.adapters.jetstream.connection import nats_connection
+from shared.adapters.jetstream.streams import Names
+from shared.adapters.postgres.database import database_engine
 from shared.client import Addresses, FreshetClient
 from shared.client.patience import Patience, write_all
 from tests.chaos.check import SHOWN, Check

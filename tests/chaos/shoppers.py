@@ -8,7 +8,7 @@ from random import Random
 
 from freshet.catalog.v1.item_pb2 import Item
 from freshet.event.v1.event_pb2 import EventItem, UserEvent
-from shared.domain.event import CORRECTS, EventType
+from shared.domain.events.event import CORRECTS, EventType
 
 USERS, ITEMS, VISITS = 30, 60, 4
 ABOUT_ITEMS = [

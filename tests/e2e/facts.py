@@ -15,8 +15,8 @@ from deploy.local.shop.traffic import event_of as shop_event
 from deploy.local.shop.traffic import item_of as shop_item
 from freshet.catalog.v1.item_pb2 import Item
 from freshet.event.v1.event_pb2 import UserEvent
-from services.console.dataset import Interaction, read_dataset
-from services.console.facts import event_of, item_of
+from services.console.datasets.dataset import Interaction, read_dataset
+from services.console.datasets.facts import event_of, item_of
 
 MOVIELENS = Path(__file__).resolve().parents[3] / "shared" / "data" / "ml-100k"
 USERS, EVENTS_EACH = 160, 60

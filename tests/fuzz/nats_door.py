@@ -11,8 +11,8 @@ from nats.aio.msg import Msg
 
 from freshet.event.v1.event_pb2 import UserEvent
 from freshet.ingestion.v1.ingestion_pb2 import DeadLetter
-from shared.adapters.log_reader import LogReader, LogSource
-from shared.adapters.streams import Names
+from shared.adapters.jetstream.log_reader import LogReader, LogSource
+from shared.adapters.jetstream.streams import Names
 from tests.fuzz.kinds import Case, make_case, valid_event
 from tests.fuzz.tally import NATS, Tally
 

@@ -16,8 +16,8 @@ from nats.aio.client import Client
 from deploy.local.brokers import BrokerSettings, local_brokers
 from deploy.local.process import family
 from deploy.local.suite import Suite, SuiteSettings, local_suite
-from shared.adapters.connection import nats_connection
-from shared.adapters.streams import Names, ensure_streams
+from shared.adapters.jetstream.connection import nats_connection
+from shared.adapters.jetstream.streams import Names, ensure_streams
 from shared.client import Addresses, FreshetClient
 from tests.fuzz.grpc_door import GrpcDoor
 from tests.fuzz.nats_door import NatsDoor, follow_letters, follow_probes

@@ -11,9 +11,9 @@ from nats.aio.client import Client
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy.local.brokers import Brokers
-from shared.adapters.connection import nats_connection
-from shared.adapters.database import database_engine, ensure_tables
-from shared.adapters.streams import Names, api, ensure_streams
+from shared.adapters.jetstream.connection import nats_connection
+from shared.adapters.jetstream.streams import Names, api, ensure_streams
+from shared.adapters.postgres.database import database_engine, ensure_tables
 from shared.domain.retention import DAY_SECONDS, MIB, Limit, Retention
 from shared.domain.stream_settings import StreamSettings
 

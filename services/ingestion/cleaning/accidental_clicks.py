@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from freshet.event.v1.event_pb2 import UserEvent
 from services.ingestion.cleaning.draft import Draft
-from shared.domain.cleaning_steps import DropAccidentalClicks
-from shared.domain.event import EventType
+from shared.domain.events.event import EventType
+from shared.domain.presets.cleaning_steps import DropAccidentalClicks
 from shared.domain.visits import Visit
 
 _SHOWN = frozenset({EventType.VIEW_ITEM_LIST.word, EventType.AD_IMPRESSION.word})

@@ -31,11 +31,11 @@ from services.ingestion.cleaning.reversals import (
 )
 from services.ingestion.cleaning.visiting import Visiting
 from services.ingestion.decoding import clear_what_is_not_the_senders
-from services.ingestion.event_writer import ReadyEvent
 from services.ingestion.validation import EventTimeBounds, event_violations
-from shared.adapters.event_codec import time_ms
-from shared.adapters.keys import partition_of, user_key
-from shared.domain.cleaning_steps import (
+from services.ingestion.writing.event_writer import ReadyEvent
+from shared.adapters.codecs.event_codec import time_ms
+from shared.adapters.codecs.keys import partition_of, user_key
+from shared.domain.presets.cleaning_steps import (
     ClampClockSkew,
     CleaningSteps,
     DropAccidentalClicks,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from freshet.event.v1.event_pb2 import UserEvent
 from services.ingestion.cleaning.annotations import annotate
 from services.ingestion.cleaning.receipt import Receipt
-from shared.domain.cleaning_steps import ClampClockSkew
+from shared.domain.presets.cleaning_steps import ClampClockSkew
 
 _SECOND_NANOS = 1_000_000_000
 

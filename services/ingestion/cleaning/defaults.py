@@ -6,7 +6,7 @@ from freshet.event.v1.event_pb2 import FILLED_FIELD_DEVICE, FILLED_FIELD_PLACEME
 from services.ingestion.cleaning.annotations import encoded
 from services.ingestion.cleaning.draft import Draft
 from services.ingestion.validation import MAX_ATTRIBUTES
-from shared.domain.cleaning_steps import FillDefaults
+from shared.domain.presets.cleaning_steps import FillDefaults
 
 DEVICE = "device"
 

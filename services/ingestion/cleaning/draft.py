@@ -7,11 +7,11 @@ import struct
 from collections.abc import Sequence
 
 from freshet.event.v1.event_pb2 import UserEvent
-from services.ingestion.event_writer import ReadyEvent
-from shared.adapters.archive import DecodedEvent
-from shared.adapters.keys import signed
-from shared.adapters.log_writer import LogUnavailableError
-from shared.domain.event import EVENT_CODE_BY_WORD
+from services.ingestion.writing.event_writer import ReadyEvent
+from shared.adapters.codecs.keys import signed
+from shared.adapters.jetstream.log_writer import LogUnavailableError
+from shared.adapters.postgres.archive import DecodedEvent
+from shared.domain.events.event import EVENT_CODE_BY_WORD
 from shared.domain.violation import Violation
 
 NO_VALUE = struct.pack("<f", math.nan)

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.ingestion.cleaning.draft import Draft
-from services.ingestion.event_writer import ReadyEvent
-from shared.domain.cleaning_steps import RefuseFloods
+from services.ingestion.writing.event_writer import ReadyEvent
 from shared.domain.flood import BucketSize, CountedEvent, Quarantine, TokenBuckets, UserFloods, Verdict
+from shared.domain.presets.cleaning_steps import RefuseFloods
 from shared.domain.violation import Violation
 
 FLOOD = "FLOOD"

@@ -17,13 +17,13 @@ from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
 from freshet.event.v1.event_pb2 import UserEvent
-from services.ingestion.archive_questions import ArchiveQuestions
-from services.ingestion.event_writer import EventWriter
-from shared.adapters.archive import Archive
-from shared.adapters.erasures import Erasures
-from shared.adapters.keys import user_key
-from shared.adapters.log_writer import LogUnavailableError
-from shared.adapters.streams import Names
+from services.ingestion.archive.archive_questions import ArchiveQuestions
+from services.ingestion.writing.event_writer import EventWriter
+from shared.adapters.codecs.keys import user_key
+from shared.adapters.jetstream.erasures import Erasures
+from shared.adapters.jetstream.log_writer import LogUnavailableError
+from shared.adapters.jetstream.streams import Names
+from shared.adapters.postgres.archive import Archive
 
 _READS_AT_ONCE = 32
 Found = UserEvent | LogUnavailableError | None

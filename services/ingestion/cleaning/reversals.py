@@ -11,8 +11,8 @@ from xxhash import xxh3_128_hexdigest
 from freshet.event.v1.event_pb2 import UserEvent
 from services.ingestion.cleaning.annotations import RECEIVE, annotate
 from services.ingestion.cleaning.receipt import Receipt
-from shared.adapters.keys import same_id
-from shared.domain.event import EventType
+from shared.adapters.codecs.keys import same_id
+from shared.domain.events.event import EventType
 from shared.domain.violation import Violation
 
 REVERSAL = EventType.REVERSAL.word

@@ -14,8 +14,8 @@ from freshet.event.v1.event_pb2 import (
 from services.ingestion.cleaning.accidental_clicks import AccidentalClicks
 from services.ingestion.cleaning.annotations import FILLED, Tally, encoded
 from services.ingestion.cleaning.draft import Draft
-from shared.adapters.event_codec import time_ms
-from shared.domain.cleaning_steps import CleaningSteps, DropAccidentalClicks, FillDwell, FillSession
+from shared.adapters.codecs.event_codec import time_ms
+from shared.domain.presets.cleaning_steps import CleaningSteps, DropAccidentalClicks, FillDwell, FillSession
 from shared.domain.visits import Visit, VisitTracker, derived_session_id
 
 _SESSION_NOTE = encoded(FILLED_FIELD_SESSION_ID)

@@ -12,7 +12,7 @@ from services.trainer.model.evaluation import Cases, HoldOut, Judgement, judge
 from services.trainer.model.learners import BASELINES
 from services.trainer.model.protocols.intervals import Estimate, UserBootstrap
 from services.trainer.model.sequences import EventRoles
-from shared.domain.ranking_metrics import hit_gains, mrr_gains, ndcg_gains
+from shared.domain.metrics.ranking_metrics import hit_gains, mrr_gains, ndcg_gains
 
 CONFIDENCE = 0.95
 EASE_UP_TO = 5_000

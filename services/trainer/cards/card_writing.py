@@ -15,8 +15,8 @@ from services.trainer.model.training import TrainedModel
 from services.trainer.policies.gate import Evidence, decide
 from services.trainer.processes.reports import Job
 from services.trainer.revision import code_revision
-from shared.adapters.bundle import CARD, CURVES
-from shared.domain.event_columns import EventColumns
+from shared.adapters.codecs.bundle import CARD, CURVES
+from shared.domain.events.event_columns import EventColumns
 
 FIRST, SECOND = "all but the newest events", "all events"
 

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from shared.adapters.bundle import Bundle
-from shared.domain.delta import Chain, Delta
-from shared.domain.event_batch import EventBatch
-from shared.domain.event_columns import EventColumns
-from shared.domain.following import Following, Roles
+from shared.adapters.codecs.bundle import Bundle
+from shared.domain.content.new_items import NewItems, NewRows
+from shared.domain.events.event_batch import EventBatch
+from shared.domain.events.event_columns import EventColumns
 from shared.domain.lru import LeastRecentlyUsed
-from shared.domain.new_items import NewItems, NewRows
+from shared.domain.models.delta import Chain, Delta
+from shared.domain.models.following import Following, Roles
 
 MOST_PAIRS = 5_000
 """Of one delta, but for those of its last event: 20 bytes each, of NATS' largest message of 1 MiB, and about 10 ms in

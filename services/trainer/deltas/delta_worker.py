@@ -25,26 +25,26 @@ from services.trainer.patience import first_line, patiently
 from services.trainer.runs.publishing import LOG_AWAY
 from services.trainer.settings import DELTA_MESSAGES
 from services.trainer.text_embedding import TextEmbedding
-from shared.adapters.archive import Archive
-from shared.adapters.bundle import Bundle, CorruptBundleError, unpack
-from shared.adapters.bundle_store import BundleNotFoundError, BundleStore
-from shared.adapters.database import DEFECTS, UNAVAILABLE, within
-from shared.adapters.deltas import (
+from shared.adapters.codecs.bundle import Bundle, CorruptBundleError, unpack
+from shared.adapters.codecs.event_codec import decode_batch
+from shared.adapters.jetstream.bundle_store import BundleNotFoundError, BundleStore
+from shared.adapters.jetstream.deltas import (
     decode_delta,
     delta_stream,
     delta_subject,
     publish_delta,
 )
-from shared.adapters.erasures import ErasureStep, decode_step
-from shared.adapters.event_codec import decode_batch
-from shared.adapters.log_range import read_stream
-from shared.adapters.log_reader import LogMessage, LogReader, LogSource
-from shared.adapters.publish_behind import OvertakenError
-from shared.adapters.registry import RegisteredModel, Registry
-from shared.adapters.streams import Names, StreamError
-from shared.domain.delta import Chain, Delta, DeltaRefusedError
-from shared.domain.following import Roles
-from shared.domain.new_items import NewItems
+from shared.adapters.jetstream.erasures import ErasureStep, decode_step
+from shared.adapters.jetstream.log_range import read_stream
+from shared.adapters.jetstream.log_reader import LogMessage, LogReader, LogSource
+from shared.adapters.jetstream.publish_behind import OvertakenError
+from shared.adapters.jetstream.streams import Names, StreamError
+from shared.adapters.postgres.archive import Archive
+from shared.adapters.postgres.database import DEFECTS, UNAVAILABLE, within
+from shared.adapters.postgres.registry import RegisteredModel, Registry
+from shared.domain.content.new_items import NewItems
+from shared.domain.models.delta import Chain, Delta, DeltaRefusedError
+from shared.domain.models.following import Roles
 
 _log = structlog.get_logger("deltas")
 _PAUSE_SECONDS = 2.0

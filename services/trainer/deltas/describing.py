@@ -15,10 +15,10 @@ from google.protobuf.message import DecodeError
 
 from freshet.catalog.v1.item_pb2 import Item
 from services.trainer.text_embedding import TextEmbedding
-from shared.adapters.keys import item_key
-from shared.adapters.log_reader import LogMessage
-from shared.domain.content_tags import content_tags, content_text
-from shared.domain.new_items import NewItems
+from shared.adapters.codecs.keys import item_key
+from shared.adapters.jetstream.log_reader import LogMessage
+from shared.domain.content.content_tags import content_tags, content_text
+from shared.domain.content.new_items import NewItems
 
 _log = structlog.get_logger("deltas")
 

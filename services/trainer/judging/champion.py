@@ -8,7 +8,7 @@ from services.trainer.model.export import ExportError
 from services.trainer.model.graph_scorer import GraphScorer
 from services.trainer.model.mixture import MixtureScorer
 from services.trainer.model.scoring import Scorer
-from shared.adapters.bundle import Bundle, CorruptBundleError, unpack
+from shared.adapters.codecs.bundle import Bundle, CorruptBundleError, unpack
 
 
 class BundleScorer(GraphScorer):

@@ -29,7 +29,7 @@ from services.trainer.model.protocols.segments import MEANING
 from services.trainer.processes.evaluation_jobs import DataJob, Judged, ModelJob, Went
 from services.trainer.roles import roles_of
 from shared.adapters.presets import load_preset
-from shared.domain.event_columns import EventColumns
+from shared.domain.events.event_columns import EventColumns
 
 PROTOCOLS = (LEAVE_ONE_OUT, TEMPORAL, PREQUENTIAL)
 _REPORT_SECONDS = 0.25

@@ -18,7 +18,7 @@ from services.trainer.processes.evaluation_jobs import (
     PairJob,
 )
 from services.trainer.reading.archive_reading import read
-from shared.adapters.bundle import CorruptBundleError
+from shared.adapters.codecs.bundle import CorruptBundleError
 
 _log = structlog.get_logger("evaluator")
 

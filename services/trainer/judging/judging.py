@@ -18,7 +18,7 @@ from services.trainer.model.scoring import Scorer
 from services.trainer.model.sequences import EventRoles
 from services.trainer.policies.gate import Evidence
 from services.trainer.processes.reports import Job
-from shared.adapters.bundle import CorruptBundleError
+from shared.adapters.codecs.bundle import CorruptBundleError
 
 _log = structlog.get_logger("judging")
 _K = 10

@@ -14,7 +14,7 @@ from services.trainer.reading.exposure_reading import kept_exposures
 from services.trainer.reading.hold_out import questions
 from services.trainer.roles import roles_of
 from shared.adapters.presets import load_preset
-from shared.domain.event_columns import EventColumns
+from shared.domain.events.event_columns import EventColumns
 
 _K = 10
 _CHAMPION, _PREDECESSOR = "champion", "predecessor"

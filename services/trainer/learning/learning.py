@@ -37,8 +37,8 @@ from services.trainer.reading.prompting import prompted
 from services.trainer.revision import code_revision
 from services.trainer.roles import roles_of
 from shared.adapters.presets import load_preset
-from shared.domain.behaviours import objectives_of
-from shared.domain.event_columns import EventColumns
+from shared.domain.events.event_columns import EventColumns
+from shared.domain.presets.behaviours import objectives_of
 
 _REPORT_SECONDS = 0.25
 Tell = Callable[[Report], None]

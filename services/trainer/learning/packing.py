@@ -17,9 +17,9 @@ from services.trainer.model.mixture import MixedModel
 from services.trainer.model.training import TrainedModel
 from services.trainer.processes.reports import Job
 from services.trainer.revision import code_revision
-from shared.adapters.bundle import ENCODER, INT8_OUTPUT, INT8_TOLERANCE, Bundle, pack
-from shared.domain.behaviours import RANKER_OUTPUT
-from shared.domain.manifest import ENCODER_OUTPUT, Manifest, Tensor
+from shared.adapters.codecs.bundle import ENCODER, INT8_OUTPUT, INT8_TOLERANCE, Bundle, pack
+from shared.domain.models.manifest import ENCODER_OUTPUT, Manifest, Tensor
+from shared.domain.presets.behaviours import RANKER_OUTPUT
 
 CANDIDATE = "candidate.bundle"
 

@@ -18,9 +18,9 @@ from services.trainer.model.plan import TrainingPlan
 from services.trainer.model.training import TrainedModel
 from services.trainer.model.weighing import chosen_anew
 from services.trainer.processes.reports import Job
-from shared.adapters.bundle import Bundle, CorruptBundleError, unpack
-from shared.domain.event_columns import EventColumns
-from shared.domain.mixture import Mixture
+from shared.adapters.codecs.bundle import Bundle, CorruptBundleError, unpack
+from shared.domain.events.event_columns import EventColumns
+from shared.domain.models.mixture import Mixture
 
 _log = structlog.get_logger("warm_start")
 PASSES = "passes"

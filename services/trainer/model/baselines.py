@@ -6,7 +6,7 @@ import numpy as np
 
 from services.trainer.model.scoring import Histories
 from services.trainer.model.sequences import EventRoles, has_type
-from shared.domain.event_columns import EventColumns
+from shared.domain.events.event_columns import EventColumns
 
 
 class Popularity:

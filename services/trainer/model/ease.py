@@ -12,8 +12,8 @@ from scipy import linalg, sparse
 
 from services.trainer.model.scoring import Histories
 from services.trainer.model.sequences import EventRoles, has_type, training_rows
-from shared.domain.event_columns import EventColumns
-from shared.domain.item_rules import GEOMETRIC, ItemRules, most_followers
+from shared.domain.events.event_columns import EventColumns
+from shared.domain.models.item_rules import GEOMETRIC, ItemRules, most_followers
 
 MOST_ITEMS = 10_000
 """Of a larger catalogue the most popular items take part: the matrix of so many is inverted in half a minute on two

@@ -21,8 +21,8 @@ from services.trainer.model.rules import learn_rules, rules_every
 from services.trainer.model.scoring import ModelScorer, Scorer
 from services.trainer.model.training import TrainedModel, continue_training, train
 from services.trainer.model.weighing import choose_mixture, chosen_anew
-from shared.domain.event_columns import EventColumns
-from shared.domain.mixture import Experts, Mixture
+from shared.domain.events.event_columns import EventColumns
+from shared.domain.models.mixture import Experts, Mixture
 
 ENOUGH_CASES = 20
 """Questions about new events from which on their answers say when to stop."""

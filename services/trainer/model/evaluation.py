@@ -15,8 +15,8 @@ import numpy as np
 from services.trainer.model.answering import Answers, Cases, answer
 from services.trainer.model.scoring import Histories, Scorer
 from services.trainer.model.sequences import EventRoles, UserSequences, by_user, has_type
-from shared.domain.event_columns import EventColumns
-from shared.domain.ranking_metrics import (
+from shared.domain.events.event_columns import EventColumns
+from shared.domain.metrics.ranking_metrics import (
     PairedDifference,
     coverage,
     hit_rate,

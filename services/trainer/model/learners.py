@@ -12,7 +12,7 @@ from services.trainer.model.ease import ease_every, learn_ease
 from services.trainer.model.rules import RuleScorer, learn_rules, rules_every
 from services.trainer.model.scoring import Scorer
 from services.trainer.model.sequences import EventRoles, has_type
-from shared.domain.event_columns import EventColumns
+from shared.domain.events.event_columns import EventColumns
 
 
 class Learner(Protocol):

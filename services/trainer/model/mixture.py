@@ -14,9 +14,9 @@ from services.trainer.model.rules import firing_rows, learn_rules
 from services.trainer.model.scoring import Histories, ModelScorer, Scorer
 from services.trainer.model.sequences import EventRoles
 from services.trainer.model.training import TrainedModel
-from shared.domain.event_columns import EventColumns
-from shared.domain.mixture import Experts, Mixture
-from shared.domain.ranking_metrics import ndcg_gains
+from shared.domain.events.event_columns import EventColumns
+from shared.domain.metrics.ranking_metrics import ndcg_gains
+from shared.domain.models.mixture import Experts, Mixture
 
 QUESTIONS = 4_000
 SCORES = 200_000_000

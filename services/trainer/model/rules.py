@@ -1,4 +1,4 @@
-"""Learns sequence rules from a log: see `shared.domain.item_rules` for what they are."""
+"""Learns sequence rules from a log: see `shared.domain.models.item_rules` for what they are."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from scipy import sparse
 
 from services.trainer.model.scoring import Histories
 from services.trainer.model.sequences import EventRoles, TrainingRows, has_type, training_rows
-from shared.domain.event_columns import EventColumns
-from shared.domain.item_rules import ItemRules, RulePlan, most_followers
+from shared.domain.events.event_columns import EventColumns
+from shared.domain.models.item_rules import ItemRules, RulePlan, most_followers
 
 RULES_EVERY = 1_024
 """New events after which rules are counted again, as good as in service."""

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from services.trainer.model.ages import ages
-from shared.domain.event_columns import EventColumns
+from shared.domain.events.event_columns import EventColumns
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from services.trainer.model.encoder_learners import EncoderLearner
 from services.trainer.model.scoring import Scorer
 from services.trainer.model.training import TrainedModel
-from shared.domain.event_columns import EventColumns
+from shared.domain.events.event_columns import EventColumns
 
 
 class SharedLessons:

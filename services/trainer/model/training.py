@@ -30,7 +30,7 @@ from services.trainer.model.plan import (
     TrainingPlan,
 )
 from services.trainer.model.sequences import TrainingRows, training_rows
-from shared.domain.event_columns import EventColumns
+from shared.domain.events.event_columns import EventColumns
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,9 +21,9 @@ from services.trainer.model.mixture import ExpertScorer, MixedModel, most_questi
 from services.trainer.model.protocols.stream import Stream
 from services.trainer.model.rules import RULES_EVERY, learn_rules
 from services.trainer.model.scoring import ModelScorer, Scorer
-from shared.domain.event_columns import EventColumns
-from shared.domain.mixture import Experts, Mixture
-from shared.domain.ranking_metrics import ndcg_gains
+from shared.domain.events.event_columns import EventColumns
+from shared.domain.metrics.ranking_metrics import ndcg_gains
+from shared.domain.models.mixture import Experts, Mixture
 
 WEIGHTS = (0.0, 0.1, 0.25, 0.4, 0.65, 1.0, 1.5, 2.5, 4.0, 6.5, 10.0)
 EASE_WEIGHTS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.5)

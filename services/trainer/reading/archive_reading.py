@@ -7,9 +7,9 @@ import structlog
 from services.trainer.patience import first_line, patiently
 from services.trainer.processes.evaluation_jobs import ModelJob, PairJob
 from services.trainer.processes.reports import Job
-from shared.adapters.archive import Archive
-from shared.adapters.database import DEFECTS, UNAVAILABLE, database_engine
-from shared.domain.event_columns import EventColumns
+from shared.adapters.postgres.archive import Archive
+from shared.adapters.postgres.database import DEFECTS, UNAVAILABLE, database_engine
+from shared.domain.events.event_columns import EventColumns
 
 _log = structlog.get_logger("reading")
 _READ_SECONDS = 60.0

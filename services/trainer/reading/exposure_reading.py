@@ -24,11 +24,11 @@ from nats.aio.client import Client
 from freshet.log.v1.log_pb2 import Exposure
 from services.trainer.patience import patiently
 from services.trainer.reading.prompting import NOTHING_SERVED, Served
-from shared.adapters.exposed import exposed_columns
-from shared.adapters.last_messages import StoredMessage, messages_from
-from shared.adapters.scanning import last_sequence
-from shared.adapters.streams import Names, StreamError
-from shared.domain.event_columns import EventColumns
+from shared.adapters.codecs.exposed import exposed_columns
+from shared.adapters.jetstream.last_messages import StoredMessage, messages_from
+from shared.adapters.jetstream.scanning import last_sequence
+from shared.adapters.jetstream.streams import Names, StreamError
+from shared.domain.events.event_columns import EventColumns
 
 _log = structlog.get_logger("exposures")
 NEWEST = 20_000

@@ -19,7 +19,7 @@ from services.trainer.model.answering import Cases
 from services.trainer.model.evaluation import CaseOptions, HoldOut, make_cases
 from services.trainer.model.sequences import has_type
 from services.trainer.reading.prompting import NOTHING_SERVED, Served, prompted
-from shared.domain.event_columns import EventColumns
+from shared.domain.events.event_columns import EventColumns
 
 LARGEST_SHARE = 0.2
 """How far the share grows while it holds too few users for a verdict."""

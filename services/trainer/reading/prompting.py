@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from shared.domain.event_columns import EventColumns
+from shared.domain.events.event_columns import EventColumns
 
 WINDOW_SECONDS = 86_400.0
 """How long after an answer an event on one of its items may have come of it."""

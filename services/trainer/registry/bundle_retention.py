@@ -14,10 +14,10 @@ from services.trainer.registry.promoting import Promoting
 from services.trainer.runs.publishing import LOG_AWAY
 from services.trainer.runs.runs import Runs
 from services.trainer.runs.training_run import Tools
-from shared.adapters.database import DEFECTS, UNAVAILABLE
-from shared.adapters.deltas import delete_deltas
-from shared.adapters.registry import RegisteredModel
-from shared.domain.promotions import predecessors
+from shared.adapters.jetstream.deltas import delete_deltas
+from shared.adapters.postgres.database import DEFECTS, UNAVAILABLE
+from shared.adapters.postgres.registry import RegisteredModel
+from shared.domain.models.promotions import predecessors
 
 _log = structlog.get_logger("bundles")
 _LOOK_SECONDS = 60.0

@@ -10,10 +10,10 @@ import structlog
 from nats.aio.client import Client
 
 from services.trainer.patience import patiently
-from shared.adapters.database import UNAVAILABLE
-from shared.adapters.erasures import ErasureStep, follow_erasures
-from shared.adapters.model_erasures import ModelErasures
-from shared.adapters.streams import Names
+from shared.adapters.jetstream.erasures import ErasureStep, follow_erasures
+from shared.adapters.jetstream.streams import Names
+from shared.adapters.postgres.database import UNAVAILABLE
+from shared.adapters.postgres.model_erasures import ModelErasures
 
 _log = structlog.get_logger("erasures")
 

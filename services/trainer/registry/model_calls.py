@@ -13,11 +13,11 @@ from services.trainer.registry.promoting import NotPromotableError, Promoting, R
 from services.trainer.registry.stored_models import NotStoredError, intact_bundle
 from services.trainer.request import check, request_id_violations
 from services.trainer.runs.drift_watch import DriftWatch, FoundDrift
-from shared.adapters.bundle import CARD, CURVES
-from shared.adapters.bundle_store import BundleStore
-from shared.adapters.model_erasures import ModelErasures
-from shared.adapters.registry import RegisteredModel, Registry
-from shared.domain.promotions import Cause, Promotion, rolled_back
+from shared.adapters.codecs.bundle import CARD, CURVES
+from shared.adapters.jetstream.bundle_store import BundleStore
+from shared.adapters.postgres.model_erasures import ModelErasures
+from shared.adapters.postgres.registry import RegisteredModel, Registry
+from shared.domain.models.promotions import Cause, Promotion, rolled_back
 from shared.domain.violation import Violation
 from shared.runtime.errors import Refusal
 

@@ -11,7 +11,7 @@ from services.trainer.processes.worker_process import judged
 from services.trainer.registry.stored_models import NotStoredError, packed_bundle
 from services.trainer.runs.training_run import Tools
 from services.trainer.settings import TrainerSettings
-from shared.adapters.registry import RegisteredModel
+from shared.adapters.postgres.registry import RegisteredModel
 
 
 class UnknownModelError(Exception):

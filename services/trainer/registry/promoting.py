@@ -17,10 +17,10 @@ from services.trainer.registry.model_evaluations import UnknownModelError
 from services.trainer.registry.stored_models import NotStoredError, intact_bundle
 from services.trainer.runs.publishing import PROMOTIONS
 from services.trainer.runs.training_run import Tools
-from shared.adapters.database import UNAVAILABLE
-from shared.adapters.promotions import ChampionChangedError
-from shared.adapters.registry import RegisteredModel
-from shared.domain.promotions import ROLLBACKS, Cause, Promotion, predecessors
+from shared.adapters.postgres.database import UNAVAILABLE
+from shared.adapters.postgres.promotions import ChampionChangedError
+from shared.adapters.postgres.registry import RegisteredModel
+from shared.domain.models.promotions import ROLLBACKS, Cause, Promotion, predecessors
 
 _log = structlog.get_logger("promoting")
 _MOST_TOLD = 5

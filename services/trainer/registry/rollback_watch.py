@@ -29,9 +29,9 @@ from services.trainer.runs.publishing import LOG_AWAY
 from services.trainer.runs.runs import Runs
 from services.trainer.runs.training_run import Tools
 from services.trainer.settings import TrainerSettings
-from shared.adapters.database import DEFECTS, UNAVAILABLE
-from shared.adapters.registry import RegisteredModel
-from shared.adapters.streams import StreamError
+from shared.adapters.jetstream.streams import StreamError
+from shared.adapters.postgres.database import DEFECTS, UNAVAILABLE
+from shared.adapters.postgres.registry import RegisteredModel
 
 _log = structlog.get_logger("rollback_watch")
 _GIVE_WAY_SECONDS = 0.5

@@ -6,9 +6,9 @@ import asyncio
 
 from services.trainer.patience import patiently
 from services.trainer.runs.publishing import LOG_AWAY
-from shared.adapters.bundle import Bundle, CorruptBundleError, unpack
-from shared.adapters.bundle_store import BundleNotFoundError, BundleStore
-from shared.adapters.registry import RegisteredModel
+from shared.adapters.codecs.bundle import Bundle, CorruptBundleError, unpack
+from shared.adapters.jetstream.bundle_store import BundleNotFoundError, BundleStore
+from shared.adapters.postgres.registry import RegisteredModel
 
 _STORE_WAIT_SECONDS = 10.0
 

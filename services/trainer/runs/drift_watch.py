@@ -18,12 +18,12 @@ from prometheus_client import Gauge
 from services.trainer.patience import first_line
 from services.trainer.runs.publishing import LOG_AWAY
 from services.trainer.runs.training_run import Tools
-from shared.adapters.archived_traffic import ArchivedTraffic
-from shared.adapters.bundle import CorruptBundleError, unpack
-from shared.adapters.bundle_store import BundleNotFoundError
-from shared.adapters.database import DEFECTS, UNAVAILABLE
-from shared.adapters.registry import RegisteredModel
-from shared.domain.drift import LONG, MATTERS, Drift, Traffic, drift_of, lengths_before
+from shared.adapters.codecs.bundle import CorruptBundleError, unpack
+from shared.adapters.jetstream.bundle_store import BundleNotFoundError
+from shared.adapters.postgres.archived_traffic import ArchivedTraffic
+from shared.adapters.postgres.database import DEFECTS, UNAVAILABLE
+from shared.adapters.postgres.registry import RegisteredModel
+from shared.domain.metrics.drift import LONG, MATTERS, Drift, Traffic, drift_of, lengths_before
 
 _log = structlog.get_logger("drift")
 MOST_EVENTS = 10_000

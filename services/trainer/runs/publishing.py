@@ -24,13 +24,13 @@ from services.trainer.patience import StillAwayError, patiently
 from services.trainer.policies.gate import Decision
 from services.trainer.processes.reports import Finished
 from services.trainer.runs.progress import CHAMPION_NDCG
-from shared.adapters.bundle_store import BundleStore
-from shared.adapters.database import UNAVAILABLE
-from shared.adapters.promotions import ChampionChangedError
-from shared.adapters.registry import RegisteredModel, Registry, announce
-from shared.adapters.streams import Names
-from shared.domain.manifest import model_version
-from shared.domain.promotions import Cause, Promotion, rolled_back
+from shared.adapters.jetstream.bundle_store import BundleStore
+from shared.adapters.jetstream.streams import Names
+from shared.adapters.postgres.database import UNAVAILABLE
+from shared.adapters.postgres.promotions import ChampionChangedError
+from shared.adapters.postgres.registry import RegisteredModel, Registry, announce
+from shared.domain.models.manifest import model_version
+from shared.domain.models.promotions import Cause, Promotion, rolled_back
 
 _log = structlog.get_logger("publishing")
 LOG_AWAY = (nats.errors.Error, nats.js.errors.Error, TimeoutError, OSError)

@@ -29,8 +29,8 @@ from services.trainer.runs.progress import (
 )
 from services.trainer.runs.run_directories import Wish
 from services.trainer.runs.training_run import Conductor, RunFailedError
-from shared.adapters.database import UNAVAILABLE, within
-from shared.adapters.registry import ENDED, RegisteredModel, Registry
+from shared.adapters.postgres.database import UNAVAILABLE, within
+from shared.adapters.postgres.registry import ENDED, RegisteredModel, Registry
 
 _log = structlog.get_logger("runs")
 _NEWS_SECONDS, _LOOK_SECONDS = 0.5, 5.0

@@ -24,13 +24,13 @@ from services.trainer.runs.progress import PhaseClock, note_learning, note_resum
 from services.trainer.runs.publishing import LOG_AWAY, Publisher
 from services.trainer.runs.run_directories import RunDirectories, Wish
 from services.trainer.settings import TrainerSettings
-from shared.adapters.archive import Archive
-from shared.adapters.bundle_store import BundleNotFoundError, BundleStore
-from shared.adapters.database import UNAVAILABLE
-from shared.adapters.model_erasures import ModelErasures
-from shared.adapters.registry import RegisteredModel, Registry
-from shared.adapters.streams import Names, StreamError, last_position
-from shared.domain.manifest import model_version
+from shared.adapters.jetstream.bundle_store import BundleNotFoundError, BundleStore
+from shared.adapters.jetstream.streams import Names, StreamError, last_position
+from shared.adapters.postgres.archive import Archive
+from shared.adapters.postgres.database import UNAVAILABLE
+from shared.adapters.postgres.model_erasures import ModelErasures
+from shared.adapters.postgres.registry import RegisteredModel, Registry
+from shared.domain.models.manifest import model_version
 
 _log = structlog.get_logger("training_run")
 _ARCHIVE_POLL_SECONDS = 0.2

@@ -15,9 +15,9 @@ from services.trainer.patience import first_line
 from services.trainer.policies.schedule import Policy, Situation, next_trigger
 from services.trainer.runs.drift_watch import DriftWatch
 from services.trainer.runs.runs import AlreadyRunningError, NotOpenError, Runs
-from shared.adapters.archive import Archive
-from shared.adapters.database import DEFECTS, UNAVAILABLE
-from shared.adapters.registry import Registry
+from shared.adapters.postgres.archive import Archive
+from shared.adapters.postgres.database import DEFECTS, UNAVAILABLE
+from shared.adapters.postgres.registry import Registry
 
 _log = structlog.get_logger("triggers")
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 
 from deploy.local.brokers import Brokers, BrokerSettings, local_brokers
-from shared.adapters.log_writer import LogWriter
+from shared.adapters.jetstream.log_writer import LogWriter
 from tests.integration.namespaces import Namespace, new_namespace
 
 

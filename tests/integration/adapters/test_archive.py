@@ -10,14 +10,14 @@ import sqlalchemy as sa
 
 from freshet.catalog.v1.item_pb2 import Item
 from freshet.event.v1.event_pb2 import EventItem, UserEvent
-from shared.adapters.archive import Archive, ArchiveBatch
-from shared.adapters.database import ensure_tables, schema_name
-from shared.adapters.erasure_store import ErasureStore
-from shared.adapters.event_codec import time_ms
-from shared.adapters.keys import item_key, user_key
-from shared.adapters.log_reader import LogRecord
-from shared.adapters.tables import items
-from shared.domain.event import EventType
+from shared.adapters.codecs.event_codec import time_ms
+from shared.adapters.codecs.keys import item_key, user_key
+from shared.adapters.jetstream.log_reader import LogRecord
+from shared.adapters.postgres.archive import Archive, ArchiveBatch
+from shared.adapters.postgres.database import ensure_tables, schema_name
+from shared.adapters.postgres.erasure_store import ErasureStore
+from shared.adapters.postgres.tables import items
+from shared.domain.events.event import EventType
 from tests.builders import catalogue_item, message
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

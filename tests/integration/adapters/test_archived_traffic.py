@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from shared.adapters.archive import Archive
-from shared.adapters.archived_traffic import ArchivedTraffic
-from shared.adapters.keys import user_key
-from shared.domain.event import EventType
+from shared.adapters.codecs.keys import user_key
+from shared.adapters.postgres.archive import Archive
+from shared.adapters.postgres.archived_traffic import ArchivedTraffic
+from shared.domain.events.event import EventType
 from tests.builders import message
 from tests.integration.adapters.test_archive import batch
 

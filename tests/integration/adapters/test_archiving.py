@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from services.ingestion.archive_feed import ArchiveFeed
-from services.ingestion.archived_ids import ArchivedIds
-from services.ingestion.archiver import Archiver, ArchiveSource
-from shared.adapters.archive import Archive
-from shared.adapters.log_append import Record
-from shared.adapters.log_reader import LogRecord
+from services.ingestion.archive.archive_feed import ArchiveFeed
+from services.ingestion.archive.archived_ids import ArchivedIds
+from services.ingestion.archive.archiver import Archiver, ArchiveSource
+from shared.adapters.jetstream.log_append import Record
+from shared.adapters.jetstream.log_reader import LogRecord
+from shared.adapters.postgres.archive import Archive
 from tests.builders import message
 from tests.conditions import eventually
 

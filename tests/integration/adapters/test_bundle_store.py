@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from shared.adapters.bundle import pack, unpack
-from shared.adapters.bundle_store import BundleNotFoundError, BundleStore, bundle_store
+from shared.adapters.codecs.bundle import pack, unpack
+from shared.adapters.jetstream.bundle_store import BundleNotFoundError, BundleStore, bundle_store
 from tests.builders import bundle
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

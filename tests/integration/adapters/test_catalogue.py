@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from shared.adapters.catalogue import Catalogue, caught_up
-from shared.adapters.keys import item_key
+from shared.adapters.codecs.keys import item_key
+from shared.adapters.jetstream.catalogue import Catalogue, caught_up
 from tests.builders import catalogue_item
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -6,7 +6,7 @@ import asyncio
 
 from structlog.testing import capture_logs
 
-from shared.adapters.connection import nats_connection
+from shared.adapters.jetstream.connection import nats_connection
 from tests.conditions import eventually
 
 

@@ -9,10 +9,10 @@ from services.feature.absent_users import AbsentUsers
 from services.feature.damaged_users import DamagedUsers
 from services.feature.erasures import Erasures
 from services.feature.fold_anew import fold_anew
-from shared.adapters.keys import user_key
-from shared.adapters.log_writer import Record
-from shared.adapters.state_store import StateStore
-from shared.domain.state import State
+from shared.adapters.codecs.keys import user_key
+from shared.adapters.jetstream.log_writer import Record
+from shared.adapters.postgres.state_store import StateStore
+from shared.domain.fold.state import State
 from shared.runtime.errors import Refusal
 from tests.builders import message, state
 from tests.conditions import eventually

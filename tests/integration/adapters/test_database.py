@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
-from shared.adapters.database import UNAVAILABLE, database_engine, ensure_tables, schema_name
+from shared.adapters.postgres.database import UNAVAILABLE, database_engine, ensure_tables, schema_name
 from tests.conditions import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -12,12 +12,12 @@ import pytest
 
 from freshet.log.v1.log_pb2 import Exposure
 from freshet.ranking.v1.ranking_pb2 import RecommendRequest
-from services.ranking.erased_users import ErasedUsers
-from services.ranking.exposures import ExposureLog, Shown
-from services.ranking.policy import MODEL, Answer, Ranked
-from services.ranking.recommender import Served
-from shared.adapters.keys import user_key
-from shared.adapters.log_writer import LogWriter
+from services.ranking.answers.exposures import ExposureLog, Shown
+from services.ranking.answers.policy import MODEL, Answer, Ranked
+from services.ranking.answers.recommender import Served
+from services.ranking.features.erased_users import ErasedUsers
+from shared.adapters.codecs.keys import user_key
+from shared.adapters.jetstream.log_writer import LogWriter
 from tests.conditions import eventually
 from tests.integration.namespaces import takes_nothing
 from tests.unit.ranking.model import NOW_MS, state

@@ -8,7 +8,7 @@ from freshet.log.v1.log_pb2 import Exposure
 from services.trainer.patience import StillAwayError
 from services.trainer.reading import exposure_reading
 from services.trainer.reading.exposure_reading import forget_exposures, keep_exposures, kept_exposures
-from shared.adapters.keys import item_keys, user_key
+from shared.adapters.codecs.keys import item_keys, user_key
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

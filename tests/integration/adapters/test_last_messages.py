@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from shared.adapters.last_messages import MAX_ANSWER_BYTES, last_messages, messages_from
+from shared.adapters.jetstream.last_messages import MAX_ANSWER_BYTES, last_messages, messages_from
 from tests.integration.namespaces import Namespace
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

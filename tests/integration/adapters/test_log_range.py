@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from shared.adapters import log_range
-from shared.adapters.log_range import read_stream
-from shared.adapters.log_writer import Record
-from shared.adapters.streams import api, last_sequence_of
+from shared.adapters.jetstream import log_range
+from shared.adapters.jetstream.log_range import read_stream
+from shared.adapters.jetstream.log_writer import Record
+from shared.adapters.jetstream.streams import api, last_sequence_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 MESSAGES = 20_000

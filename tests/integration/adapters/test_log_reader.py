@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator
 import pytest
 from structlog.testing import capture_logs
 
-from shared.adapters.log_reader import LogMessage, LogReader, LogSource
-from shared.adapters.log_writer import Record
-from shared.adapters.streams import api
+from shared.adapters.jetstream.log_reader import LogMessage, LogReader, LogSource
+from shared.adapters.jetstream.log_writer import Record
+from shared.adapters.jetstream.streams import api
 from tests.conditions import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

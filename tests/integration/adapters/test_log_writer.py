@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from shared.adapters import log_writer
-from shared.adapters.log_writer import (
+from shared.adapters.jetstream import log_writer
+from shared.adapters.jetstream.log_writer import (
     BATCH_RECORDS,
     Appended,
     LogOverloadedError,
@@ -16,7 +16,7 @@ from shared.adapters.log_writer import (
     Record,
     RecordRefusedError,
 )
-from shared.adapters.streams import last_position
+from shared.adapters.jetstream.streams import last_position
 from tests.conditions import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

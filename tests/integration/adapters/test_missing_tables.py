@@ -6,8 +6,8 @@ import uuid
 
 import pytest
 
-from shared.adapters.archive import Archive
-from shared.adapters.database import UNAVAILABLE, TablesMissingError, database_engine, ensure_tables
+from shared.adapters.postgres.archive import Archive
+from shared.adapters.postgres.database import UNAVAILABLE, TablesMissingError, database_engine, ensure_tables
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -13,10 +13,10 @@ import trustme
 from deploy.local.brokers import NatsServer
 from deploy.local.nats_server import MAX_PAYLOAD_BYTES, PORT_VARIABLE
 from deploy.local.ports import PortRequest, free_ports
-from shared.adapters import nats_servers, nats_wire
-from shared.adapters.connection import nats_connection
-from shared.adapters.nats_servers import open_wire
-from shared.adapters.nats_wire import NoRespondersError, Wire, WireLostError
+from shared.adapters.jetstream import nats_servers, nats_wire
+from shared.adapters.jetstream.connection import nats_connection
+from shared.adapters.jetstream.nats_servers import open_wire
+from shared.adapters.jetstream.nats_wire import NoRespondersError, Wire, WireLostError
 from tests.conditions import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -17,12 +17,12 @@ from services.feature.checkpoints import Checkpoints, Pace
 from services.feature.damaged_users import DamagedUsers
 from services.feature.erasures import Erasures
 from services.feature.projection import Projection
-from shared.adapters.database import schema_name
-from shared.adapters.keys import user_key
-from shared.adapters.log_reader import LogMessage
-from shared.adapters.state_store import StateStore
-from shared.domain.state import State, fold_events
-from shared.domain.state_digest import digest
+from shared.adapters.codecs.keys import user_key
+from shared.adapters.jetstream.log_reader import LogMessage
+from shared.adapters.postgres.database import schema_name
+from shared.adapters.postgres.state_store import StateStore
+from shared.domain.fold.state import State, fold_events
+from shared.domain.fold.state_digest import digest
 from tests.builders import event, message, state
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -13,10 +13,10 @@ from freshet.log.v1.log_pb2 import Erasure
 from services.feature import erasures as at_work
 from services.feature.erasures import Erasures
 from services.feature.fold_anew import fold_anew
-from shared.adapters.keys import item_key, user_key
-from shared.adapters.log_reader import LogMessage
-from shared.domain.state import State
-from shared.domain.state_digest import digest
+from shared.adapters.codecs.keys import item_key, user_key
+from shared.adapters.jetstream.log_reader import LogMessage
+from shared.domain.fold.state import State
+from shared.domain.fold.state_digest import digest
 from tests.builders import message, state
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -15,10 +15,10 @@ from freshet.trainer.v1.trainer_pb2 import (
     TRAINING_STATE_TRAINING,
     TrainingRun,
 )
-from shared.adapters.promotions import ChampionChangedError
-from shared.adapters.registry import RegisteredModel, Registry, announce
-from shared.adapters.tables import promotions
-from shared.domain.promotions import Cause, Promotion
+from shared.adapters.postgres.promotions import ChampionChangedError
+from shared.adapters.postgres.registry import RegisteredModel, Registry, announce
+from shared.adapters.postgres.tables import promotions
+from shared.domain.models.promotions import Cause, Promotion
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 FIRST = RegisteredModel(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from shared.adapters.log_writer import Record
-from shared.adapters.scanning import Stretch, last_sequence, overwrite, scan
-from shared.adapters.streams import StreamError
+from shared.adapters.jetstream.log_writer import Record
+from shared.adapters.jetstream.scanning import Stretch, last_sequence, overwrite, scan
+from shared.adapters.jetstream.streams import StreamError
 from tests.integration.adapters.test_log_reader import write
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

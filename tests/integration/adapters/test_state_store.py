@@ -7,14 +7,14 @@ from unittest.mock import patch
 import pytest
 import sqlalchemy as sa
 
-from shared.adapters import state_store
-from shared.adapters.database import ensure_tables, schema_name
-from shared.adapters.state_store import OwnershipLostError, StateStore
-from shared.adapters.tables import checkpoints, item_counters, user_states
-from shared.domain.event import EventType
-from shared.domain.snapshot import take_snapshot
-from shared.domain.state import State, fold_events
-from shared.domain.state_digest import digest
+from shared.adapters.postgres import state_store
+from shared.adapters.postgres.database import ensure_tables, schema_name
+from shared.adapters.postgres.state_store import OwnershipLostError, StateStore
+from shared.adapters.postgres.tables import checkpoints, item_counters, user_states
+from shared.domain.events.event import EventType
+from shared.domain.fold.snapshot import take_snapshot
+from shared.domain.fold.state import State, fold_events
+from shared.domain.fold.state_digest import digest
 from tests.builders import event, state
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from shared.adapters.streams import Names, StreamError, api, ensure_streams, log_partitions
+from shared.adapters.jetstream.streams import Names, StreamError, api, ensure_streams, log_partitions
 from shared.domain.retention import MIB, Limit, Retention
 from shared.domain.stream_settings import StreamSettings, UnfitSettingError
 

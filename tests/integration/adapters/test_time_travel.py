@@ -10,10 +10,10 @@ import pytest
 
 from services.feature.erasures import Erasures
 from services.feature.time_travel import Past, PastUser
-from shared.adapters.archive import Archive, ArchiveBatch
-from shared.adapters.keys import user_key
-from shared.adapters.log_reader import LogRecord
-from shared.adapters.log_writer import Record
+from shared.adapters.codecs.keys import user_key
+from shared.adapters.jetstream.log_reader import LogRecord
+from shared.adapters.jetstream.log_writer import Record
+from shared.adapters.postgres.archive import Archive, ArchiveBatch
 from tests.builders import message, state
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -13,9 +13,9 @@ from typing import Any
 
 from nats.aio.client import Client
 
-from shared.adapters.log_reader import LogMessage, LogReader, LogSource
-from shared.adapters.log_writer import Appended, LogWriter, Record
-from shared.adapters.streams import Names
+from shared.adapters.jetstream.log_reader import LogMessage, LogReader, LogSource
+from shared.adapters.jetstream.log_writer import Appended, LogWriter, Record
+from shared.adapters.jetstream.streams import Names
 
 BATCH = 100
 PAUSE_SECONDS = 0.02

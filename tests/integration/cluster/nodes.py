@@ -15,8 +15,8 @@ from deploy.local.brokers import NatsServer
 from deploy.local.nats_server import MAX_PAYLOAD_BYTES, PORT_VARIABLE
 from deploy.local.ports import LOOPBACK, PortRequest, free_ports
 from deploy.local.together import all_or_error
-from shared.adapters.connection import nats_connection
-from shared.adapters.streams import api
+from shared.adapters.jetstream.connection import nats_connection
+from shared.adapters.jetstream.streams import api
 from tests.conditions import eventually
 
 SIZE = 3

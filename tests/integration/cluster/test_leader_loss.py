@@ -12,9 +12,9 @@ from nats.aio.client import Client
 
 from deploy.local.suite import Suite, SuiteSettings, local_suite
 from freshet.ingestion.v1.ingestion_pb2 import WriteStatus
-from shared.adapters.connection import nats_connection
-from shared.adapters.log_writer import LogWriter
-from shared.adapters.streams import Names, ensure_streams
+from shared.adapters.jetstream.connection import nats_connection
+from shared.adapters.jetstream.log_writer import LogWriter
+from shared.adapters.jetstream.streams import Names, ensure_streams
 from shared.client import Addresses, FreshetClient, FreshetError
 from shared.domain.stream_settings import StreamSettings
 from tests.builders import message

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from shared.adapters.connection import nats_connection
-from shared.adapters.log_writer import Appended, LogWriter, Record
-from shared.adapters.streams import Names, StreamError, api, ensure_streams
+from shared.adapters.jetstream.connection import nats_connection
+from shared.adapters.jetstream.log_writer import Appended, LogWriter, Record
+from shared.adapters.jetstream.streams import Names, StreamError, api, ensure_streams
 from shared.domain.stream_settings import StreamSettings
 from tests.integration.cluster.load import at_work
 

@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from freshet.feature.v1 import feature_pb2, feature_pb2_grpc
 from freshet.ingestion.v1.ingestion_pb2 import ErasureReceipt
 from freshet.log.v1.log_pb2 import Erasure
-from shared.adapters.keys import partition_of, signed, user_key
-from shared.adapters.tables import erasure_targets, erasures, events, user_states
+from shared.adapters.codecs.keys import partition_of, signed, user_key
+from shared.adapters.postgres.tables import erasure_targets, erasures, events, user_states
 from tests.builders import message
 from tests.conditions import eventually
 from tests.integration import forked

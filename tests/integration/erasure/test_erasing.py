@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from shared.adapters.keys import user_key
+from shared.adapters.codecs.keys import user_key
 from shared.client import InvalidArgument
 from tests.builders import message
 from tests.conditions import eventually

@@ -9,10 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from freshet.ingestion.v1.ingestion_pb2 import ErasureReceipt
-from shared.adapters.erasures import list_erasures
-from shared.adapters.keys import user_key
-from shared.adapters.streams import last_position
-from shared.adapters.tables import erasure_targets, erasure_works
+from shared.adapters.codecs.keys import user_key
+from shared.adapters.jetstream.erasures import list_erasures
+from shared.adapters.jetstream.streams import last_position
+from shared.adapters.postgres.tables import erasure_targets, erasure_works
 from shared.client import FreshetError, InvalidArgument
 from tests.builders import message
 from tests.conditions import eventually

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from freshet.catalog.v1.user_pb2 import User
 from freshet.ingestion.v1.ingestion_pb2 import DeadLetter, ErasureReceipt, Redrive
 from freshet.log.v1.log_pb2 import Exposure
-from shared.adapters.archive import Archive
-from shared.adapters.erasure_store import ErasureStore
-from shared.adapters.keys import partition_of, user_key
-from shared.adapters.registry import RegisteredModel, Registry
-from shared.adapters.user_traces import TraceFinder
+from shared.adapters.codecs.keys import partition_of, user_key
+from shared.adapters.jetstream.user_traces import TraceFinder
+from shared.adapters.postgres.archive import Archive
+from shared.adapters.postgres.erasure_store import ErasureStore
+from shared.adapters.postgres.registry import RegisteredModel, Registry
 from tests.builders import message
 from tests.conditions import eventually
 from tests.integration.namespaces import Namespace

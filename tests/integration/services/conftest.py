@@ -16,7 +16,7 @@ from deploy.local.brokers import Brokers, BrokerSettings, local_brokers
 from deploy.local.ports import free_ports
 from deploy.local.suite import Suite, SuiteSettings, local_suite
 from freshet.ingestion.v1.ingestion_pb2 import DeadLetter, WriteOutcome, WriteStatus
-from shared.adapters.streams import last_position
+from shared.adapters.jetstream.streams import last_position
 from shared.client import Addresses, FreshetClient
 from tests.builders import catalogue_item
 from tests.integration.forked import forked

@@ -14,13 +14,13 @@ from freshet.feature.v1.feature_pb2 import GetStateDigestRequest, GetUserFeature
 from freshet.feature.v1.feature_pb2_grpc import FeatureServiceStub
 from freshet.ingestion.v1.ingestion_pb2 import ErasureReceipt, WriteStatus
 from freshet.log.v1.log_pb2 import Erasure
-from services.console.log_fold import Log, fold_log
-from services.console.replay_check import fold_settings
-from shared.adapters.archive import Archive
-from shared.adapters.keys import partition_of, user_key
+from services.console.log.log_fold import Log, fold_log
+from services.console.log.replay_check import fold_settings
+from shared.adapters.codecs.keys import partition_of, user_key
+from shared.adapters.postgres.archive import Archive
 from shared.domain.consistency import encode_token
-from shared.domain.state import State
-from shared.domain.state_digest import digests
+from shared.domain.fold.state import State
+from shared.domain.fold.state_digest import digests
 from tests.conditions import eventually
 from tests.integration.services.conftest import Running
 

@@ -7,8 +7,8 @@ from contextlib import suppress
 import pytest
 
 from deploy.local.errors import EndedEarly
-from shared.adapters.keys import partition_of, user_key
-from shared.adapters.streams import ensure_streams
+from shared.adapters.codecs.keys import partition_of, user_key
+from shared.adapters.jetstream.streams import ensure_streams
 from shared.domain.owners import DEFAULT_PARTITIONS
 from shared.domain.stream_settings import StreamSettings
 from tests.builders import message

@@ -9,9 +9,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from freshet.catalog.v1.item_pb2 import Item
 from freshet.catalog.v1.user_pb2 import User
 from freshet.event.v1.event_pb2 import Attribute
-from shared.adapters.keys import item_key, user_key
-from shared.adapters.last_messages import last_messages
-from shared.adapters.user_profiles import read_profile
+from shared.adapters.codecs.keys import item_key, user_key
+from shared.adapters.jetstream.last_messages import last_messages
+from shared.adapters.postgres.user_profiles import read_profile
 from tests.builders import catalogue_item, message
 from tests.conditions import eventually
 from tests.integration.services.conftest import Running, services, words

@@ -11,7 +11,7 @@ import pytest
 from freshet.event.v1.event_pb2 import UserEvent
 from services.ingestion.cleaning.reversals import reversal_id
 from shared.client import InvalidArgument
-from shared.domain.event import EventType
+from shared.domain.events.event import EventType
 from tests.builders import message
 from tests.conditions import eventually
 from tests.integration.services.conftest import Running, words

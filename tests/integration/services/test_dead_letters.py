@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from freshet.event.v1.event_pb2 import UserEvent
 from freshet.ingestion.v1.ingestion_pb2 import DeadLetter, DeadLetterRedrive
-from shared.adapters.streams import api
+from shared.adapters.jetstream.streams import api
 from shared.client import InvalidArgument, SyncFreshetClient
 from shared.domain.retention import MIB
 from tests.builders import message

@@ -14,17 +14,17 @@ import pytest_asyncio
 from services.trainer.deltas.delta_worker import DeltaTools, DeltaWorker
 from services.trainer.main import teaching
 from services.trainer.text_embedding import NO_EMBEDDING, text_embedding
-from shared.adapters.archive import Archive
-from shared.adapters.bundle import Bundle
-from shared.adapters.bundle_store import NatsBundleStore
-from shared.adapters.deltas import decode_delta, delta_stream, delta_subject, encode_delta
-from shared.adapters.keys import item_key, item_keys
-from shared.adapters.log_range import read_stream
-from shared.adapters.registry import Registry
-from shared.domain.delta import Delta
-from shared.domain.event import EventType
-from shared.domain.item_rules import ItemRules
-from shared.domain.mixture import Experts, Mixture
+from shared.adapters.codecs.bundle import Bundle
+from shared.adapters.codecs.keys import item_key, item_keys
+from shared.adapters.jetstream.bundle_store import NatsBundleStore
+from shared.adapters.jetstream.deltas import decode_delta, delta_stream, delta_subject, encode_delta
+from shared.adapters.jetstream.log_range import read_stream
+from shared.adapters.postgres.archive import Archive
+from shared.adapters.postgres.registry import Registry
+from shared.domain.events.event import EventType
+from shared.domain.models.delta import Delta
+from shared.domain.models.item_rules import ItemRules
+from shared.domain.models.mixture import Experts, Mixture
 from tests.builders import catalogue_item, message
 from tests.conditions import eventually
 from tests.integration.services.conftest import Running, services

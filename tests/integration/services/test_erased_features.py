@@ -7,9 +7,9 @@ import asyncio
 import pytest
 import sqlalchemy as sa
 
-from shared.adapters.keys import item_key, partition_of, signed, user_key
-from shared.adapters.streams import last_position_of
-from shared.adapters.tables import checkpoints, item_counters
+from shared.adapters.codecs.keys import item_key, partition_of, signed, user_key
+from shared.adapters.jetstream.streams import last_position_of
+from shared.adapters.postgres.tables import checkpoints, item_counters
 from shared.domain.consistency import decode_token
 from tests.builders import message
 from tests.conditions import eventually

@@ -11,8 +11,8 @@ import pytest
 from freshet.event.v1.event_pb2 import UserEvent
 from freshet.ranking.v1.ranking_pb2 import RecommendRequest
 from freshet.ranking.v1.ranking_pb2_grpc import RankingServiceStub
-from shared.adapters.archive import Archive
-from shared.adapters.log_reader import LogReader, LogSource
+from shared.adapters.jetstream.log_reader import LogReader, LogSource
+from shared.adapters.postgres.archive import Archive
 from shared.client import DeadlineExceeded, FailedPrecondition, FreshetError, Unavailable
 from tests.builders import catalogue_item, message
 from tests.conditions import eventually

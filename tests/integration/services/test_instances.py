@@ -17,14 +17,14 @@ from freshet.feature.v1 import feature_pb2
 from freshet.feature.v1.feature_pb2_grpc import FeatureServiceStub
 from freshet.ingestion.v1.ingestion_pb2 import WriteStatus
 from freshet.ranking.v1.ranking_pb2 import DegradedReason
-from services.console.health import health_of_all
-from services.console.log_fold import Log, fold_log
-from shared.adapters.keys import user_key
+from services.console.log.log_fold import Log, fold_log
+from services.console.suite.health import health_of_all
+from shared.adapters.codecs.keys import user_key
 from shared.client import Addresses, FreshetClient
 from shared.client.errors import InvalidArgument, Unavailable
 from shared.domain.consistency import decode_token
-from shared.domain.state import FoldSettings, State
-from shared.domain.state_digest import digests
+from shared.domain.fold.state import FoldSettings, State
+from shared.domain.fold.state_digest import digests
 from shared.runtime.taken_over import TAKEN_OVER
 from tests.builders import VIDEO, catalogue_item, message
 from tests.conditions import eventually

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 import pytest
 import pytest_asyncio
 
-from services.ingestion.log_tail import LogTail
-from shared.adapters.archive import Archive
-from shared.adapters.log_writer import LogUnavailableError, LogWriter, Record
+from services.ingestion.writing.log_tail import LogTail
+from shared.adapters.jetstream.log_writer import LogUnavailableError, LogWriter, Record
+from shared.adapters.postgres.archive import Archive
 from tests.conditions import eventually
 from tests.integration.namespaces import Namespace, new_namespace
 

@@ -9,8 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from freshet.ranking.v1.ranking_pb2 import DegradedReason
-from shared.adapters.keys import signed, user_key
-from shared.adapters.tables import user_states
+from shared.adapters.codecs.keys import signed, user_key
+from shared.adapters.postgres.tables import user_states
 from tests.builders import message
 from tests.conditions import eventually
 from tests.integration.services.conftest import Running

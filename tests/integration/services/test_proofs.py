@@ -10,8 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from freshet.log.v1.log_pb2 import Exposure
-from shared.adapters.keys import item_key, partition_of, signed, user_key
-from shared.adapters.tables import item_counters, user_states
+from shared.adapters.codecs.keys import item_key, partition_of, signed, user_key
+from shared.adapters.postgres.tables import item_counters, user_states
 from tests.builders import message
 from tests.conditions import eventually
 from tests.integration.erasure.test_commands import Ended, freshet

@@ -14,10 +14,10 @@ import pytest_asyncio
 
 from freshet.log.v1.log_pb2 import ModelEvent
 from freshet.ranking.v1.ranking_pb2 import DegradedReason
-from shared.adapters.bundle import Bundle, pack
-from shared.adapters.bundle_store import NatsBundleStore
-from shared.adapters.registry import RegisteredModel, Registry, announce
-from shared.domain.promotions import Cause, Promotion
+from shared.adapters.codecs.bundle import Bundle, pack
+from shared.adapters.jetstream.bundle_store import NatsBundleStore
+from shared.adapters.postgres.registry import RegisteredModel, Registry, announce
+from shared.domain.models.promotions import Cause, Promotion
 from tests.builders import catalogue_item, message
 from tests.conditions import eventually
 from tests.integration.services.conftest import Running, services
@@ -157,7 +157,7 @@ async def test_an_announcement_that_cannot_be_read_harms_nobody(running):
 def forks(running: Running) -> psutil.Process:
     """The process that ranking has its loads forked from."""
     children = psutil.Process(running.suite.service("ranking").pid).children()
-    return next(each for each in children if "services.ranking.loader" in each.cmdline())
+    return next(each for each in children if "services.ranking.model.loader" in each.cmdline())
 
 
 def load_of(running: Running) -> psutil.Process | None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from shared.adapters.keys import item_key
+from shared.adapters.codecs.keys import item_key
 from tests.builders import bundle, catalogue_item
 from tests.conditions import eventually
 from tests.integration.services.conftest import Running, services

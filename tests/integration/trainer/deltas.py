@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 
 from freshet.catalog.v1.item_pb2 import Item
 from freshet.log.v1.log_pb2 import Delta
-from shared.adapters.deltas import delta_stream, delta_subject
-from shared.adapters.keys import item_key
-from shared.adapters.log_range import read_stream
+from shared.adapters.codecs.keys import item_key
+from shared.adapters.jetstream.deltas import delta_stream, delta_subject
+from shared.adapters.jetstream.log_range import read_stream
 from tests.integration.trainer.world import World
 
 NEW = "new item"

@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from freshet.log.v1.log_pb2 import ModelEvent
-from shared.adapters.bundle import CARD, CURVES, Bundle, pack
-from shared.adapters.bundle_store import NatsBundleStore
-from shared.adapters.keys import item_keys
-from shared.adapters.registry import RegisteredModel
+from shared.adapters.codecs.bundle import CARD, CURVES, Bundle, pack
+from shared.adapters.codecs.keys import item_keys
+from shared.adapters.jetstream.bundle_store import NatsBundleStore
+from shared.adapters.postgres.registry import RegisteredModel
 from tests.builders import bundle
 from tests.integration.trainer.world import ITEMS, World
 from tests.unit.ranking.model import golden, sum_encoder

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from services.trainer.reading import archive_reading
 from services.trainer.reading.archive_reading import read
-from shared.adapters.database import schema_name
+from shared.adapters.postgres.database import schema_name
 from tests.integration.trainer.world import World, eventually, walks
 from tests.unit.trainer_service.builders import JOB
 

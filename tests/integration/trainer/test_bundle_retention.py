@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 
 from freshet.trainer.v1 import trainer_pb2 as api
-from shared.adapters.bundle_store import NatsBundleStore
-from shared.adapters.deltas import delta_stream, delta_subject
+from shared.adapters.jetstream.bundle_store import NatsBundleStore
+from shared.adapters.jetstream.deltas import delta_stream, delta_subject
 from tests.conditions import eventually
 from tests.integration.trainer.favourites import champion_of, favouring, registered
 from tests.integration.trainer.test_calls import refusal

@@ -11,8 +11,8 @@ import pytest_asyncio
 from services.trainer.registry.bundle_retention import BundleRetention
 from services.trainer.registry.promoting import Promoting, RollbackWish
 from services.trainer.runs.training_run import Tools
-from shared.adapters.bundle_store import NatsBundleStore
-from shared.domain.promotions import Promotion
+from shared.adapters.jetstream.bundle_store import NatsBundleStore
+from shared.domain.models.promotions import Promotion
 from tests.conditions import eventually
 from tests.integration.trainer.favourites import favouring, newest_announcement, registered
 from tests.integration.trainer.test_rollback_watch import SomeRuns

@@ -11,8 +11,8 @@ import pytest_asyncio
 from freshet.ingestion.v1.ingestion_pb2 import ErasureReceipt
 from freshet.log.v1.log_pb2 import Erasure
 from freshet.trainer.v1 import trainer_pb2 as api
-from shared.adapters.model_erasures import ModelErasures
-from shared.adapters.registry import RegisteredModel
+from shared.adapters.postgres.model_erasures import ModelErasures
+from shared.adapters.postgres.registry import RegisteredModel
 from tests.conditions import eventually
 from tests.integration.trainer.world import Trainer, walks
 

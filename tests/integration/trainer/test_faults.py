@@ -13,8 +13,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from deploy.local.service import CHANNEL_OPTIONS
 from freshet.trainer.v1 import trainer_pb2 as api
-from shared.adapters.registry import RegisteredModel
-from shared.domain.manifest import model_version
+from shared.adapters.postgres.registry import RegisteredModel
+from shared.domain.models.manifest import model_version
 from tests.integration.trainer.deltas import NEW, describe_new_item, told_up_to
 from tests.integration.trainer.favourites import favouring, registered
 from tests.integration.trainer.world import ENDED, Trainer, World, eventually, walks

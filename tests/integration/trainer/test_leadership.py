@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from freshet.trainer.v1 import trainer_pb2 as api
-from shared.adapters import leadership as leadership_module
-from shared.adapters.database import database_engine
-from shared.adapters.leadership import Leadership, LeadershipLostError
+from shared.adapters.postgres import leadership as leadership_module
+from shared.adapters.postgres.database import database_engine
+from shared.adapters.postgres.leadership import Leadership, LeadershipLostError
 from tests.integration.trainer.world import Trainer, World, eventually, walks
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

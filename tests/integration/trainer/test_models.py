@@ -11,10 +11,10 @@ import pytest_asyncio
 
 from freshet.log.v1.log_pb2 import ModelEvent
 from freshet.trainer.v1 import trainer_pb2 as api
-from shared.adapters.bundle import Bundle, unpack
-from shared.adapters.bundle_store import NatsBundleStore
+from shared.adapters.codecs.bundle import Bundle, unpack
+from shared.adapters.jetstream.bundle_store import NatsBundleStore
 from shared.client import Addresses, FreshetClient
-from shared.domain.manifest import ENCODER_INPUTS
+from shared.domain.models.manifest import ENCODER_INPUTS
 from tests.integration.trainer.test_calls import refusal
 from tests.integration.trainer.world import ITEMS, Trainer, walks
 

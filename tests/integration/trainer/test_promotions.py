@@ -13,8 +13,8 @@ import pytest_asyncio
 from freshet.ingestion.v1.ingestion_pb2 import ErasureReceipt
 from freshet.log.v1.log_pb2 import Erasure
 from freshet.trainer.v1 import trainer_pb2 as api
-from shared.adapters.bundle_store import NatsBundleStore
-from shared.domain.promotions import Cause, Promotion
+from shared.adapters.jetstream.bundle_store import NatsBundleStore
+from shared.domain.models.promotions import Cause, Promotion
 from tests.conditions import eventually
 from tests.integration.trainer.favourites import (
     DOCUMENTS,

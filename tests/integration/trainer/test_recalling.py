@@ -7,9 +7,9 @@ import pytest
 import sqlalchemy as sa
 
 from freshet.trainer.v1 import trainer_pb2 as api
-from shared.adapters.database import schema_name
-from shared.adapters.keys import item_keys, signed, user_key
-from shared.domain.event import EventType
+from shared.adapters.codecs.keys import item_keys, signed, user_key
+from shared.adapters.postgres.database import schema_name
+from shared.domain.events.event import EventType
 from tests.integration.trainer.deltas import NEW, describe_new_item, told_up_to
 from tests.integration.trainer.favourites import favouring, registered
 from tests.integration.trainer.world import World

@@ -22,14 +22,14 @@ from freshet.trainer.v1 import trainer_pb2 as api
 from freshet.trainer.v1.trainer_pb2_grpc import TrainerServiceStub
 from services.trainer.runs.publishing import Publisher
 from services.trainer.runs.training_run import Tools
-from shared.adapters.archive import Archive, ArchiveBatch
-from shared.adapters.bundle_store import NatsBundleStore
-from shared.adapters.connection import nats_connection
-from shared.adapters.database import database_engine, ensure_tables
-from shared.adapters.log_reader import LogRecord
-from shared.adapters.model_erasures import ModelErasures
-from shared.adapters.registry import ENDED, Registry
-from shared.adapters.streams import Names, ensure_streams, last_position
+from shared.adapters.jetstream.bundle_store import NatsBundleStore
+from shared.adapters.jetstream.connection import nats_connection
+from shared.adapters.jetstream.log_reader import LogRecord
+from shared.adapters.jetstream.streams import Names, ensure_streams, last_position
+from shared.adapters.postgres.archive import Archive, ArchiveBatch
+from shared.adapters.postgres.database import database_engine, ensure_tables
+from shared.adapters.postgres.model_erasures import ModelErasures
+from shared.adapters.postgres.registry import ENDED, Registry
 from shared.domain.stream_settings import StreamSettings
 from tests.integration.forked import forked
 from tests.integration.namespaces import SMALL, SMALL_SETTINGS

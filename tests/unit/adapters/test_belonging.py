@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from freshet.ingestion.v1.ingestion_pb2 import DeadLetter
 from freshet.log.v1.log_pb2 import Exposure
-from shared.adapters.belonging import event_is_of, exposure_is_of, letter_is_of
-from shared.adapters.keys import user_key
+from shared.adapters.codecs.belonging import event_is_of, exposure_is_of, letter_is_of
+from shared.adapters.codecs.keys import user_key
 from tests.builders import message
 
 ids = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zs"]), min_size=1, max_size=20)

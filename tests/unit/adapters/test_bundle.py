@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.adapters.bundle import CARD, CURVES, CorruptBundleError, pack, unpack
+from shared.adapters.codecs.bundle import CARD, CURVES, CorruptBundleError, pack, unpack
 from tests.builders import bundle
 
 PACKED, SEALED = pack(bundle())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from shared.adapters.catalogue import Catalogue
-from shared.adapters.keys import item_key
+from shared.adapters.codecs.keys import item_key
+from shared.adapters.jetstream.catalogue import Catalogue
 from tests.builders import catalogue_item
 
 DELETED = Timestamp(seconds=1)

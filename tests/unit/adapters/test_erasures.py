@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from freshet.ingestion.v1.ingestion_pb2 import ErasureReceipt
-from shared.adapters.erasures import Erasures, ErasureStep
+from shared.adapters.jetstream.erasures import Erasures, ErasureStep
 
 
 def step(position: int, receipt_id: str = "r1", key: int = 7, complete: bool = False) -> ErasureStep:

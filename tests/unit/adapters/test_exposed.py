@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from freshet.log.v1.log_pb2 import Exposure
-from shared.adapters.exposed import exposed_columns
-from shared.adapters.keys import user_key
+from shared.adapters.codecs.exposed import exposed_columns
+from shared.adapters.codecs.keys import user_key
 
 
 def exposure(position: int, *items: int, seconds: int = 5) -> Exposure:

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from xxhash import xxh3_64_intdigest
 
-from shared.adapters.keys import event_key, item_key, item_keys, partition_of, signed, unsigned, user_key
+from shared.adapters.codecs.keys import (
+    event_key,
+    item_key,
+    item_keys,
+    partition_of,
+    signed,
+    unsigned,
+    user_key,
+)
 
 
 def test_keys_are_xxh3_64_of_the_utf8_bytes_for_ever():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.adapters.nats_frames import (
+from shared.adapters.jetstream.nats_frames import (
     MAX_CONTROL_LINE_BYTES,
     Control,
     FrameParser,

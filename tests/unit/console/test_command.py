@@ -53,7 +53,9 @@ def run(code: str, *arguments: str, **streams: object) -> subprocess.CompletedPr
     return subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, **streams)
 
 
-@pytest.mark.parametrize("module", ["click", "grpc._cython", "shared.client", "services.console.status"])
+@pytest.mark.parametrize(
+    "module", ["click", "grpc._cython", "shared.client", "services.console.suite.status"]
+)
 def test_an_interrupt_while_code_is_loaded_is_told_in_a_line_and_ends_with_130(module):
     ended = run(INTERRUPTED_WHILE_LOADING, module, "status")
     assert (ended.returncode, ended.stderr) == (INTERRUPTED, "freshet: stopped\n")

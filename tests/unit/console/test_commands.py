@@ -11,7 +11,7 @@ from deploy.local.settings import DEFAULT_DIRECTORY
 from deploy.local.shop.running import RunSettings
 from freshet.ingestion.v1 import ingestion_pb2
 from freshet.trainer.v1 import trainer_pb2
-from services.console import up
+from services.console.suite import up
 from tests.unit.console.conftest import document, freshet, succeeded
 
 COMMANDS = (

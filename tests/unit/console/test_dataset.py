@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.console.dataset import (
+from services.console.datasets.dataset import (
     Dataset,
     DatasetError,
     DatasetItem,
@@ -17,7 +17,7 @@ from services.console.dataset import (
     read_dataset,
     write_dataset,
 )
-from shared.adapters.keys import spelt_alike
+from shared.adapters.codecs.keys import spelt_alike
 
 
 def test_items_and_interactions_are_read_in_file_order(films):

@@ -1,7 +1,7 @@
 """`freshet erase` against a stand-in of ingestion."""
 
-from services.console.erasure_check import UNTIL_CHECKPOINT, Place
-from services.console.verify_erasure import in_words
+from services.console.erasing.erasure_check import UNTIL_CHECKPOINT, Place
+from services.console.erasing.verify_erasure import in_words
 from tests.unit.console.conftest import document, freshet
 
 

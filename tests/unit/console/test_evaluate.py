@@ -12,16 +12,16 @@ import psutil
 import pytest
 from rich.console import Console
 
-from services.console.dataset import Interaction
-from services.console.evaluation_files import Files
+from services.console.datasets.dataset import Interaction
+from services.console.datasets.facts import usual_history
 from services.console.exit_codes import INTERRUPTED
-from services.console.facts import usual_history
-from services.console.offline import write_columns
+from services.console.judging.evaluation_files import Files
+from services.console.judging.offline import write_columns
 from services.console.standings import as_lines, as_tables, places_of_interval
 from tests.conditions import eventually
 from tests.unit.console.conftest import document, freshet
 
-evaluate_module = importlib.import_module("services.console.evaluate")
+evaluate_module = importlib.import_module("services.console.judging.evaluate")
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,15 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from services.console.dataset import Dataset, DatasetItem, Interaction
-from services.console.facts import catalogue_of, event_id, event_of, item_of, leave_one_out, side_by_side
+from services.console.datasets.dataset import Dataset, DatasetItem, Interaction
+from services.console.datasets.facts import (
+    catalogue_of,
+    event_id,
+    event_of,
+    item_of,
+    leave_one_out,
+    side_by_side,
+)
 
 RATED = Interaction("u", "7", 874724710.0, 4.0)
 

@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from services.console.failures import advice, run
-from services.console.offline import ended_in_good_order
+from services.console.judging.offline import ended_in_good_order
 from shared.client import DeadlineExceeded, InvalidArgument, Unavailable, Unimplemented
 from shared.client.errors import Details, FieldViolation, Origin
 

@@ -4,10 +4,18 @@ import math
 
 import pytest
 
-from services.console.dataset import Interaction
-from services.console.evaluation import Evaluation
-from services.console.judging import Metrics, judge, lead, popular_lists, rank, verdict, worth_asking
-from services.console.live import as_lines
+from services.console.datasets.dataset import Interaction
+from services.console.judging.evaluation import Evaluation
+from services.console.judging.judged_lists import (
+    Metrics,
+    judge,
+    lead,
+    popular_lists,
+    rank,
+    verdict,
+    worth_asking,
+)
+from services.console.judging.live import as_lines
 
 
 def took(user: str, item: str) -> Interaction:

@@ -8,26 +8,16 @@ from rich.console import Console
 from freshet.ingestion.v1.ingestion_pb2 import DeadLetter, ErasureReceipt, WriteOutcome
 from freshet.ranking.v1.ranking_pb2 import RankedItem, RankItemsResponse, RecommendResponse, RecommendResult
 from freshet.trainer.v1.trainer_pb2 import GetModelResponse, Model, TrainingRun
-from services.console import (
-    dead_letters,
-    health,
-    live,
-    model_tables,
-    outcomes,
-    output,
-    rank,
-    receipts,
-    recommend,
-    replay_check,
-    skew,
-    standings,
-    status,
-    training,
-    verify_erasure,
-)
-from services.console.erasure_check import Place
-from services.console.evaluation import Evaluation
-from services.console.judging import Metrics
+from services.console import outcomes, output, standings
+from services.console.answers import rank, recommend
+from services.console.erasing import receipts, verify_erasure
+from services.console.erasing.erasure_check import Place
+from services.console.judging import live
+from services.console.judging.evaluation import Evaluation
+from services.console.judging.judged_lists import Metrics
+from services.console.log import dead_letters, replay_check, skew
+from services.console.models import model_tables, training
+from services.console.suite import health, status
 from tests.unit.console.conftest import freshet
 
 WORDS = ("[/b]", "[red]x[/red]", ":heart:", "a\\")

@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from freshet.trainer.v1 import trainer_pb2 as api
-from services.console.model_board import board_of, lines_of
-from services.console.model_tables import as_table, decisions, reasons
+from services.console.models.model_board import board_of, lines_of
+from services.console.models.model_tables import as_table, decisions, reasons
 from services.console.standings import as_tables
 from tests.unit.console.conftest import document, freshet
 

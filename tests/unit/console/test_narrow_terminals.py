@@ -7,8 +7,11 @@ from rich.console import Console
 
 from freshet.ingestion.v1.ingestion_pb2 import WriteOutcome
 from freshet.ranking.v1.ranking_pb2 import RankedItem, RankItemsResponse, RecommendResponse, RecommendResult
-from services.console import outcomes, rank, recommend, skew, status
-from services.console.health import ServiceHealth
+from services.console import outcomes
+from services.console.answers import rank, recommend
+from services.console.log import skew
+from services.console.suite import status
+from services.console.suite.health import ServiceHealth
 
 LONG = "x" * 128
 TABLES = {

@@ -6,7 +6,7 @@ import pytest
 
 from freshet.feature.v1.feature_pb2 import Fold, GetStateDigestResponse, PartitionDigest
 from services.console.failures import CommandFailed
-from services.console.replay_check import served_digests
+from services.console.log.replay_check import served_digests
 
 
 def answer(*partitions: int) -> GetStateDigestResponse:

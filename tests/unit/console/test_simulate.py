@@ -2,7 +2,7 @@
 
 import math
 
-from services.console.dataset import read_dataset
+from services.console.datasets.dataset import read_dataset
 from tests.unit.console.conftest import document, freshet
 
 SMALL = ("--events", 300, "--shoppers", 10, "--items", 30, "--seed", 2)

@@ -9,7 +9,7 @@ from freshet.trainer.v1.trainer_pb2 import (
     GateDecision,
     TrainingRun,
 )
-from services.console.training import document, summary
+from services.console.models.training import document, summary
 
 
 @pytest.mark.parametrize(

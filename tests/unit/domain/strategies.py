@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from shared.domain.event import Event, EventType, ItemReference
+from shared.domain.events.event import Event, EventType, ItemReference
 from tests.builders import DAY_MS, START_MS
 
 ITEM_KEYS = st.integers(1, 6)

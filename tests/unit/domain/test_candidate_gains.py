@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from shared.domain.mixture import Experts, Mixture
+from shared.domain.models.mixture import Experts, Mixture
 from tests.unit.domain.test_item_rules import some_rules
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from shared.adapters.presets import load_preset, shipped_presets
-from shared.domain.cleaning_steps import CleaningSteps, FillSession, StepError
-from shared.domain.event import EventType
-from shared.domain.preset import DomainPreset, PresetError
+from shared.domain.events.event import EventType
+from shared.domain.presets.cleaning_steps import CleaningSteps, FillSession, StepError
+from shared.domain.presets.preset import DomainPreset, PresetError
 
 
 @pytest.mark.parametrize("name", shipped_presets())

@@ -7,8 +7,14 @@ from hypothesis import strategies as st
 
 from deploy.local.shop.catalogue import CATEGORY_NAMES, STYLE_NAMES
 from deploy.local.shop.simulation import Simulation, simulate
-from shared.domain.content_tags import MOST_TOKENS, TITLE_TAGS, content_tags, content_text, title_tokens
-from shared.domain.new_items import NewItems
+from shared.domain.content.content_tags import (
+    MOST_TOKENS,
+    TITLE_TAGS,
+    content_tags,
+    content_text,
+    title_tokens,
+)
+from shared.domain.content.new_items import NewItems
 
 NEIGHBOURS = 10
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.corrections import Correction, without_taken_back
-from shared.domain.event import EventType
-from shared.domain.event_columns import EventColumns
+from shared.domain.events.corrections import Correction, without_taken_back
+from shared.domain.events.event import EventType
+from shared.domain.events.event_columns import EventColumns
 
 PURCHASE, CLICK, LIKE = EventType.PURCHASE, EventType.CLICK, EventType.LIKE
 FEW = (st.sampled_from([7, 7, 8]), st.sampled_from([1, 1, 2]), st.sampled_from([LIKE, LIKE, CLICK]))

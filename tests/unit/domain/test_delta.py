@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from shared.adapters.deltas import decode_delta, encode_delta
-from shared.domain.delta import Chain, Delta, DeltaRefusedError
+from shared.adapters.jetstream.deltas import decode_delta, encode_delta
+from shared.domain.models.delta import Chain, Delta, DeltaRefusedError
 
 
 def delta(sequence: int = 1, digest: bytes = b"", **fields) -> Delta:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.departed import Departed
-from shared.domain.event import EventType
-from shared.domain.state import fold_events
+from shared.domain.events.event import EventType
+from shared.domain.fold.state import fold_events
+from shared.domain.users.departed import Departed
 from tests.builders import event, state
 
 STEPS = st.lists(st.tuples(st.booleans(), st.integers(1, 4), st.integers(0, 23)), max_size=30)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.local.shop.simulation import Simulation, simulate
-from shared.domain.drift import (
+from shared.domain.metrics.drift import (
     POPULARITY_CLASSES,
     Drift,
     Traffic,

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from shared.domain.event_columns import EventColumns
+from shared.domain.events.event_columns import EventColumns
 
 
 def columns(n: int = 3, start: int = 1) -> EventColumns:

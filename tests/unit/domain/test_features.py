@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from shared.domain.event import Event, EventType, ItemReference
-from shared.domain.features import (
+from shared.domain.events.event import Event, EventType, ItemReference
+from shared.domain.fold.features import (
     ITEM_FEATURES,
     USER_FEATURES,
     Feature,
@@ -15,9 +15,9 @@ from shared.domain.features import (
     read_item,
     read_user,
 )
-from shared.domain.item_features import PRIOR_EVENTS, PRIOR_RATE, ItemReading
-from shared.domain.state import fold_events
-from shared.domain.user_features import ItemFacts, UserReading
+from shared.domain.fold.state import fold_events
+from shared.domain.items.item_features import PRIOR_EVENTS, PRIOR_RATE, ItemReading
+from shared.domain.users.user_features import ItemFacts, UserReading
 from tests.builders import DAY_MS, START_MS, VIDEO, event, state
 
 FACTS = {

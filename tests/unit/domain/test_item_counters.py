@@ -8,11 +8,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.co_visits import PLACES, count_neighbours
-from shared.domain.event import EventType
-from shared.domain.item_behaviours import BEHAVIOURS, KINDS, SIGNAL_UNITS
-from shared.domain.item_counters import ITEM_RECORD, ItemCounters, empty_rows, merge_rows, trending
-from shared.domain.state import State, fold_events
+from shared.domain.events.event import EventType
+from shared.domain.fold.state import State, fold_events
+from shared.domain.items.co_visits import PLACES, count_neighbours
+from shared.domain.items.item_behaviours import BEHAVIOURS, KINDS, SIGNAL_UNITS
+from shared.domain.items.item_counters import ITEM_RECORD, ItemCounters, empty_rows, merge_rows, trending
 from shared.domain.windows import WINDOWS, merged, sliding
 from tests.builders import DAY_MS, START_MS, VIDEO, event, state
 from tests.unit.domain.strategies import logs

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.item_rules import GEOMETRIC, HISTORY_EVENTS, ItemRules
-from shared.domain.mixture import Experts, Mixture
+from shared.domain.models.item_rules import GEOMETRIC, HISTORY_EVENTS, ItemRules
+from shared.domain.models.mixture import Experts, Mixture
 
 RULES = ItemRules.of_rows(
     np.array([0, 2, 3, 3]), np.array([1, 2, 0]), np.array([2.0, 1.0, 3.0]), np.array([4, 3, 1], np.float32)

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.away_users import AwayUsers
 from shared.domain.key_index import KeyIndex
+from shared.domain.users.away_users import AwayUsers
 
 KEYS = st.one_of(st.integers(0, 40), st.integers(2**63, 2**63 + 20), st.sampled_from([0, 2**64 - 1]))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shared.domain.item_rules import ItemRules, RulePlan
-from shared.domain.live_rules import SPARE_PLACES, LiveRules
+from shared.domain.models.item_rules import ItemRules, RulePlan
+from shared.domain.models.live_rules import SPARE_PLACES, LiveRules
 
 ONE = np.array([0])
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from shared.domain.behaviours import RANKER_INPUTS, RANKER_OUTPUT, SHOWN, Behaviours
-from shared.domain.manifest import Manifest, ManifestError, Tensor, model_version
+from shared.domain.models.manifest import Manifest, ManifestError, Tensor, model_version
+from shared.domain.presets.behaviours import RANKER_INPUTS, RANKER_OUTPUT, SHOWN, Behaviours
 from tests.builders import manifest
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shared.domain import new_items
-from shared.domain.new_items import CONTENT_COUNTS, NewItems
+from shared.domain.content import new_items
+from shared.domain.content.new_items import CONTENT_COUNTS, NewItems
 
 A, B, C, NEW, OTHER = 1, 2, 3, 10, 11
 

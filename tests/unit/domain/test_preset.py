@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from shared.adapters.presets import load_preset, shipped_presets
-from shared.domain.event import EventType
-from shared.domain.preset import DomainPreset, PresetError
+from shared.domain.events.event import EventType
+from shared.domain.presets.preset import DomainPreset, PresetError
 
 COMPLETE = {event_type.word: {} for event_type in EventType}
 SHIPPED = ["ads", "e-commerce", "education", "music", "social", "support", "video"]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.probability_metrics import (
+from shared.domain.metrics.probability_metrics import (
     auc,
     base_rate,
     base_rate_log_loss,

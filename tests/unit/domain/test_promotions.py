@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.promotions import Cause, Promotion, predecessors, rolled_back
+from shared.domain.models.promotions import Cause, Promotion, predecessors, rolled_back
 
 DAY = datetime(2025, 1, 1, tzinfo=UTC)
 

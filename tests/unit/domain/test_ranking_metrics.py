@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.ranking_metrics import (
+from shared.domain.metrics.ranking_metrics import (
     coverage,
     hit_gains,
     hit_rate,

@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.event import Event
-from shared.domain.snapshot import Snapshot, give_back, take_snapshot
-from shared.domain.state import State, fold_events
+from shared.domain.events.event import Event
+from shared.domain.fold.snapshot import Snapshot, give_back, take_snapshot
+from shared.domain.fold.state import State, fold_events
 from tests.builders import state
 from tests.unit.domain.strategies import logs
 

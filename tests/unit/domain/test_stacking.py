@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.stacking import Stack, stacked
+from shared.domain.content.stacking import Stack, stacked
 
 FIRST, SECOND = np.array([1.0, 0.0, 1.0]), np.array([0.0, 1.0, 1.0])
 FORECASTS = st.lists(st.integers(-9, 9), min_size=4, max_size=4).map(lambda each: np.array(each, float))

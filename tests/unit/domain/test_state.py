@@ -9,11 +9,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.event import Event, EventType
-from shared.domain.event_batch import EventBatch
-from shared.domain.snapshot import take_snapshot
-from shared.domain.state import State, fold, fold_events
-from shared.domain.state_digest import copy_partition, digest, digests
+from shared.domain.events.event import Event, EventType
+from shared.domain.events.event_batch import EventBatch
+from shared.domain.fold.snapshot import take_snapshot
+from shared.domain.fold.state import State, fold, fold_events
+from shared.domain.fold.state_digest import copy_partition, digest, digests
 from tests.builders import event, state
 from tests.unit.domain.strategies import logs
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain import text_content
-from shared.domain.new_items import NewItems
-from shared.domain.text_content import LEAST_LESSONS, Description, TextLessons
+from shared.domain.content import text_content
+from shared.domain.content.new_items import NewItems
+from shared.domain.content.text_content import LEAST_LESSONS, Description, TextLessons
 
 NEW, OTHER = 1000, 1001
 KINDS = np.eye(4, 6)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.domain.text_map import fit_text_map
+from shared.domain.content.text_map import fit_text_map
 
 NUMBERS = st.integers(min_value=-8, max_value=8)
 

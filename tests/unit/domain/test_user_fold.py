@@ -8,10 +8,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.event import CORRECTS, Event, EventType, ItemReference
-from shared.domain.state import fold_events
-from shared.domain.user_fold import SESSION_IDLE_MS, rounds
-from shared.domain.user_record import RECENT_EVENTS
+from shared.domain.events.event import CORRECTS, Event, EventType, ItemReference
+from shared.domain.fold.state import fold_events
+from shared.domain.users.user_fold import SESSION_IDLE_MS, rounds
+from shared.domain.users.user_record import RECENT_EVENTS
 from tests.builders import DAY_MS, START_MS, VIDEO, event, state
 from tests.unit.domain.strategies import logs, reversal
 

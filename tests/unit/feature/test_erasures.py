@@ -11,8 +11,8 @@ import pytest
 from services.feature.digesting import StateDigests
 from services.feature.erasures import Erasures, Refold
 from services.feature.projection import Projection
-from shared.domain.event_batch import EventBatch
-from shared.domain.state import State, fold_events
+from shared.domain.events.event_batch import EventBatch
+from shared.domain.fold.state import State, fold_events
 from shared.runtime.errors import Refusal
 from tests.builders import event, state
 

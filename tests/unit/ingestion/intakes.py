@@ -10,8 +10,8 @@ from services.ingestion.cleaning.cleaner import Cleaner, CleanerSize
 from services.ingestion.intake import Intake
 from services.ingestion.past import Past
 from services.ingestion.validation import EventTimeBounds
-from shared.adapters.log_writer import LogUnavailableError
-from shared.domain.cleaning_steps import CleaningSteps
+from shared.adapters.jetstream.log_writer import LogUnavailableError
+from shared.domain.presets.cleaning_steps import CleaningSteps
 from tests.unit.ingestion.test_event_writer import Archive, Log, Tail, event_writer
 
 BOUNDS = EventTimeBounds.since_year(1990, 3600)

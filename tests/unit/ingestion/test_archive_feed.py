@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.ingestion.archive_feed import ArchiveFeed
-from shared.adapters.log_reader import LogRecord
+from services.ingestion.archive.archive_feed import ArchiveFeed
+from shared.adapters.jetstream.log_reader import LogRecord
 
 
 def records(*positions: int) -> list[LogRecord]:

@@ -10,8 +10,8 @@ import pytest
 
 from freshet.event.v1.event_pb2 import UserEvent
 from freshet.ingestion.v1.ingestion_pb2 import StreamUserEventsRequest
-from services.ingestion.event_stream import EventStream
-from shared.adapters.log_writer import LogOverloadedError, LogUnavailableError
+from services.ingestion.doors.event_stream import EventStream
+from shared.adapters.jetstream.log_writer import LogOverloadedError, LogUnavailableError
 from shared.runtime.errors import Refusal
 from tests.builders import message
 from tests.unit.ingestion.intakes import intake

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from services.ingestion.archived_ids import ArchivedIds
-from services.ingestion.event_writer import EventWriter, ReadyEvent, Written, token_positions
-from services.ingestion.recent_ids import RecentIds
-from shared.adapters.log_writer import Appended, LogOverloadedError, LogUnavailableError, Record
-from shared.adapters.streams import Names
+from services.ingestion.archive.archived_ids import ArchivedIds
+from services.ingestion.writing.event_writer import EventWriter, ReadyEvent, Written, token_positions
+from services.ingestion.writing.recent_ids import RecentIds
+from shared.adapters.jetstream.log_writer import Appended, LogOverloadedError, LogUnavailableError, Record
+from shared.adapters.jetstream.streams import Names
 from tests.conditions import eventually
 
 

@@ -10,10 +10,10 @@ import pytest
 
 from freshet.event.v1.event_pb2 import UserEvent
 from services.ingestion.cleaning.reversals import reversal_id
-from services.ingestion.event_writer import Written
 from services.ingestion.intake import Intake, Rejected
-from shared.adapters.keys import user_key
-from shared.adapters.log_writer import LogOverloadedError, LogUnavailableError, RecordRefusedError
+from services.ingestion.writing.event_writer import Written
+from shared.adapters.codecs.keys import user_key
+from shared.adapters.jetstream.log_writer import LogOverloadedError, LogUnavailableError, RecordRefusedError
 from tests.conditions import eventually
 from tests.unit.ingestion import intakes
 from tests.unit.ingestion import test_event_writer as stand_ins

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.ingestion.own_writes import OwnWrites
-from shared.adapters.log_append import Appended, LogUnavailableError, Record
+from services.ingestion.writing.own_writes import OwnWrites
+from shared.adapters.jetstream.log_append import Appended, LogUnavailableError, Record
 
 
 def record(name: str) -> Record:

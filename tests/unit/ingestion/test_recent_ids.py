@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.ingestion.recent_ids import RecentIds
+from services.ingestion.writing.recent_ids import RecentIds
 
 
 def remembered(ids: RecentIds, *positions: int) -> list[int]:

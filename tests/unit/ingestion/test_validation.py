@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from freshet.catalog.v1.item_pb2 import Item
 from freshet.event.v1.event_pb2 import Attribute, EventItem, UserEvent
 from services.ingestion.validation import EventTimeBounds, event_violations, item_violations
-from shared.domain.event import EVENT_TYPE_BY_WORD, ITEMLESS_EVENT_TYPES
+from shared.domain.events.event import EVENT_TYPE_BY_WORD, ITEMLESS_EVENT_TYPES
 from tests.builders import catalogue_item, message
 
 NOW = datetime(2025, 6, 1, tzinfo=UTC)

@@ -9,15 +9,15 @@ from datetime import UTC, datetime
 import numpy as np
 from onnx import TensorProto, helper
 
-from services.ranking.model_slot import ServingModel, view_of
-from services.ranking.scorer import Scorer
-from services.ranking.user_state import UserState
-from shared.adapters.bundle import Bundle, pack
-from shared.adapters.catalogue import Catalogue
-from shared.adapters.keys import item_key, item_keys
-from shared.domain.behaviours import RANKER_INPUTS, RANKER_OUTPUT, SHOWN, Behaviours
-from shared.domain.event import EventType
-from shared.domain.manifest import ENCODER_OUTPUT, Tensor
+from services.ranking.features.user_state import UserState
+from services.ranking.model.model_slot import ServingModel, view_of
+from services.ranking.model.scorer import Scorer
+from shared.adapters.codecs.bundle import Bundle, pack
+from shared.adapters.codecs.keys import item_key, item_keys
+from shared.adapters.jetstream.catalogue import Catalogue
+from shared.domain.events.event import EventType
+from shared.domain.models.manifest import ENCODER_OUTPUT, Tensor
+from shared.domain.presets.behaviours import RANKER_INPUTS, RANKER_OUTPUT, SHOWN, Behaviours
 from tests.builders import bundle, catalogue_item
 
 ITEMS = ("a", "b", "c", "d")

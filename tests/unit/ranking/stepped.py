@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, helper
 
-from shared.adapters.bundle import INT8_OUTPUT, INT8_TOLERANCE, Bundle, pack, unpack
+from shared.adapters.codecs.bundle import INT8_OUTPUT, INT8_TOLERANCE, Bundle, pack, unpack
 from tests.unit.ranking.model import golden, sum_bundle, sum_encoder
 
 STEP = 0.25

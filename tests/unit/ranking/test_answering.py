@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from services.ranking.answering import CANDIDATE_COST, cost
-from services.ranking.candidates import Candidates
-from services.ranking.policy import Wish
-from shared.adapters.keys import item_keys
+from services.ranking.answers.answering import CANDIDATE_COST, cost
+from services.ranking.answers.candidates import Candidates
+from services.ranking.answers.policy import Wish
+from shared.adapters.codecs.keys import item_keys
 from tests.unit.ranking.model import ITEMS, NO_KEYS
 
 TABLE = 1_000

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.ranking.answering import answers
-from services.ranking.candidates import Candidates
-from services.ranking.policy import Answer, Fallback, Wish
-from shared.adapters.keys import item_key, item_keys
+from services.ranking.answers.answering import answers
+from services.ranking.answers.candidates import Candidates
+from services.ranking.answers.policy import Answer, Fallback, Wish
+from shared.adapters.codecs.keys import item_key, item_keys
 from tests.unit.ranking.model import (
     ITEMS,
     NO_KEYS,

@@ -10,17 +10,17 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from structlog.testing import capture_logs
 
-from services.ranking import handover
-from services.ranking.delta_watch import DeltaWatch
-from services.ranking.model_slot import DeltaProgress, ModelSlot
-from services.ranking.scorer import Scorer
-from shared.adapters.bundle import pack
-from shared.adapters.deltas import encode_delta
-from shared.adapters.keys import item_key, item_keys
-from shared.adapters.log_reader import LogMessage
-from shared.domain.delta import Chain, Delta, DeltaRefusedError
-from shared.domain.item_rules import ItemRules
-from shared.domain.mixture import Experts, Mixture
+from services.ranking.model import handover
+from services.ranking.model.delta_watch import DeltaWatch
+from services.ranking.model.model_slot import DeltaProgress, ModelSlot
+from services.ranking.model.scorer import Scorer
+from shared.adapters.codecs.bundle import pack
+from shared.adapters.codecs.keys import item_key, item_keys
+from shared.adapters.jetstream.deltas import encode_delta
+from shared.adapters.jetstream.log_reader import LogMessage
+from shared.domain.models.delta import Chain, Delta, DeltaRefusedError
+from shared.domain.models.item_rules import ItemRules
+from shared.domain.models.mixture import Experts, Mixture
 from tests.builders import catalogue_item
 from tests.unit.ranking.model import catalogue, sum_bundle
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from services.ranking import handover
-from services.ranking.scorer import Scorer
+from services.ranking.model import handover
+from services.ranking.model.scorer import Scorer
 from tests.unit.ranking.model import NOW_MS, sum_bundle, with_ranker
 
 ARRAYS = arrays_of.arrays(

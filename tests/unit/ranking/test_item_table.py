@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from services.ranking.item_table import UNKNOWN, ItemTable
+from services.ranking.model.item_table import UNKNOWN, ItemTable
 
 
 def table() -> ItemTable:

@@ -7,9 +7,9 @@ import threading
 import weakref
 from datetime import UTC, datetime
 
-from services.ranking import model_slot
-from services.ranking.model_slot import REFUSED_KEPT, ModelSlot
-from services.ranking.scorer import Scorer
+from services.ranking.model import model_slot
+from services.ranking.model.model_slot import REFUSED_KEPT, ModelSlot
+from services.ranking.model.scorer import Scorer
 from tests.builders import catalogue_item
 from tests.unit.ranking.model import catalogue, sum_bundle
 

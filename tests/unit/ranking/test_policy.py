@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.ranking.encoding import ages_of
-from services.ranking.policy import Answer, Fallback, Wish, rank
-from shared.adapters.keys import item_keys
+from services.ranking.answers.encoding import ages_of
+from services.ranking.answers.policy import Answer, Fallback, Wish, rank
+from shared.adapters.codecs.keys import item_keys
 from tests.builders import catalogue_item
 from tests.unit.ranking.model import ITEMS, NO_KEYS, catalogue, serving, state
 

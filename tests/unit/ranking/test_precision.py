@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.ranking.precision import Precision
-from services.ranking.scorer import Scorer
+from services.ranking.model.precision import Precision
+from services.ranking.model.scorer import Scorer
 from services.ranking.settings import RankingSettings
-from shared.adapters.bundle import INT8_OUTPUT, Bundle, CorruptBundleError, pack, unpack
+from shared.adapters.codecs.bundle import INT8_OUTPUT, Bundle, CorruptBundleError, pack, unpack
 from tests.unit.ranking.model import golden, sum_bundle, sum_encoder
 from tests.unit.ranking.stepped import STEP, carrying, stepped_encoder
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from services.ranking.scorer import Scorer
-from shared.adapters.bundle import CorruptBundleError, pack, unpack
-from shared.domain.behaviours import RANKER_OUTPUT
+from services.ranking.model.scorer import Scorer
+from shared.adapters.codecs.bundle import CorruptBundleError, pack, unpack
+from shared.domain.presets.behaviours import RANKER_OUTPUT
 from tests.unit.ranking.model import ranker_golden, score_ranker, sum_bundle, sum_encoder, with_ranker
 from tests.unit.ranking.test_scorer import with_rules
 

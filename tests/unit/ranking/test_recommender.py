@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 import pytest_asyncio
 
-from services.ranking.feature_instances import FeatureInstances
-from services.ranking.model_slot import ModelSlot
-from services.ranking.policy import Wish
-from services.ranking.recommender import Call, Limits, Recommender, Served
-from services.ranking.trending import Trending
-from services.ranking.user_state import UserState
+from services.ranking.answers.policy import Wish
+from services.ranking.answers.recommender import Call, Limits, Recommender, Served
+from services.ranking.features.feature_instances import FeatureInstances
+from services.ranking.features.trending import Trending
+from services.ranking.features.user_state import UserState
+from services.ranking.model.model_slot import ModelSlot
 from shared.domain.owners import parse_owners
 from shared.runtime.errors import Refusal
 from tests.conditions import eventually

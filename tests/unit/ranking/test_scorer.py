@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from services.ranking.scorer import UNKNOWN, Scorer, aligned
-from shared.adapters.bundle import Bundle, CorruptBundleError, pack, unpack
-from shared.adapters.keys import item_keys
-from shared.domain.item_rules import GEOMETRIC, HARMONIC, ItemRules
-from shared.domain.manifest import ENCODER_OUTPUT
-from shared.domain.mixture import Experts, Mixture
+from services.ranking.model.scorer import UNKNOWN, Scorer, aligned
+from shared.adapters.codecs.bundle import Bundle, CorruptBundleError, pack, unpack
+from shared.adapters.codecs.keys import item_keys
+from shared.domain.models.item_rules import GEOMETRIC, HARMONIC, ItemRules
+from shared.domain.models.manifest import ENCODER_OUTPUT
+from shared.domain.models.mixture import Experts, Mixture
 from tests.unit.ranking.model import golden, sum_bundle, sum_encoder
 
 

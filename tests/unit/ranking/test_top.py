@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from services.ranking.top import top_rows
+from services.ranking.answers.top import top_rows
 
 SCORES = st.lists(st.sampled_from([-np.inf, -1.0, 0.0, 0.5, 2.0]), max_size=30)
 TABLES = arrays_of.arrays(

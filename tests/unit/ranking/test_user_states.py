@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Sequence
 import numpy as np
 
 from freshet.feature.v1.state_pb2 import ReadUserStatesResponse
-from services.ranking.erased_users import ErasedUsers
-from services.ranking.feature_instances import FeatureInstances
-from services.ranking.user_state import UserState
-from services.ranking.user_states import UserStates
+from services.ranking.features.erased_users import ErasedUsers
+from services.ranking.features.feature_instances import FeatureInstances
+from services.ranking.features.user_state import UserState
+from services.ranking.features.user_states import UserStates
 from shared.domain.owners import parse_owners
 from tests.unit.ranking.model import state
 

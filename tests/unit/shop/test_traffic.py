@@ -22,7 +22,7 @@ from freshet.ingestion.v1 import ingestion_pb2
 from freshet.ranking.v1 import ranking_pb2
 from shared.client import Unavailable
 from shared.client.errors import Details, Origin
-from shared.domain.cleaning_steps import RefuseFloods
+from shared.domain.presets.cleaning_steps import RefuseFloods
 
 SMALL = ShopSettings(item_count=50, shopper_count=8, warm_up_events=60, events_per_second=1e6)
 

@@ -9,7 +9,7 @@ from services.trainer.model.encoders.signature import EncoderConfig, UserEncoder
 from services.trainer.model.encoders.transformer import TransformerConfig
 from services.trainer.model.plan import TrainingPlan
 from services.trainer.model.training import TrainedModel
-from shared.domain.event_columns import EventColumns
+from shared.domain.events.event_columns import EventColumns
 
 VIEW, DISLIKE, PURCHASE = 2, 5, 11
 TINY = TransformerConfig(d_model=8, heads=2, feed_forward=16, blocks=2, dropout=0.1)

@@ -11,7 +11,7 @@ from services.trainer.model.evaluation import CaseOptions
 from services.trainer.model.protocols.outcome import CONTINUAL, FROZEN, STALE
 from services.trainer.model.scoring import Histories, Scorer
 from services.trainer.model.sequences import has_type
-from shared.domain.event_columns import EventColumns
+from shared.domain.events.event_columns import EventColumns
 
 
 class Row(NamedTuple):

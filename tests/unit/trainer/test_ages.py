@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ranking.encoding import ages_of
-from services.ranking.user_state import UserState
+from services.ranking.answers.encoding import ages_of
+from services.ranking.features.user_state import UserState
 from services.trainer.model.ages import ages
 from services.trainer.model.evaluation import CaseOptions
 from services.trainer.model.protocols.stream import Stream

@@ -17,9 +17,9 @@ from services.trainer.model.behaviours.examples import (
 from services.trainer.model.behaviours.inputs import histories_before
 from services.trainer.model.behaviours.sampling import NEGATIVES, sampled_examples
 from services.trainer.model.sequences import EventRoles, has_type
-from shared.domain.behaviours import SHOWN, VIEWED, objectives_of
-from shared.domain.event import EventType
-from shared.domain.event_columns import EventColumns
+from shared.domain.events.event import EventType
+from shared.domain.events.event_columns import EventColumns
+from shared.domain.presets.behaviours import SHOWN, VIEWED, objectives_of
 from tests.builders import VIDEO
 
 SHOW, VIEW, CLICK, PURCHASE = (

@@ -11,9 +11,9 @@ import torch
 from services.trainer.model.behaviours.lesson import Foretelling, Traffic, learn_behaviours
 from services.trainer.model.mixture import MixedModel, learn_experts
 from services.trainer.model.sequences import EventRoles
-from shared.domain.behaviours import SAMPLED, SHOWN
-from shared.domain.event_columns import EventColumns
-from shared.domain.mixture import Mixture
+from shared.domain.events.event_columns import EventColumns
+from shared.domain.models.mixture import Mixture
+from shared.domain.presets.behaviours import SAMPLED, SHOWN
 from tests.unit.trainer.builders import PLAN, PURCHASE, VIEW, random_model
 
 SHOW, CLICK = 1, 3

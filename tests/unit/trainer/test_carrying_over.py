@@ -14,8 +14,8 @@ from services.trainer.model.behaviours.inputs import inputs_of
 from services.trainer.model.behaviours.lesson import Foretelling, Traffic, learn_behaviours
 from services.trainer.model.mixture import MixedModel
 from services.trainer.model.sequences import EventRoles
-from shared.domain.event_columns import EventColumns
-from shared.domain.mixture import Experts, Mixture
+from shared.domain.events.event_columns import EventColumns
+from shared.domain.models.mixture import Experts, Mixture
 from tests.unit.trainer.builders import PLAN, events, random_model
 
 SHOW, CLICK, ITEMS, USERS = 1, 3, 12, 200

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from services.trainer.model.rules import learn_rules
 from services.trainer.model.sequences import EventRoles
-from shared.domain.event_columns import EventColumns
-from shared.domain.following import Following, Roles
-from shared.domain.item_rules import ItemRules, RulePlan
-from shared.domain.live_rules import LiveRules
+from shared.domain.events.event_columns import EventColumns
+from shared.domain.models.following import Following, Roles
+from shared.domain.models.item_rules import ItemRules, RulePlan
+from shared.domain.models.live_rules import LiveRules
 from tests.unit.trainer.builders import PURCHASE, VIEW, events
 
 SKIP, SEARCH = 15, 16

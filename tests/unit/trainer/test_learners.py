@@ -21,7 +21,7 @@ from services.trainer.model.learners import (
     Unchanging,
 )
 from services.trainer.model.sequences import EventRoles
-from shared.domain.event_columns import EventColumns
+from shared.domain.events.event_columns import EventColumns
 from tests.unit.trainer.builders import PLAN, PURCHASE, VIEW, events, walks
 
 LOG = events((1, 5), (2, 9), (1, 6), (3, 5), (2, 5), event_type=[VIEW, PURCHASE, VIEW, PURCHASE, VIEW])

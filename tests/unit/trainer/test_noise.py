@@ -10,7 +10,7 @@ from services.trainer.model.evaluation import judge, leave_one_out
 from services.trainer.model.plan import TrainingPlan
 from services.trainer.model.scoring import ModelScorer
 from services.trainer.model.training import train
-from shared.domain.event_columns import EventColumns
+from shared.domain.events.event_columns import EventColumns
 from tests.unit.trainer.builders import PLAN, walks
 
 NOISE = 0.3

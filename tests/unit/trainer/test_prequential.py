@@ -19,7 +19,7 @@ from services.trainer.model.protocols.prequential import (
 from services.trainer.model.protocols.segments import LONG_HISTORIES, NEW_ITEMS, NEW_USERS
 from services.trainer.model.protocols.stream import Stream
 from services.trainer.model.sequences import EventRoles
-from shared.domain.event_columns import EventColumns
+from shared.domain.events.event_columns import EventColumns
 from tests.unit.trainer.builders import PURCHASE, VIEW, events, walks
 from tests.unit.trainer.plain_prequential import HashLearner, plain_prequential
 

@@ -10,8 +10,8 @@ from services.trainer.model.evaluation import CaseOptions, judge, leave_one_out
 from services.trainer.model.mixture import validation_of
 from services.trainer.model.rules import RuleScorer, firing_rows, learn_rules
 from services.trainer.model.sequences import EventRoles
-from shared.domain.event_columns import EventColumns
-from shared.domain.item_rules import GEOMETRIC, RulePlan
+from shared.domain.events.event_columns import EventColumns
+from shared.domain.models.item_rules import GEOMETRIC, RulePlan
 from tests.unit.trainer.builders import PURCHASE, VIEW, events, walks
 
 PLAN = RulePlan(window=2, distance_decay=0.5, shrinkage=0.0)

@@ -16,8 +16,8 @@ from services.trainer.model.protocols.prequential import PrequentialOptions, pre
 from services.trainer.model.protocols.scoreboard import LEARNING_ON, LIVE_HISTORY, scoreboard
 from services.trainer.roles import roles_of
 from shared.adapters.presets import load_preset
-from shared.domain.event import EVENT_CODE_BY_WORD
-from shared.domain.event_columns import EventColumns
+from shared.domain.events.event import EVENT_CODE_BY_WORD
+from shared.domain.events.event_columns import EventColumns
 
 EVENTS = 8_000
 ROLES = roles_of(load_preset("e-commerce"))

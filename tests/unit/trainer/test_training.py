@@ -16,7 +16,7 @@ from services.trainer.model.plateau import PATIENCE
 from services.trainer.model.scoring import Histories, ModelScorer
 from services.trainer.model.sequences import EventRoles, by_user
 from services.trainer.model.training import continue_training, train
-from shared.domain.event_columns import EventColumns
+from shared.domain.events.event_columns import EventColumns
 from tests.unit.trainer.builders import DISLIKE, PLAN, VIEW, events, random_model, walks
 
 

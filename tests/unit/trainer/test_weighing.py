@@ -24,9 +24,9 @@ from services.trainer.model.weighing import (
     chosen_anew,
     nearest_good,
 )
-from shared.domain.event_columns import EventColumns
-from shared.domain.mixture import Experts, Mixture
-from shared.domain.ranking_metrics import ndcg_gains
+from shared.domain.events.event_columns import EventColumns
+from shared.domain.metrics.ranking_metrics import ndcg_gains
+from shared.domain.models.mixture import Experts, Mixture
 from tests.unit.trainer.builders import VIEW, events, random_model, walks
 
 EVERY, VIEWS = EventRoles(), frozenset({VIEW})

@@ -17,9 +17,9 @@ from services.trainer.model.mixture import MixedModel, learn_experts
 from services.trainer.model.sequences import EventRoles
 from services.trainer.processes.evaluation_jobs import ModelJob
 from services.trainer.processes.reports import Job
-from shared.adapters.bundle import unpack
-from shared.domain.event import EventType
-from shared.domain.mixture import Mixture
+from shared.adapters.codecs.bundle import unpack
+from shared.domain.events.event import EventType
+from shared.domain.models.mixture import Mixture
 from tests.unit.trainer.builders import VIEW, random_model, walks
 from tests.unit.trainer_service.builders import JOB
 

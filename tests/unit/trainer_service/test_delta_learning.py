@@ -9,13 +9,13 @@ import pytest
 
 from services.trainer.deltas import delta_learning
 from services.trainer.deltas.delta_learning import DeltaLearner
-from shared.adapters.keys import item_key
-from shared.domain.delta import Chain, Delta
-from shared.domain.event import EventType
-from shared.domain.event_batch import EventBatch
-from shared.domain.event_columns import EventColumns
-from shared.domain.following import Roles
-from shared.domain.mixture import Mixture
+from shared.adapters.codecs.keys import item_key
+from shared.domain.events.event import EventType
+from shared.domain.events.event_batch import EventBatch
+from shared.domain.events.event_columns import EventColumns
+from shared.domain.models.delta import Chain, Delta
+from shared.domain.models.following import Roles
+from shared.domain.models.mixture import Mixture
 from tests.builders import bundle, event
 
 CLICK = frozenset({EventType.CLICK})

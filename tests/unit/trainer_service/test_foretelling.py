@@ -11,23 +11,23 @@ from deploy.local.shop import history
 from deploy.local.shop.catalogue import make_catalogue
 from deploy.local.shop.history import past_behaviours
 from deploy.local.shop.shopper import category_page, make_shoppers, random_page
-from services.ranking.candidates import judge
-from services.ranking.user_state import UserState
+from services.ranking.answers.candidates import judge
+from services.ranking.features.user_state import UserState
 from services.trainer.learning.learning import learn, plan_of
 from services.trainer.model.behaviours.examples import Examples, shown_examples
 from services.trainer.model.behaviours.inputs import histories_before
-from shared.adapters.bundle import Bundle, unpack
-from shared.adapters.keys import item_keys, user_key
+from shared.adapters.codecs.bundle import Bundle, unpack
+from shared.adapters.codecs.keys import item_keys, user_key
 from shared.adapters.presets import load_preset
-from shared.domain.behaviours import SHOWN, objectives_of
-from shared.domain.event import EVENT_CODE_BY_WORD
-from shared.domain.event_columns import EventColumns
-from shared.domain.probability_metrics import (
+from shared.domain.events.event import EVENT_CODE_BY_WORD
+from shared.domain.events.event_columns import EventColumns
+from shared.domain.metrics.probability_metrics import (
     auc,
     base_rate_log_loss,
     expected_calibration_error,
     log_loss,
 )
+from shared.domain.presets.behaviours import SHOWN, objectives_of
 from tests.unit.ranking.model import serving
 from tests.unit.trainer_service.builders import JOB
 

@@ -5,7 +5,7 @@ import numpy as np
 from services.trainer.model.evaluation import CaseOptions
 from services.trainer.reading.hold_out import HoldOutRule, Questions, hold_out, questions
 from services.trainer.reading.prompting import Served
-from shared.domain.event_columns import EventColumns
+from shared.domain.events.event_columns import EventColumns
 from tests.unit.trainer.builders import events, walks
 
 RULE = HoldOutRule(share=0.05, most_rows=1000, min_users=1)

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.ranking.precision import Precision
-from services.ranking.scorer import Scorer
+from services.ranking.model.precision import Precision
+from services.ranking.model.scorer import Scorer
 from services.trainer.judging.judging import judge_candidate
 from services.trainer.learning.packing import About, Packed, pack_model
 from services.trainer.model.encoders.registry import config_of
@@ -15,8 +15,8 @@ from services.trainer.model.evaluation import CaseOptions, leave_one_out, make_c
 from services.trainer.model.mixture import MixedModel, learn_experts
 from services.trainer.model.sequences import EventRoles
 from services.trainer.processes.reports import Job
-from shared.adapters.bundle import INT8_ENCODER, INT8_OUTPUT, INT8_TOLERANCE, Bundle, unpack
-from shared.domain.mixture import Mixture
+from shared.adapters.codecs.bundle import INT8_ENCODER, INT8_OUTPUT, INT8_TOLERANCE, Bundle, unpack
+from shared.domain.models.mixture import Mixture
 from tests.unit.trainer.builders import VIEW, random_model, walks
 from tests.unit.trainer_service.builders import JOB
 

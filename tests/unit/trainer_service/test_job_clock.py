@@ -11,7 +11,7 @@ from services.trainer.learning.warm_start import Start
 from services.trainer.model.encoders.registry import encoder_of
 from services.trainer.model.plan import TrainingPlan
 from services.trainer.model.training import TrainedModel
-from shared.domain.mixture import Mixture
+from shared.domain.models.mixture import Mixture
 
 PLAN = TrainingPlan(max_minutes=10.0, continuation=0.2)
 KEPT = 10.0 * AFTERWARDS

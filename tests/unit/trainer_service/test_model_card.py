@@ -15,7 +15,7 @@ from services.trainer.model.plan import Progress
 from services.trainer.model.protocols.intervals import Estimate
 from services.trainer.model.sequences import EventRoles
 from services.trainer.policies.gate import Decision, Evidence
-from shared.domain.mixture import Mixture
+from shared.domain.models.mixture import Mixture
 from tests.unit.trainer.builders import VIEW, random_model, walks
 from tests.unit.trainer_service.builders import JOB
 

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy.exc import ProgrammingError
 
 from services.trainer.patience import StillAwayError, first_line, patiently
-from shared.adapters.database import UNAVAILABLE
+from shared.adapters.postgres.database import UNAVAILABLE
 
 
 class Away:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from services.trainer.reading.prompting import NOTHING_SERVED, WINDOW_SECONDS, Served, prompted
-from shared.domain.event_columns import EventColumns
+from shared.domain.events.event_columns import EventColumns
 from tests.unit.trainer.builders import events
 
 CHOSEN = events((1, 5), (2, 5), (1, 6), (1, 5))

@@ -13,10 +13,10 @@ from services.trainer.policies.gate import Decision, Evidence
 from services.trainer.processes.reports import Finished
 from services.trainer.runs.progress import new_run
 from services.trainer.runs.publishing import Publisher
-from shared.adapters.promotions import ChampionChangedError
-from shared.adapters.registry import RegisteredModel
-from shared.adapters.streams import Names
-from shared.domain.promotions import Cause, Promotion
+from shared.adapters.jetstream.streams import Names
+from shared.adapters.postgres.promotions import ChampionChangedError
+from shared.adapters.postgres.registry import RegisteredModel
+from shared.domain.models.promotions import Cause, Promotion
 from tests.conditions import eventually
 
 DIGEST = "ab" * 32

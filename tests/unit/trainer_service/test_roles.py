@@ -5,7 +5,7 @@ import pytest
 
 from services.trainer.roles import roles_of
 from shared.adapters.presets import load_preset, shipped_presets
-from shared.domain.event import EventType
+from shared.domain.events.event import EventType
 
 VIDEO = roles_of(load_preset("video"))
 

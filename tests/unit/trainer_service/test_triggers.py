@@ -12,7 +12,7 @@ from freshet.trainer.v1.trainer_pb2 import TRAINING_TRIGGER_DRIFT, TrainingRun, 
 from services.trainer.policies.schedule import Policy
 from services.trainer.runs.drift_watch import FoundDrift
 from services.trainer.runs.triggers import Triggers
-from shared.domain.drift import Drift
+from shared.domain.metrics.drift import Drift
 
 FOUND = FoundDrift("old champion", Drift(items=1.0, event_types=0.0, history_lengths=0.0, new_share=0.5))
 POLICY = Policy(interval_seconds=0.0, every_events=0, retry_seconds=0.0, drift_psi=0.25, drift_events=10)

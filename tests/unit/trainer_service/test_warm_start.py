@@ -15,9 +15,9 @@ from services.trainer.model.encoders.registry import config_of
 from services.trainer.model.encoders.transformer import DEEPER_FROM
 from services.trainer.model.mixture import MixedModel, learn_experts
 from services.trainer.model.sequences import EventRoles
-from shared.adapters.bundle import Bundle, pack
-from shared.domain.manifest import ENCODER_INPUTS, ENCODER_OUTPUT, Manifest, Tensor
-from shared.domain.mixture import Mixture
+from shared.adapters.codecs.bundle import Bundle, pack
+from shared.domain.models.manifest import ENCODER_INPUTS, ENCODER_OUTPUT, Manifest, Tensor
+from shared.domain.models.mixture import Mixture
 from tests.unit.trainer.builders import PLAN, VIEW, random_model, walks
 from tests.unit.trainer_service.builders import JOB
 

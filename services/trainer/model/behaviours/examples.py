@@ -16,9 +16,9 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from services.trainer.model.sequences import has_type
-from shared.domain.behaviours import SHOWN, VIEWED
-from shared.domain.event import EventType
-from shared.domain.event_columns import EventColumns
+from shared.domain.events.event import EventType
+from shared.domain.events.event_columns import EventColumns
+from shared.domain.presets.behaviours import SHOWN, VIEWED
 
 WINDOW_SECONDS = 86_400.0
 """How long after a showing a behaviour still comes of it."""
@@ -44,7 +44,7 @@ class Examples:
         labels: ``(N, O) bool``, whether each behaviour came of it.
         asked: ``(N, O) bool``, whether the label says something: the window is over, the row is about this behaviour.
         sampling_rate: share of the rows without a label that are among the examples, in (0, 1].
-        given: see `shared.domain.behaviours.Behaviours`.
+        given: see `shared.domain.presets.behaviours.Behaviours`.
     """
 
     user_key: np.ndarray

@@ -11,7 +11,7 @@ from services.trainer.model.behaviours.graph import ranker_graph
 from services.trainer.model.behaviours.head import BehaviourHead
 from services.trainer.model.export import LARGEST_DIFFERENCE, ParityError, session_of
 from services.trainer.model.training import TrainedModel
-from shared.domain.behaviours import RANKER_OUTPUT
+from shared.domain.presets.behaviours import RANKER_OUTPUT
 
 _GOLDEN_SHAPE = (4, 6)
 _OTHER_SHAPES = ((1, 1), (3, 50))

@@ -11,7 +11,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from services.trainer.model.behaviours.head import WIDE, BehaviourHead
 from services.trainer.model.export import OPSET
-from shared.domain.behaviours import RANKER_INPUTS, RANKER_OUTPUT
+from shared.domain.presets.behaviours import RANKER_INPUTS, RANKER_OUTPUT
 
 _IR_VERSION = 10
 

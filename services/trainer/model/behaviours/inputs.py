@@ -11,7 +11,7 @@ from services.trainer.model.mixture import MixedModel
 from services.trainer.model.rules import firing_rows
 from services.trainer.model.scoring import Histories, user_vectors
 from services.trainer.model.sequences import EventRoles, has_type
-from shared.domain.event_columns import EventColumns
+from shared.domain.events.event_columns import EventColumns
 
 _BATCH = 512
 

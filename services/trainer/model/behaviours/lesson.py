@@ -31,14 +31,14 @@ from services.trainer.model.behaviours.inputs import Inputs, inputs_of
 from services.trainer.model.behaviours.sampling import sampled_examples
 from services.trainer.model.mixture import MixedModel
 from services.trainer.model.plan import TrainingPlan
-from shared.domain.behaviours import Behaviours
-from shared.domain.event_columns import EventColumns
-from shared.domain.probability_metrics import (
+from shared.domain.events.event_columns import EventColumns
+from shared.domain.metrics.probability_metrics import (
     auc,
     base_rate_log_loss,
     expected_calibration_error,
     log_loss,
 )
+from shared.domain.presets.behaviours import Behaviours
 
 _log = structlog.get_logger("behaviours")
 LEAST_LEARNED, LEAST_JUDGED = 20, 5

@@ -11,8 +11,8 @@ import numpy as np
 
 from services.trainer.model.behaviours.examples import Examples
 from services.trainer.model.sequences import has_type
-from shared.domain.behaviours import SAMPLED
-from shared.domain.event_columns import EventColumns
+from shared.domain.events.event_columns import EventColumns
+from shared.domain.presets.behaviours import SAMPLED
 
 NEGATIVES = 20
 """Items drawn for each behaviour."""

@@ -4,7 +4,7 @@ Histories are right-aligned: padding stands on the left, T-1 is the most recent 
 between two events, so adding a constant to all ages changes nothing that is not rounded: training, in which every
 position asks, agrees with serving, in which only the last one does. But ages are float32, which at 27 years tells
 apart 64 s and no less. A replay of decades-old history gives the same vectors only if the age of the newest event is
-subtracted before the cast, as `services.ranking.encoding` does.
+subtracted before the cast, as `services.ranking.answers.encoding` does.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from services.trainer.model.evaluation import CaseOptions, HoldOut, make_cases
 from services.trainer.model.protocols.outcome import Contestant, Entry, OnAsked, Outcome, ignore_asked
 from services.trainer.model.protocols.segments import segments_of
 from services.trainer.model.sequences import has_type
-from shared.domain.event_columns import EventColumns
+from shared.domain.events.event_columns import EventColumns
 
 LEAVE_ONE_OUT, TEMPORAL = "leave-one-out", "temporal"
 LIST_LENGTH = 10

@@ -35,7 +35,7 @@ from services.trainer.model.protocols.outcome import (
 )
 from services.trainer.model.protocols.segments import segments_of
 from services.trainer.model.protocols.stream import Stream
-from shared.domain.event_columns import EventColumns
+from shared.domain.events.event_columns import EventColumns
 
 PREQUENTIAL = "prequential"
 

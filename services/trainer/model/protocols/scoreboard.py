@@ -9,7 +9,7 @@ import numpy as np
 from services.trainer.model.answering import Answers
 from services.trainer.model.protocols.intervals import Estimate, UserBootstrap
 from services.trainer.model.protocols.outcome import CONTINUAL, FROZEN, STALE, Entry, Outcome
-from shared.domain.ranking_metrics import hit_gains, mrr_gains, ndcg_gains
+from shared.domain.metrics.ranking_metrics import hit_gains, mrr_gains, ndcg_gains
 
 METRICS = ("ndcg", "hit_rate", "mrr")
 COURSE_POINTS = 20

@@ -12,7 +12,7 @@ from services.trainer.model.evaluation import CaseOptions
 from services.trainer.model.protocols.timeline import Timeline, moments_of, spread
 from services.trainer.model.scoring import Histories
 from services.trainer.model.sequences import has_type
-from shared.domain.event_columns import EventColumns
+from shared.domain.events.event_columns import EventColumns
 
 
 class Stream:

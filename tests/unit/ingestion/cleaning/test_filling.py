@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from freshet.event.v1.event_pb2 import Attribute
-from shared.domain.cleaning_steps import RefuseFloods
+from shared.domain.presets.cleaning_steps import RefuseFloods
 from tests.builders import message
 from tests.unit.ingestion.cleaning.conftest import notes
 from tests.unit.ingestion.cleaning.moments import NOW_MS, START_MS, at, moment, untimed

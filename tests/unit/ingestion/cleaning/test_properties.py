@@ -13,9 +13,9 @@ from services.ingestion.cleaning.draft import Draft
 from services.ingestion.cleaning.normalise import normalise
 from services.ingestion.cleaning.plain import is_plain
 from services.ingestion.validation import event_violations
-from shared.adapters.event_codec import decode_batch
+from shared.adapters.codecs.event_codec import decode_batch
 from shared.adapters.presets import load_preset
-from shared.domain.event import EVENT_TYPE_BY_WORD
+from shared.domain.events.event import EVENT_TYPE_BY_WORD
 from tests.unit.ingestion.cleaning.conftest import Cleaning, notes
 from tests.unit.ingestion.cleaning.moments import NOW_MS, START_MS, moment
 from tests.unit.ingestion.intakes import BOUNDS, cleaner

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from services.ingestion.cleaning.cleaner import Batch
 from services.ingestion.cleaning.reversals import reversal_id
 from services.ingestion.validation import event_violations
-from shared.adapters.log_writer import LogUnavailableError
+from shared.adapters.jetstream.log_writer import LogUnavailableError
 from tests.unit.ingestion.cleaning.conftest import notes, receipt
 from tests.unit.ingestion.cleaning.moments import NOW_MS, at
 from tests.unit.ingestion.intakes import BOUNDS

@@ -1,0 +1,1 @@
+"""Data sets in files: read, made up, and sent as events."""

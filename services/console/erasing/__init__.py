@@ -1,0 +1,1 @@
+"""Erasing users, and looking whether anything is left."""

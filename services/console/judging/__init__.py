@@ -1,0 +1,1 @@
+"""How good recommendations are: offline, and of a suite that runs."""

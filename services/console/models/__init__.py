@@ -1,0 +1,1 @@
+"""Models: trained, listed, promoted and rolled back."""

@@ -1,0 +1,1 @@
+"""The suite on this machine: started, and asked how it is."""

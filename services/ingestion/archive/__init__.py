@@ -1,0 +1,1 @@
+"""The archive in PostgreSQL: kept up with the log, and asked."""

@@ -1,0 +1,1 @@
+"""Where events, items, users and requests come in."""

@@ -1,0 +1,1 @@
+"""Erasures: asked for in the log, and carried out."""

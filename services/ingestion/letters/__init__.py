@@ -1,0 +1,1 @@
+"""What the NATS door refused, and sending it again."""

@@ -1,0 +1,1 @@
+"""Into the log: each event once, items and users in versions."""

@@ -1,0 +1,1 @@
+"""From ids, messages and bundles to bytes and numbers, and back. No I/O."""

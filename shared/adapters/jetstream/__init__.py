@@ -1,0 +1,1 @@
+"""What is kept in NATS, how it is read, and how it is written."""

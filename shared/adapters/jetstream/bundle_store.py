@@ -1,0 +1,126 @@
+"""Where bundles travel: NATS Object Store, or a directory. Content-addressed: the digest is the name."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import uuid
+from pathlib import Path
+from typing import Protocol
+
+from nats.aio.client import Client
+from nats.js.errors import NotFoundError, ObjectNotFoundError
+from nats.js.object_store import ObjectStore
+
+from shared.adapters.jetstream.log_reader import LogReader, LogSource
+from shared.adapters.jetstream.streams import Names
+
+CHUNKS_AHEAD = 32
+SILENCE_SECONDS = 10.0
+
+
+class BundleNotFoundError(LookupError):
+    """There is no bundle of that digest."""
+
+
+class BundleStore(Protocol):
+    """Keeps bundles as bytes by digest."""
+
+    async def put(self, digest: str, packed: bytes) -> None:
+        """Store a bundle. Storing the same one again changes nothing."""
+
+    async def get(self, digest: str) -> bytes:
+        """The bundle of that digest. Raises BundleNotFoundError."""
+
+    async def digests(self) -> list[str]:
+        """The digests of all bundles that are stored."""
+
+    async def delete(self, digest: str) -> None:
+        """Delete a bundle; nothing where there is none of that digest."""
+
+
+class NatsBundleStore:
+    """Bundles in the namespace's BUNDLES bucket, which `ensure_streams` has made."""
+
+    def __init__(self, connection: Client, names: Names) -> None:
+        self._connection, self._bucket = connection, names.bundles
+        self._stream = f"OBJ_{names.bundles}"
+
+    async def put(self, digest: str, packed: bytes) -> None:
+        await (await self._open()).put(digest, packed)
+
+    async def get(self, digest: str) -> bytes:
+        try:
+            info = await (await self._open()).get_info(digest)
+        except (ObjectNotFoundError, NotFoundError) as error:
+            raise BundleNotFoundError(digest) from error
+        return await self._content(info.nuid or "", info.size or 0)
+
+    async def digests(self) -> list[str]:
+        """Decision: from the subjects that the stream has, one question; to list objects waits without an end."""
+        jetstream = self._connection.jetstream()
+        entries = f"$O.{self._bucket}.M."
+        info = await jetstream.stream_info(self._stream, subjects_filter=f"{entries}>")
+        names = [subject.removeprefix(entries) for subject in info.state.subjects or ()]
+        return [base64.urlsafe_b64decode(name).decode() for name in names]
+
+    async def delete(self, digest: str) -> None:
+        """The entry last: what was cut off in between is deleted when it is asked for again. Decision: nothing stays,
+        where the object store itself leaves a mark for good."""
+        try:
+            info = await (await self._open()).get_info(digest)
+        except (ObjectNotFoundError, NotFoundError):
+            return
+        entry = base64.urlsafe_b64encode(digest.encode()).decode()
+        for subject in (f"$O.{self._bucket}.C.{info.nuid}", f"$O.{self._bucket}.M.{entry}"):
+            await self._connection.jetstream().purge_stream(self._stream, subject=subject)
+
+    async def _content(self, object_id: str, size: int) -> bytes:
+        """Decision: chunks are read as the log is. By itself nats-py goes to a thread for each of them, twice the work.
+        Its digest is not looked at: a bundle has its own. Raises TimeoutError when nothing comes any more."""
+        chunks, received = f"$O.{self._bucket}.C.{object_id}", list[bytes]()
+        source = LogSource(self._stream, [chunks], max_pending=CHUNKS_AHEAD)
+        async with contextlib.aclosing(LogReader(self._connection, source).batches()) as batches:
+            while size > 0:
+                async with asyncio.timeout(SILENCE_SECONDS):
+                    batch = await anext(batches)
+                received += (message.payload for message in batch)
+                size -= sum(len(message.payload) for message in batch)
+        return b"".join(received)
+
+    async def _open(self) -> ObjectStore:
+        return await self._connection.jetstream().object_store(self._bucket)
+
+
+class DirectoryBundleStore:
+    """Bundles as files of a directory that all services share."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    async def put(self, digest: str, packed: bytes) -> None:
+        await asyncio.to_thread(self._write, digest, packed)
+
+    def _write(self, digest: str, packed: bytes) -> None:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        unfinished = self._directory / f".{digest}.{uuid.uuid4().hex}.unfinished"
+        unfinished.write_bytes(packed)
+        unfinished.rename(self._directory / f"{digest}.bundle")
+
+    async def get(self, digest: str) -> bytes:
+        try:
+            return await asyncio.to_thread((self._directory / f"{digest}.bundle").read_bytes)
+        except FileNotFoundError as error:
+            raise BundleNotFoundError(digest) from error
+
+    async def digests(self) -> list[str]:
+        return await asyncio.to_thread(lambda: [each.stem for each in self._directory.glob("*.bundle")])
+
+    async def delete(self, digest: str) -> None:
+        await asyncio.to_thread((self._directory / f"{digest}.bundle").unlink, missing_ok=True)
+
+
+def bundle_store(url: str, connection: Client, names: Names) -> BundleStore:
+    """The store that a setting names: "nats", or a directory."""
+    return NatsBundleStore(connection, names) if url == "nats" else DirectoryBundleStore(Path(url))

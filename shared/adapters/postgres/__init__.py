@@ -1,0 +1,1 @@
+"""What is kept in PostgreSQL: projections of the log, the registry, and who leads."""

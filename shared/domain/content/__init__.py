@@ -1,0 +1,1 @@
+"""Rows for items that a table lacks, by what the catalogue says of them."""

@@ -1,0 +1,1 @@
+"""Events as the folds take them, and as the trainer reads them."""

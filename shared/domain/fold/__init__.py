@@ -1,0 +1,1 @@
+"""The fold of the log as a whole: users, items, digests, and the features that are read from it."""

@@ -1,0 +1,1 @@
+"""What is counted of items, and how events change it."""

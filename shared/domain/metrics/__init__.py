@@ -1,0 +1,1 @@
+"""How good answers and probabilities are, and how far traffic has moved."""

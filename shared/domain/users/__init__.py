@@ -1,0 +1,1 @@
+"""What is kept of users, and how events change it."""
