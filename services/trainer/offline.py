@@ -14,9 +14,9 @@ columns of `EventColumns`, or, without --columns, from the archive in FRESHET_DA
 first process looks.
 
 Every process holds all events and the whole model, and learns its share of each step's windows (see
-`services.trainer.model.parallel`); it takes GPUs where there are some (FRESHET_TRAIN_DEVICE). More machines pay where a
-step is large: see --batch-tokens. The first process reports (a line of JSON each, on standard error), judges and
-writes. When a process dies, all end; torchrun --max-restarts starts them again, and they go on from the first one's
+`services.trainer.model.fitting.parallel`); it takes GPUs where there are some (FRESHET_TRAIN_DEVICE). More machines pay
+where a step is large: see --batch-tokens. The first process reports (a line of JSON each, on standard error), judges
+and writes. When a process dies, all end; torchrun --max-restarts starts them again, and they go on from the first one's
 checkpoint in FRESHET_TRAIN_DIRECTORY. The bundle is not registered: no trainer serves it.
 """
 
@@ -34,8 +34,8 @@ from zipfile import BadZipFile
 
 from services.trainer.judging.evaluating import read_columns
 from services.trainer.learning.learning import accompany, learn
-from services.trainer.model.checkpoint import key_of
-from services.trainer.model.parallel import Ranks, process_group
+from services.trainer.model.fitting.checkpoint import key_of
+from services.trainer.model.fitting.parallel import Ranks, process_group
 from services.trainer.processes.jobs import job_of
 from services.trainer.processes.reports import Finished, Job, Report, encode_report
 from services.trainer.reading.archive_reading import read

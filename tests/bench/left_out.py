@@ -17,7 +17,7 @@ import numpy as np
 from scipy import sparse
 
 from services.console.datasets.dataset import Dataset, read_dataset
-from services.trainer.model.initialisation import positive_pmi, truncated_svd
+from services.trainer.model.fitting.initialisation import positive_pmi, truncated_svd
 from services.trainer.text_embedding import TextEmbedding
 from shared.adapters.codecs.bundle import unpack
 from shared.adapters.codecs.keys import item_key

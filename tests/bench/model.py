@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from freshet.log.v1.log_pb2 import ModelEvent
-from services.trainer.model.ease import MOST_ITEMS
 from services.trainer.model.encoders.registry import encoder_of
-from services.trainer.model.export import export_encoder
-from services.trainer.model.training import TrainedModel
+from services.trainer.model.export.encoder_graph import export_encoder
+from services.trainer.model.fitting.training import TrainedModel
+from services.trainer.model.mixing.ease import MOST_ITEMS
 from services.trainer.roles import roles_of
 from shared.adapters.codecs.bundle import Bundle, pack
 from shared.adapters.codecs.keys import item_keys

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from services.trainer.model.evaluation import Cases, HoldOut, Judgement, judge
-from services.trainer.model.learners import BASELINES
+from services.trainer.model.answering.evaluation import Cases, HoldOut, Judgement, judge
+from services.trainer.model.mixing.learners import BASELINES
 from services.trainer.model.protocols.intervals import Estimate, UserBootstrap
 from services.trainer.model.sequences import EventRoles
 from shared.domain.metrics.ranking_metrics import hit_gains, mrr_gains, ndcg_gains

@@ -9,9 +9,9 @@ import numpy as np
 
 from services.trainer.cards.card_figures import Standings
 from services.trainer.cards.model_card import CardFacts, Lesson, model_card
-from services.trainer.model.mixture import MixedModel
-from services.trainer.model.plan import Progress
-from services.trainer.model.training import TrainedModel
+from services.trainer.model.fitting.plan import Progress
+from services.trainer.model.fitting.training import TrainedModel
+from services.trainer.model.mixing.mixture import MixedModel
 from services.trainer.policies.gate import Evidence, decide
 from services.trainer.processes.reports import Job
 from services.trainer.revision import code_revision

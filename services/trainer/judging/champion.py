@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from services.trainer.model.export import ExportError
-from services.trainer.model.graph_scorer import GraphScorer
-from services.trainer.model.mixture import MixtureScorer
-from services.trainer.model.scoring import Scorer
+from services.trainer.model.answering.scoring import Scorer
+from services.trainer.model.export.encoder_graph import ExportError
+from services.trainer.model.export.graph_scorer import GraphScorer
+from services.trainer.model.mixing.mixture import MixtureScorer
 from shared.adapters.codecs.bundle import Bundle, CorruptBundleError, unpack
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from services.trainer.judging.champion import champion_scorer
-from services.trainer.model.contestant_names import encoders_named
-from services.trainer.model.contestants import baselines, encoder_config, encoders
-from services.trainer.model.evaluation import CaseOptions, HoldOut, leave_one_out, make_cases
-from services.trainer.model.learners import Unchanging
-from services.trainer.model.plan import OnProgress, Progress, TrainingPlan
+from services.trainer.model.answering.evaluation import CaseOptions, HoldOut, leave_one_out, make_cases
+from services.trainer.model.contest.contestant_names import encoders_named
+from services.trainer.model.contest.contestants import baselines, encoder_config, encoders
+from services.trainer.model.fitting.plan import OnProgress, Progress, TrainingPlan
+from services.trainer.model.mixing.learners import Unchanging
 from services.trainer.model.protocols.held_out import LEAVE_ONE_OUT, TEMPORAL, Cut, judge_held_out, temporal
 from services.trainer.model.protocols.outcome import Contestant, OnAsked, Outcome
 from services.trainer.model.protocols.prequential import (

@@ -8,7 +8,7 @@ import structlog
 
 from services.trainer.judging.evaluating import NothingToJudge, Tell, judge_data, judge_model
 from services.trainer.judging.pair_judging import judge_pair
-from services.trainer.model.plan import TrainingError
+from services.trainer.model.fitting.plan import TrainingError
 from services.trainer.patience import StillAwayError, first_line
 from services.trainer.processes.evaluation_jobs import (
     DataJob,

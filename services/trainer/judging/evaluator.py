@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from services.trainer.model.contestant_names import UnknownContestant, check
+from services.trainer.model.contest.contestant_names import UnknownContestant, check
 from services.trainer.processes.evaluation_jobs import (
     DataJob,
     EvaluationJob,

@@ -9,12 +9,12 @@ from typing import NamedTuple
 import structlog
 
 from services.trainer.judging.champion import champion_scorer
-from services.trainer.model.baselines import most_popular, recently_popular
-from services.trainer.model.evaluation import HoldOut, Judgement, compare, judge
-from services.trainer.model.int8 import PREFIX, is_faster
-from services.trainer.model.int8_scorer import mixed_int8_scorer
-from services.trainer.model.mixture import MixedModel
-from services.trainer.model.scoring import Scorer
+from services.trainer.model.answering.evaluation import HoldOut, Judgement, compare, judge
+from services.trainer.model.answering.scoring import Scorer
+from services.trainer.model.export.int8 import PREFIX, is_faster
+from services.trainer.model.export.int8_scorer import mixed_int8_scorer
+from services.trainer.model.mixing.baselines import most_popular, recently_popular
+from services.trainer.model.mixing.mixture import MixedModel
 from services.trainer.model.sequences import EventRoles
 from services.trainer.policies.gate import Evidence
 from services.trainer.processes.reports import Job

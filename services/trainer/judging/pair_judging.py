@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from services.trainer.judging.champion import champion_scorer
-from services.trainer.model.evaluation import CaseOptions, compare, judge
+from services.trainer.model.answering.evaluation import CaseOptions, compare, judge
 from services.trainer.policies.regression import Comparison
 from services.trainer.processes.evaluation_jobs import Judged, PairJob
 from services.trainer.reading.exposure_reading import kept_exposures

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from services.trainer.model.parallel import Ranks
-from services.trainer.model.plan import TrainingPlan
-from services.trainer.model.training import TrainedModel
+from services.trainer.model.fitting.parallel import Ranks
+from services.trainer.model.fitting.plan import TrainingPlan
+from services.trainer.model.fitting.training import TrainedModel
 
 LEAST_SHARE = 0.02
 """Of the time, which the second lesson gets however late it is: what is newest is to be learned."""

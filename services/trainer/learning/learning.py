@@ -19,16 +19,16 @@ from services.trainer.judging.judging import judge_candidate
 from services.trainer.learning.job_clock import JobClock
 from services.trainer.learning.packing import About, pack_model
 from services.trainer.learning.warm_start import PASSES, Start, champion_gone_on, champion_start, weighed_anew
+from services.trainer.model.answering.evaluation import CaseOptions
 from services.trainer.model.behaviours.carrying_over import carried_over
 from services.trainer.model.behaviours.lesson import Traffic, learn_behaviours
-from services.trainer.model.callbacks import Callbacks
-from services.trainer.model.checkpoint import Checkpoints
-from services.trainer.model.encoder_learners import first_lesson, next_lesson
+from services.trainer.model.contest.encoder_learners import first_lesson, next_lesson
 from services.trainer.model.encoders.registry import config_of
-from services.trainer.model.evaluation import CaseOptions
-from services.trainer.model.mixture import MixedModel
-from services.trainer.model.plan import OnProgress, Progress, TrainingPlan
-from services.trainer.model.training import TrainedModel
+from services.trainer.model.fitting.callbacks import Callbacks
+from services.trainer.model.fitting.checkpoint import Checkpoints
+from services.trainer.model.fitting.plan import OnProgress, Progress, TrainingPlan
+from services.trainer.model.fitting.training import TrainedModel
+from services.trainer.model.mixing.mixture import MixedModel
 from services.trainer.policies.full_runs import CONTINUED
 from services.trainer.processes.reports import Entered, Finished, Job, Learned, Read, Report
 from services.trainer.reading.exposure_reading import kept_exposures

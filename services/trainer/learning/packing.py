@@ -11,10 +11,10 @@ import numpy as np
 
 from services.trainer.model.behaviours.export import export_head
 from services.trainer.model.behaviours.lesson import Foretelling
-from services.trainer.model.export import Parity, export_encoder
-from services.trainer.model.int8 import PREFIX, Int8, int8_of, is_faster, loses_little, speed_up
-from services.trainer.model.mixture import MixedModel
-from services.trainer.model.training import TrainedModel
+from services.trainer.model.export.encoder_graph import Parity, export_encoder
+from services.trainer.model.export.int8 import PREFIX, Int8, int8_of, is_faster, loses_little, speed_up
+from services.trainer.model.fitting.training import TrainedModel
+from services.trainer.model.mixing.mixture import MixedModel
 from services.trainer.processes.reports import Job
 from services.trainer.revision import code_revision
 from shared.adapters.codecs.bundle import ENCODER, INT8_OUTPUT, INT8_TOLERANCE, Bundle, pack

@@ -10,13 +10,13 @@ import numpy as np
 import structlog
 import torch
 
-from services.trainer.model.callbacks import NO_CALLBACKS, Callbacks
-from services.trainer.model.encoder_learners import improved
-from services.trainer.model.evaluation import CaseOptions
-from services.trainer.model.mixture import MixedModel, learn_experts
-from services.trainer.model.plan import TrainingPlan
-from services.trainer.model.training import TrainedModel
-from services.trainer.model.weighing import chosen_anew
+from services.trainer.model.answering.evaluation import CaseOptions
+from services.trainer.model.contest.encoder_learners import improved
+from services.trainer.model.fitting.callbacks import NO_CALLBACKS, Callbacks
+from services.trainer.model.fitting.plan import TrainingPlan
+from services.trainer.model.fitting.training import TrainedModel
+from services.trainer.model.mixing.mixture import MixedModel, learn_experts
+from services.trainer.model.mixing.weighing import chosen_anew
 from services.trainer.processes.reports import Job
 from shared.adapters.codecs.bundle import Bundle, CorruptBundleError, unpack
 from shared.domain.events.event_columns import EventColumns

@@ -17,9 +17,9 @@ import structlog
 
 from services.trainer.learning.job_clock import JobClock
 from services.trainer.learning.learning import Tell, learn
-from services.trainer.model.device import DeviceMissing
-from services.trainer.model.export import ExportError
-from services.trainer.model.plan import TrainingError
+from services.trainer.model.export.encoder_graph import ExportError
+from services.trainer.model.fitting.device import DeviceMissing
+from services.trainer.model.fitting.plan import TrainingError
 from services.trainer.patience import StillAwayError, first_line
 from services.trainer.processes.reports import Failed, Job, Report, decode_job, encode_report
 from services.trainer.reading.archive_reading import read

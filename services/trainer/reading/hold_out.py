@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from services.trainer.model.answering import Cases
-from services.trainer.model.evaluation import CaseOptions, HoldOut, make_cases
+from services.trainer.model.answering.answers import Cases
+from services.trainer.model.answering.evaluation import CaseOptions, HoldOut, make_cases
 from services.trainer.model.sequences import has_type
 from services.trainer.reading.prompting import NOTHING_SERVED, Served, prompted
 from shared.domain.events.event_columns import EventColumns

@@ -1,4 +1,6 @@
-"""What each next event teaches sequence rules: the fold of which `services.trainer.model.rules` is the batch form.
+"""What each next event teaches sequence rules.
+
+The fold of which `services.trainer.model.mixing.rules` is the batch form.
 
 An event that is worth predicting follows each of the user's newest events, near ones more. One event at a time, so
 that rules can learn within seconds; the counts are the same. Pure: no clock, no randomness, no I/O.

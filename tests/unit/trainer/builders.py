@@ -7,8 +7,8 @@ import torch
 
 from services.trainer.model.encoders.signature import EncoderConfig, UserEncoder
 from services.trainer.model.encoders.transformer import TransformerConfig
-from services.trainer.model.plan import TrainingPlan
-from services.trainer.model.training import TrainedModel
+from services.trainer.model.fitting.plan import TrainingPlan
+from services.trainer.model.fitting.training import TrainedModel
 from shared.domain.events.event_columns import EventColumns
 
 VIEW, DISLIKE, PURCHASE = 2, 5, 11

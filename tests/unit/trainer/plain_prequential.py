@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from services.trainer.model.evaluation import CaseOptions
+from services.trainer.model.answering.evaluation import CaseOptions
+from services.trainer.model.answering.scoring import Histories, Scorer
 from services.trainer.model.protocols.outcome import CONTINUAL, FROZEN, STALE
-from services.trainer.model.scoring import Histories, Scorer
 from services.trainer.model.sequences import has_type
 from shared.domain.events.event_columns import EventColumns
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from services.trainer.model.callbacks import Callbacks
-from services.trainer.model.parallel import Ranks, process_group
-from services.trainer.model.plan import Progress
-from services.trainer.model.training import train
+from services.trainer.model.fitting.callbacks import Callbacks
+from services.trainer.model.fitting.parallel import Ranks, process_group
+from services.trainer.model.fitting.plan import Progress
+from services.trainer.model.fitting.training import train
 from tests.unit.trainer.builders import walks
 from tests.unit.trainer.test_parallel import EVENTS, PLANS
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from services.ranking.answers.encoding import ages_of
 from services.ranking.features.user_state import UserState
 from services.trainer.model.ages import ages
-from services.trainer.model.evaluation import CaseOptions
-from services.trainer.model.protocols.stream import Stream
+from services.trainer.model.answering.evaluation import CaseOptions
+from services.trainer.model.answering.stream import Stream
 from tests.unit.trainer.builders import events
 
 TIMES = st.lists(st.integers(0, 2 * 10**12), min_size=1, max_size=6)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from services.trainer.model.averaging import AveragedWeights
+from services.trainer.model.fitting.averaging import AveragedWeights
 
 VALUES = st.lists(st.floats(-10, 10, width=32), min_size=1, max_size=60)
 

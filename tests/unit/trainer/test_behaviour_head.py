@@ -20,7 +20,7 @@ from services.trainer.model.behaviours.graph import ranker_graph
 from services.trainer.model.behaviours.head import BehaviourHead
 from services.trainer.model.behaviours.inputs import Inputs
 from services.trainer.model.behaviours.logistic import logistic_regression
-from services.trainer.model.export import ParityError
+from services.trainer.model.export.encoder_graph import ParityError
 from shared.domain.metrics.probability_metrics import auc, base_rate_log_loss, log_loss
 from shared.domain.presets.behaviours import RANKER_INPUTS, RANKER_OUTPUT, SHOWN
 from tests.unit.trainer.builders import random_model

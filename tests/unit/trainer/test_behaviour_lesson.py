@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from services.trainer.model.behaviours.lesson import Foretelling, Traffic, learn_behaviours
-from services.trainer.model.mixture import MixedModel, learn_experts
+from services.trainer.model.mixing.mixture import MixedModel, learn_experts
 from services.trainer.model.sequences import EventRoles
 from shared.domain.events.event_columns import EventColumns
 from shared.domain.models.mixture import Mixture

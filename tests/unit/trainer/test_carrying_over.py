@@ -12,7 +12,7 @@ from services.trainer.model.behaviours.examples import Examples
 from services.trainer.model.behaviours.fitting import log_odds_of
 from services.trainer.model.behaviours.inputs import inputs_of
 from services.trainer.model.behaviours.lesson import Foretelling, Traffic, learn_behaviours
-from services.trainer.model.mixture import MixedModel
+from services.trainer.model.mixing.mixture import MixedModel
 from services.trainer.model.sequences import EventRoles
 from shared.domain.events.event_columns import EventColumns
 from shared.domain.models.mixture import Experts, Mixture

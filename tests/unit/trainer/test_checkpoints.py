@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from services.trainer.model import fitting, training
-from services.trainer.model.callbacks import NO_CALLBACKS, Callbacks
-from services.trainer.model.checkpoint import Checkpoints, key_of
-from services.trainer.model.course import Course
-from services.trainer.model.plan import OnProgress, Progress, TrainingPlan, ignore_progress
+from services.trainer.model.fitting import fitting, training
+from services.trainer.model.fitting.callbacks import NO_CALLBACKS, Callbacks
+from services.trainer.model.fitting.checkpoint import Checkpoints, key_of
+from services.trainer.model.fitting.course import Course
+from services.trainer.model.fitting.plan import OnProgress, Progress, TrainingPlan, ignore_progress
+from services.trainer.model.fitting.training import TrainedModel, continue_training, train
 from services.trainer.model.sequences import training_rows
-from services.trainer.model.training import TrainedModel, continue_training, train
 from tests.unit.trainer.builders import PLAN, walks
 
 EVENTS = walks(n_users=60)

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.trainer.model.competition import Sample, losses_among, rivals
+from services.trainer.model.fitting.competition import Sample, losses_among, rivals
 
 N_ITEMS = 12
 some_items = st.lists(st.integers(0, N_ITEMS - 1), min_size=1, max_size=20)

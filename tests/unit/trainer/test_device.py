@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from services.trainer.model.device import Device, DeviceMissing, device_of
 from services.trainer.model.encoders.names import KINDS
 from services.trainer.model.encoders.registry import config_of
-from services.trainer.model.objective import Examples, ItemTable, Objective
-from services.trainer.model.plan import TrainingPlan
-from services.trainer.model.training import train
+from services.trainer.model.fitting.device import Device, DeviceMissing, device_of
+from services.trainer.model.fitting.objective import Examples, ItemTable, Objective
+from services.trainer.model.fitting.plan import TrainingPlan
+from services.trainer.model.fitting.training import train
 from tests.unit.trainer.builders import PLAN, walks
 
 CPU = torch.device("cpu")

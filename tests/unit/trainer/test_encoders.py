@@ -8,17 +8,17 @@ import onnxruntime
 import pytest
 import torch
 
-from services.trainer.model.baselines import most_popular
+from services.trainer.model.answering.evaluation import judge, leave_one_out
+from services.trainer.model.answering.scoring import ModelScorer
 from services.trainer.model.encoders.names import KINDS, PRESET_NAMES
 from services.trainer.model.encoders.registry import PRESETS, UnknownEncoderError, config_of, encoder_of
 from services.trainer.model.encoders.signature import ServingEncoder
-from services.trainer.model.evaluation import judge, leave_one_out
-from services.trainer.model.export import INPUT_NAMES, onnx_bytes
-from services.trainer.model.graph_scorer import GraphScorer
-from services.trainer.model.int8 import LARGEST_LOSS, int8_bytes
-from services.trainer.model.plan import TrainingPlan
-from services.trainer.model.scoring import ModelScorer
-from services.trainer.model.training import TrainedModel, continue_training, train
+from services.trainer.model.export.encoder_graph import INPUT_NAMES, onnx_bytes
+from services.trainer.model.export.graph_scorer import GraphScorer
+from services.trainer.model.export.int8 import LARGEST_LOSS, int8_bytes
+from services.trainer.model.fitting.plan import TrainingPlan
+from services.trainer.model.fitting.training import TrainedModel, continue_training, train
+from services.trainer.model.mixing.baselines import most_popular
 from tests.unit.trainer.builders import PLAN, random_encoder, random_model, walks
 
 WIDTH = 8

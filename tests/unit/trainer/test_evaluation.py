@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from services.trainer.model.baselines import Popularity, most_popular, recently_popular
-from services.trainer.model.evaluation import CaseOptions, HoldOut, compare, judge, leave_one_out
-from services.trainer.model.scoring import Histories, ModelScorer
+from services.trainer.model.answering.evaluation import CaseOptions, HoldOut, compare, judge, leave_one_out
+from services.trainer.model.answering.scoring import Histories, ModelScorer
+from services.trainer.model.mixing.baselines import Popularity, most_popular, recently_popular
 from services.trainer.model.sequences import EventRoles, by_user
 from services.trainer.reading.hold_out import HoldOutRule, hold_out
 from tests.unit.trainer.builders import PURCHASE, VIEW, events, random_model, walks

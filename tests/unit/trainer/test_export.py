@@ -6,8 +6,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from services.trainer.model import export
-from services.trainer.model.export import ParityError, export_encoder, onnx_bytes, prove_parity
+from services.trainer.model.export import encoder_graph
+from services.trainer.model.export.encoder_graph import ParityError, export_encoder, onnx_bytes, prove_parity
 from tests.unit.trainer.builders import random_encoder, random_model
 
 
@@ -53,8 +53,8 @@ def test_a_graph_that_fails_on_one_shape_alone_is_refused(monkeypatch, graph):
         expected = torch_vectors(encoder, inputs)
         return expected * np.nan if inputs["mask"].shape == (3, 7) else expected
 
-    torch_vectors = export._torch_vectors
-    monkeypatch.setattr(export, "_torch_vectors", vectors_of)
+    torch_vectors = encoder_graph._torch_vectors
+    monkeypatch.setattr(encoder_graph, "_torch_vectors", vectors_of)
     with pytest.raises(ParityError):
         prove_parity(random_model(), graph)
 
@@ -62,14 +62,14 @@ def test_a_graph_that_fails_on_one_shape_alone_is_refused(monkeypatch, graph):
 def test_nothing_is_written_without_parity(tmp_path, monkeypatch, graph):
     model = random_model()
     model = dataclasses.replace(model, item_vectors=model.item_vectors * np.inf)
-    monkeypatch.setattr(export, "onnx_bytes", lambda _: graph)
+    monkeypatch.setattr(encoder_graph, "onnx_bytes", lambda _: graph)
     with pytest.raises(ParityError):
         export_encoder(model, tmp_path / "user_encoder.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_file_holds_the_graph(tmp_path, monkeypatch, graph):
-    monkeypatch.setattr(export, "onnx_bytes", lambda _: graph)
+    monkeypatch.setattr(encoder_graph, "onnx_bytes", lambda _: graph)
     export_encoder(random_model(), tmp_path / "user_encoder.onnx")
     assert (tmp_path / "user_encoder.onnx").read_bytes() == graph
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.trainer.model.rules import learn_rules
+from services.trainer.model.mixing.rules import learn_rules
 from services.trainer.model.sequences import EventRoles
 from shared.domain.events.event_columns import EventColumns
 from shared.domain.models.following import Following, Roles

@@ -5,8 +5,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from services.trainer.model.evaluation import CaseOptions, leave_one_out
-from services.trainer.model.learners import PopularityLearner
+from services.trainer.model.answering.evaluation import CaseOptions, leave_one_out
+from services.trainer.model.mixing.learners import PopularityLearner
 from services.trainer.model.protocols.held_out import LEAVE_ONE_OUT, TEMPORAL, Cut, judge_held_out, temporal
 from services.trainer.model.protocols.outcome import Contestant
 from services.trainer.model.protocols.segments import LONG_HISTORIES, NEW_ITEMS, NEW_USERS

@@ -2,7 +2,12 @@
 
 import numpy as np
 
-from services.trainer.model.initialisation import cooccurrence, grown_vectors, item_biases, item_vectors
+from services.trainer.model.fitting.initialisation import (
+    cooccurrence,
+    grown_vectors,
+    item_biases,
+    item_vectors,
+)
 from services.trainer.model.sequences import EventRoles, training_rows
 from tests.unit.trainer.builders import events, walks
 

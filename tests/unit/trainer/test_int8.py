@@ -6,14 +6,14 @@ import numpy as np
 import onnx
 import pytest
 
-from services.trainer.model.contestant_names import UnknownContestant
-from services.trainer.model.contestants import encoder_config, encoders
+from services.trainer.model.answering.evaluation import leave_one_out
+from services.trainer.model.contest.contestant_names import UnknownContestant
+from services.trainer.model.contest.contestants import encoder_config, encoders
 from services.trainer.model.encoders.registry import PRESETS, config_of
-from services.trainer.model.evaluation import leave_one_out
-from services.trainer.model.export import ExportError, onnx_bytes, prove_parity, session_of
-from services.trainer.model.graph_scorer import GraphScorer
-from services.trainer.model.int8 import int8_bytes, int8_of, is_faster, loses_little, speed_up
-from services.trainer.model.plan import ignore_progress
+from services.trainer.model.export.encoder_graph import ExportError, onnx_bytes, prove_parity, session_of
+from services.trainer.model.export.graph_scorer import GraphScorer
+from services.trainer.model.export.int8 import int8_bytes, int8_of, is_faster, loses_little, speed_up
+from services.trainer.model.fitting.plan import ignore_progress
 from services.trainer.model.protocols.outcome import Contestant
 from tests.unit.trainer.builders import PLAN, random_encoder, random_model, walks
 

@@ -5,16 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from services.trainer.model.baselines import most_popular, recently_popular
-from services.trainer.model.ease import ease_rules
-from services.trainer.model.encoder_learners import (
+from services.trainer.model.answering.evaluation import leave_one_out
+from services.trainer.model.contest.encoder_learners import (
     EncoderLearner,
     MixedLearner,
     validated,
     whole_lesson,
 )
-from services.trainer.model.evaluation import leave_one_out
-from services.trainer.model.learners import (
+from services.trainer.model.mixing.baselines import most_popular, recently_popular
+from services.trainer.model.mixing.ease import ease_rules
+from services.trainer.model.mixing.learners import (
     BASELINES,
     PopularityLearner,
     Recounted,
@@ -102,11 +102,11 @@ def test_a_model_whose_last_lesson_time_made_shorter_says_that_it_need_not_repea
 
 
 def test_of_many_items_ease_is_not_solved_with_every_lesson_and_keeps_up_with_the_items(monkeypatch):
-    monkeypatch.setattr("services.trainer.model.encoder_learners.EXACT_UP_TO", 5)
-    monkeypatch.setattr("services.trainer.model.encoder_learners.ease_every", lambda _: 1_000)
+    monkeypatch.setattr("services.trainer.model.contest.encoder_learners.EXACT_UP_TO", 5)
+    monkeypatch.setattr("services.trainer.model.contest.encoder_learners.ease_every", lambda _: 1_000)
     solved = []
     ease = lambda columns, *given: solved.append(len(columns)) or ease_rules(columns, *given)  # noqa: E731
-    monkeypatch.setattr("services.trainer.model.mixture.ease_rules", ease)
+    monkeypatch.setattr("services.trainer.model.mixing.mixture.ease_rules", ease)
     later = walks(n_users=9, n_items=24, seed=1)
     log = EventColumns.concatenate([walks(), replace(later, position=later.position + 240)])
     learner = in_parts(MixedLearner(replace(PLAN, epochs=1), continue_every=72), log, size=240)

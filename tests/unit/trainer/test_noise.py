@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from services.trainer.model.answering.evaluation import judge, leave_one_out
+from services.trainer.model.answering.scoring import ModelScorer
 from services.trainer.model.encoders.registry import config_of
-from services.trainer.model.evaluation import judge, leave_one_out
-from services.trainer.model.plan import TrainingPlan
-from services.trainer.model.scoring import ModelScorer
-from services.trainer.model.training import train
+from services.trainer.model.fitting.plan import TrainingPlan
+from services.trainer.model.fitting.training import train
 from shared.domain.events.event_columns import EventColumns
 from tests.unit.trainer.builders import PLAN, walks
 

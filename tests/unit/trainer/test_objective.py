@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from services.trainer.model.competition import Sample
-from services.trainer.model.objective import (
+from services.trainer.model.fitting.competition import Sample
+from services.trainer.model.fitting.objective import (
     Examples,
     ItemTable,
     Objective,

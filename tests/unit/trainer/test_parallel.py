@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.trainer.model.parallel import Ranks
+from services.trainer.model.fitting.parallel import Ranks
+from services.trainer.model.fitting.training import TrainedModel, train
 from services.trainer.model.sequences import Passing, TokenBatch, token_batches, training_rows
-from services.trainer.model.training import TrainedModel, train
 from tests.unit.trainer.builders import PLAN, TINY, walks
 
 EVENTS = walks(n_users=60)

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import torch
 
-from services.trainer.model.averaging import AveragedWeights
-from services.trainer.model.plan import PATIENCE, TrainingPlan
-from services.trainer.model.plateau import Plateau, within_one_error
+from services.trainer.model.fitting.averaging import AveragedWeights
+from services.trainer.model.fitting.plan import PATIENCE, TrainingPlan
+from services.trainer.model.fitting.plateau import Plateau, within_one_error
 
 
 def after(*answers: object) -> Plateau:

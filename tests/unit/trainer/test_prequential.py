@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.trainer.model.evaluation import CaseOptions
-from services.trainer.model.learners import PopularityLearner, Unchanging
+from services.trainer.model.answering.evaluation import CaseOptions
+from services.trainer.model.answering.stream import Stream
+from services.trainer.model.mixing.learners import PopularityLearner, Unchanging
 from services.trainer.model.protocols.outcome import CONTINUAL, FROZEN, STALE, Contestant
 from services.trainer.model.protocols.prequential import (
     PrequentialOptions,
@@ -17,7 +18,6 @@ from services.trainer.model.protocols.prequential import (
     prequential,
 )
 from services.trainer.model.protocols.segments import LONG_HISTORIES, NEW_ITEMS, NEW_USERS
-from services.trainer.model.protocols.stream import Stream
 from services.trainer.model.sequences import EventRoles
 from shared.domain.events.event_columns import EventColumns
 from tests.unit.trainer.builders import PURCHASE, VIEW, events, walks

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.trainer.model.ease import ease_rules, learn_ease
-from services.trainer.model.evaluation import CaseOptions, judge, leave_one_out
-from services.trainer.model.mixture import validation_of
-from services.trainer.model.rules import RuleScorer, firing_rows, learn_rules
+from services.trainer.model.answering.evaluation import CaseOptions, judge, leave_one_out
+from services.trainer.model.mixing.ease import ease_rules, learn_ease
+from services.trainer.model.mixing.mixture import validation_of
+from services.trainer.model.mixing.rules import RuleScorer, firing_rows, learn_rules
 from services.trainer.model.sequences import EventRoles
 from shared.domain.events.event_columns import EventColumns
 from shared.domain.models.item_rules import GEOMETRIC, RulePlan
@@ -88,7 +88,7 @@ def test_of_ease_the_largest_weights_of_each_item_are_kept():
 
 
 def test_of_a_large_catalogue_the_most_popular_items_take_part_in_ease(monkeypatch):
-    monkeypatch.setattr("services.trainer.model.ease.MOST_ITEMS", 2)
+    monkeypatch.setattr("services.trainer.model.mixing.ease.MOST_ITEMS", 2)
     log = events((1, 10), (1, 20), (1, 30), (2, 10), (2, 30), (3, 10), (3, 30), (4, 40))
     rules = ease_rules(log, np.unique(log.item_key), EVERY)
     assert rules.used.tolist() == [1, 0, 1, 0]
@@ -99,7 +99,7 @@ def test_of_a_large_catalogue_the_most_popular_items_take_part_in_ease(monkeypat
 def test_of_many_items_ease_is_the_same_in_single_precision(monkeypatch):
     log = walks(n_items=20, length=6)
     exact = ease_rules(log, np.unique(log.item_key), EVERY)
-    monkeypatch.setattr("services.trainer.model.ease.EXACT_UP_TO", 1)
+    monkeypatch.setattr("services.trainer.model.mixing.ease.EXACT_UP_TO", 1)
     rounded = ease_rules(log, np.unique(log.item_key), EVERY)
     every = np.arange(20)[:, None]
     assert rounded.scores(every) == pytest.approx(exact.scores(every), rel=1e-3, abs=1e-5)
@@ -117,20 +117,20 @@ def test_of_few_users_several_events_are_asked_for_each_with_what_came_before():
 
 
 def test_of_many_users_some_are_asked(monkeypatch):
-    monkeypatch.setattr("services.trainer.model.mixture.QUESTIONS", 7)
+    monkeypatch.setattr("services.trainer.model.mixing.mixture.QUESTIONS", 7)
     made = validation_of(walks(n_users=30), CaseOptions())
     assert len(np.unique(made.cases.user_keys)) == len(made.cases) == 7
 
 
 def test_of_large_catalogues_less_is_asked(monkeypatch):
-    monkeypatch.setattr("services.trainer.model.mixture.SCORES", 7 * 20)
+    monkeypatch.setattr("services.trainer.model.mixing.mixture.SCORES", 7 * 20)
     assert len(validation_of(walks(n_users=30, n_items=20), CaseOptions()).cases) == 7
 
 
 @pytest.fixture
 def all_asked(monkeypatch):
     """Of every event at most, so that short logs will do."""
-    monkeypatch.setattr("services.trainer.model.mixture._SHARE", 1)
+    monkeypatch.setattr("services.trainer.model.mixing.mixture._SHARE", 1)
 
 
 def test_validation_asks_for_each_users_last_event_and_learns_the_rest(all_asked):

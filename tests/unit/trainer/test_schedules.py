@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from services.trainer.model.schedules import CosineSchedule, SteadySchedule
+from services.trainer.model.fitting.schedules import CosineSchedule, SteadySchedule
 
 
 def test_a_slow_run_gets_a_shorter_cosine_that_ends_at_zero():

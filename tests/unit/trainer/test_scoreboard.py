@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from services.trainer.model.answering import Answers
-from services.trainer.model.learners import Unchanging
+from services.trainer.model.answering.answers import Answers
+from services.trainer.model.mixing.learners import Unchanging
 from services.trainer.model.protocols.outcome import CONTINUAL, FROZEN, STALE, Contestant, Entry, Outcome
 from services.trainer.model.protocols.scoreboard import (
     BEST_BASELINE,

@@ -9,12 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.trainer.model import fitting
-from services.trainer.model.competition import Sample
-from services.trainer.model.objective import ItemTable
+from services.trainer.model.fitting import loop
+from services.trainer.model.fitting.competition import Sample
+from services.trainer.model.fitting.objective import ItemTable
+from services.trainer.model.fitting.sparse_adamw import BETAS, AtHand, SparseAdamW
+from services.trainer.model.fitting.training import train
 from services.trainer.model.sequences import TokenBatch
-from services.trainer.model.sparse_adamw import BETAS, AtHand, SparseAdamW
-from services.trainer.model.training import train
 from tests.unit.trainer.builders import PLAN, walks
 
 ITEMS, WIDTH, RATE, DECAY = 40, 3, 1e-3, 0.01
@@ -147,7 +147,7 @@ def test_batch_sample_and_table_at_hand_speak_of_the_same_rows():
 def test_a_large_catalogue_is_learned_as_a_small_one_is(monkeypatch, loss):
     plan = replace(PLAN, epochs=10, exact_up_to=1, n_negatives=16, loss=loss)
     dense = train(walks(n_users=60), plan)
-    monkeypatch.setattr(fitting, "SPARSE_FROM", 0)
+    monkeypatch.setattr(loop, "SPARSE_FROM", 0)
     sparse = train(walks(n_users=60), plan)
     assert [each.loss for each in sparse.curve] == pytest.approx(
         [each.loss for each in dense.curve], rel=0.01

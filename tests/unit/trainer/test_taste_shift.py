@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from deploy.local.shop.simulation import Simulation, simulate
-from services.trainer.model.contestants import encoders
+from services.trainer.model.answering.evaluation import CaseOptions
+from services.trainer.model.contest.contestants import encoders
 from services.trainer.model.encoders.gru import PRESETS
-from services.trainer.model.evaluation import CaseOptions
-from services.trainer.model.learners import BASELINES
-from services.trainer.model.plan import TrainingPlan, ignore_progress
+from services.trainer.model.fitting.plan import TrainingPlan, ignore_progress
+from services.trainer.model.mixing.learners import BASELINES
 from services.trainer.model.protocols.outcome import Contestant
 from services.trainer.model.protocols.prequential import PrequentialOptions, prequential
 from services.trainer.model.protocols.scoreboard import LEARNING_ON, LIVE_HISTORY, scoreboard

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from services.trainer.model.baselines import most_popular
-from services.trainer.model.callbacks import Callbacks
+from services.trainer.model.answering.evaluation import judge, leave_one_out
+from services.trainer.model.answering.scoring import Histories, ModelScorer
 from services.trainer.model.encoders.names import KINDS
 from services.trainer.model.encoders.registry import config_of
-from services.trainer.model.evaluation import judge, leave_one_out
-from services.trainer.model.plan import NotEnoughEvents, TrainingPlan
-from services.trainer.model.plateau import PATIENCE
-from services.trainer.model.scoring import Histories, ModelScorer
+from services.trainer.model.fitting.callbacks import Callbacks
+from services.trainer.model.fitting.plan import NotEnoughEvents, TrainingPlan
+from services.trainer.model.fitting.plateau import PATIENCE
+from services.trainer.model.fitting.training import continue_training, train
+from services.trainer.model.mixing.baselines import most_popular
 from services.trainer.model.sequences import EventRoles, by_user
-from services.trainer.model.training import continue_training, train
 from shared.domain.events.event_columns import EventColumns
 from tests.unit.trainer.builders import DISLIKE, PLAN, VIEW, events, random_model, walks
 

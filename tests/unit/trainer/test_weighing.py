@@ -7,15 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from services.trainer.model.answering import answer
-from services.trainer.model.baselines import Popularity
-from services.trainer.model.ease import ease_rules
-from services.trainer.model.evaluation import CaseOptions, judge, leave_one_out
-from services.trainer.model.mixture import MixedModel, MixtureScorer, learn_experts
-from services.trainer.model.rules import learn_rules
-from services.trainer.model.scoring import ModelScorer
-from services.trainer.model.sequences import EventRoles
-from services.trainer.model.weighing import (
+from services.trainer.model.answering.answers import answer
+from services.trainer.model.answering.evaluation import CaseOptions, judge, leave_one_out
+from services.trainer.model.answering.scoring import ModelScorer
+from services.trainer.model.mixing.baselines import Popularity
+from services.trainer.model.mixing.ease import ease_rules
+from services.trainer.model.mixing.mixture import MixedModel, MixtureScorer, learn_experts
+from services.trainer.model.mixing.rules import learn_rules
+from services.trainer.model.mixing.weighing import (
     EASE_WEIGHTS,
     ENOUGH_TO_CHOOSE,
     WEIGHTS,
@@ -24,6 +23,7 @@ from services.trainer.model.weighing import (
     chosen_anew,
     nearest_good,
 )
+from services.trainer.model.sequences import EventRoles
 from shared.domain.events.event_columns import EventColumns
 from shared.domain.metrics.ranking_metrics import ndcg_gains
 from shared.domain.models.mixture import Experts, Mixture
@@ -114,11 +114,11 @@ def test_what_came_since_gives_rules_more_weight_where_they_alone_know_it():
 
 
 def test_rules_are_asked_with_what_they_learned_from_events_before_the_question(monkeypatch):
-    monkeypatch.setattr("services.trainer.model.weighing.RULES_EVERY", 80)
+    monkeypatch.setattr("services.trainer.model.mixing.weighing.RULES_EVERY", 80)
     log = walks(n_users=80, n_items=40, length=12)
     unlearned = served(log, 80)
     assert chosen_anew(unlearned, log, 80, OPTIONS).weight > SERVED.weight
-    monkeypatch.setattr("services.trainer.model.weighing.RULES_EVERY", len(log))
+    monkeypatch.setattr("services.trainer.model.mixing.weighing.RULES_EVERY", len(log))
     assert chosen_anew(unlearned, log, 80, OPTIONS).weight == SERVED.weight
 
 

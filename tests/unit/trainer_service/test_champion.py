@@ -10,10 +10,10 @@ from services.trainer.judging.champion import champion_scorer
 from services.trainer.judging.evaluating import judge_model
 from services.trainer.judging.judging import judge_candidate
 from services.trainer.learning.packing import About, Packed, pack_model
+from services.trainer.model.answering.evaluation import CaseOptions, leave_one_out
 from services.trainer.model.encoders.registry import config_of
-from services.trainer.model.evaluation import CaseOptions, leave_one_out
-from services.trainer.model.export import INPUT_NAMES
-from services.trainer.model.mixture import MixedModel, learn_experts
+from services.trainer.model.export.encoder_graph import INPUT_NAMES
+from services.trainer.model.mixing.mixture import MixedModel, learn_experts
 from services.trainer.model.sequences import EventRoles
 from services.trainer.processes.evaluation_jobs import ModelJob
 from services.trainer.processes.reports import Job

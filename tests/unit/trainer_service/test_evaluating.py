@@ -7,9 +7,9 @@ import orjson
 import pytest
 
 from services.trainer.judging.evaluating import NothingToJudge, judge_data, read_columns
-from services.trainer.model.contestant_names import UnknownContestant, check, encoders_named
+from services.trainer.model.contest.contestant_names import UnknownContestant, check, encoders_named
 from services.trainer.model.encoders.registry import PRESETS
-from services.trainer.model.plan import NotEnoughEvents
+from services.trainer.model.fitting.plan import NotEnoughEvents
 from services.trainer.processes.evaluation_jobs import (
     DataJob,
     Failed,

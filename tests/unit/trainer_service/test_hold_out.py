@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from services.trainer.model.evaluation import CaseOptions
+from services.trainer.model.answering.evaluation import CaseOptions
 from services.trainer.reading.hold_out import HoldOutRule, Questions, hold_out, questions
 from services.trainer.reading.prompting import Served
 from shared.domain.events.event_columns import EventColumns

@@ -10,9 +10,9 @@ from services.ranking.model.precision import Precision
 from services.ranking.model.scorer import Scorer
 from services.trainer.judging.judging import judge_candidate
 from services.trainer.learning.packing import About, Packed, pack_model
+from services.trainer.model.answering.evaluation import CaseOptions, leave_one_out, make_cases
 from services.trainer.model.encoders.registry import config_of
-from services.trainer.model.evaluation import CaseOptions, leave_one_out, make_cases
-from services.trainer.model.mixture import MixedModel, learn_experts
+from services.trainer.model.mixing.mixture import MixedModel, learn_experts
 from services.trainer.model.sequences import EventRoles
 from services.trainer.processes.reports import Job
 from shared.adapters.codecs.bundle import INT8_ENCODER, INT8_OUTPUT, INT8_TOLERANCE, Bundle, unpack

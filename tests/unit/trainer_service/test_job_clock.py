@@ -9,8 +9,8 @@ from services.trainer.learning.job_clock import AFTERWARDS, LEAST_SHARE, JobCloc
 from services.trainer.learning.learning import second_plan
 from services.trainer.learning.warm_start import Start
 from services.trainer.model.encoders.registry import encoder_of
-from services.trainer.model.plan import TrainingPlan
-from services.trainer.model.training import TrainedModel
+from services.trainer.model.fitting.plan import TrainingPlan
+from services.trainer.model.fitting.training import TrainedModel
 from shared.domain.models.mixture import Mixture
 
 PLAN = TrainingPlan(max_minutes=10.0, continuation=0.2)

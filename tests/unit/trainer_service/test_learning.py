@@ -5,7 +5,7 @@ import pytest
 from services.trainer.learning.learning import plan_of
 from services.trainer.model.encoders.names import KINDS, PRESET_NAMES
 from services.trainer.model.encoders.registry import config_of
-from services.trainer.model.plan import BESIDE_LESSONS, TrainingPlan
+from services.trainer.model.fitting.plan import BESIDE_LESSONS, TrainingPlan
 from tests.unit.trainer_service.builders import JOB
 
 EVENTS = 1_000

@@ -9,9 +9,9 @@ from services.trainer.cards.card_writing import CardWriter, lessons_of
 from services.trainer.cards.curves import curves_png
 from services.trainer.cards.model_card import CardFacts, Lesson, model_card
 from services.trainer.judging.judging import judge_candidate
-from services.trainer.model.evaluation import CaseOptions, leave_one_out
-from services.trainer.model.mixture import MixedModel, learn_experts
-from services.trainer.model.plan import Progress
+from services.trainer.model.answering.evaluation import CaseOptions, leave_one_out
+from services.trainer.model.fitting.plan import Progress
+from services.trainer.model.mixing.mixture import MixedModel, learn_experts
 from services.trainer.model.protocols.intervals import Estimate
 from services.trainer.model.sequences import EventRoles
 from services.trainer.policies.gate import Decision, Evidence

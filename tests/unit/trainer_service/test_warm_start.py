@@ -10,10 +10,10 @@ import torch
 from services.trainer.learning.learning import plan_of
 from services.trainer.learning.packing import weights_of
 from services.trainer.learning.warm_start import PASSES, champion_gone_on, champion_start, weighed_anew
-from services.trainer.model.encoder_learners import next_lesson
+from services.trainer.model.contest.encoder_learners import next_lesson
 from services.trainer.model.encoders.registry import config_of
 from services.trainer.model.encoders.transformer import DEEPER_FROM
-from services.trainer.model.mixture import MixedModel, learn_experts
+from services.trainer.model.mixing.mixture import MixedModel, learn_experts
 from services.trainer.model.sequences import EventRoles
 from shared.adapters.codecs.bundle import Bundle, pack
 from shared.domain.models.manifest import ENCODER_INPUTS, ENCODER_OUTPUT, Manifest, Tensor

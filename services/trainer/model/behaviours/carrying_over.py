@@ -19,8 +19,8 @@ from services.trainer.model.behaviours.examples import Examples
 from services.trainer.model.behaviours.fitting import log_odds_of
 from services.trainer.model.behaviours.inputs import inputs_of
 from services.trainer.model.behaviours.lesson import Foretelling, Traffic, torch_threads
-from services.trainer.model.mixture import MixedModel
-from services.trainer.model.plan import TrainingPlan
+from services.trainer.model.fitting.plan import TrainingPlan
+from services.trainer.model.mixing.mixture import MixedModel
 
 MOMENTS, ITEMS = 2_000, 5
 """At so many moments so many items are asked about: histories are what takes the time."""

@@ -9,8 +9,8 @@ import torch
 
 from services.trainer.model.behaviours.graph import ranker_graph
 from services.trainer.model.behaviours.head import BehaviourHead
-from services.trainer.model.export import LARGEST_DIFFERENCE, ParityError, session_of
-from services.trainer.model.training import TrainedModel
+from services.trainer.model.export.encoder_graph import LARGEST_DIFFERENCE, ParityError, session_of
+from services.trainer.model.fitting.training import TrainedModel
 from shared.domain.presets.behaviours import RANKER_OUTPUT
 
 _GOLDEN_SHAPE = (4, 6)

@@ -10,7 +10,7 @@ import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from services.trainer.model.behaviours.head import WIDE, BehaviourHead
-from services.trainer.model.export import OPSET
+from services.trainer.model.export.encoder_graph import OPSET
 from shared.domain.presets.behaviours import RANKER_INPUTS, RANKER_OUTPUT
 
 _IR_VERSION = 10

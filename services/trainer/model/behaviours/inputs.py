@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from services.trainer.model.answering.scoring import Histories, user_vectors
 from services.trainer.model.behaviours.examples import Examples
-from services.trainer.model.mixture import MixedModel
-from services.trainer.model.rules import firing_rows
-from services.trainer.model.scoring import Histories, user_vectors
+from services.trainer.model.mixing.mixture import MixedModel
+from services.trainer.model.mixing.rules import firing_rows
 from services.trainer.model.sequences import EventRoles, has_type
 from shared.domain.events.event_columns import EventColumns
 

@@ -29,8 +29,8 @@ from services.trainer.model.behaviours.fitting import HeadPlan, fit_head, log_od
 from services.trainer.model.behaviours.head import BehaviourHead
 from services.trainer.model.behaviours.inputs import Inputs, inputs_of
 from services.trainer.model.behaviours.sampling import sampled_examples
-from services.trainer.model.mixture import MixedModel
-from services.trainer.model.plan import TrainingPlan
+from services.trainer.model.fitting.plan import TrainingPlan
+from services.trainer.model.mixing.mixture import MixedModel
 from shared.domain.events.event_columns import EventColumns
 from shared.domain.metrics.probability_metrics import (
     auc,

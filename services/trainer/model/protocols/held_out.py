@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.trainer.model.answering import answer
-from services.trainer.model.evaluation import CaseOptions, HoldOut, make_cases
+from services.trainer.model.answering.answers import answer
+from services.trainer.model.answering.evaluation import CaseOptions, HoldOut, make_cases
 from services.trainer.model.protocols.outcome import Contestant, Entry, OnAsked, Outcome, ignore_asked
 from services.trainer.model.protocols.segments import segments_of
 from services.trainer.model.sequences import has_type

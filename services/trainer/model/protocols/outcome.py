@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from services.trainer.model.answering import Answers
-from services.trainer.model.learners import Learner
+from services.trainer.model.answering.answers import Answers
+from services.trainer.model.mixing.learners import Learner
 
 CONTINUAL, FROZEN, STALE = "continual", "frozen", "stale"
 

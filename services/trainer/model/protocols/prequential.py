@@ -20,9 +20,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from services.trainer.model.answering import Answers, answer
-from services.trainer.model.evaluation import CaseOptions
-from services.trainer.model.learners import Unchanging
+from services.trainer.model.answering.answers import Answers, answer
+from services.trainer.model.answering.evaluation import CaseOptions
+from services.trainer.model.answering.stream import Stream
+from services.trainer.model.mixing.learners import Unchanging
 from services.trainer.model.protocols.outcome import (
     CONTINUAL,
     FROZEN,
@@ -34,7 +35,6 @@ from services.trainer.model.protocols.outcome import (
     ignore_asked,
 )
 from services.trainer.model.protocols.segments import segments_of
-from services.trainer.model.protocols.stream import Stream
 from shared.domain.events.event_columns import EventColumns
 
 PREQUENTIAL = "prequential"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from services.trainer.model.answering import Answers
+from services.trainer.model.answering.answers import Answers
 from services.trainer.model.protocols.intervals import Estimate, UserBootstrap
 from services.trainer.model.protocols.outcome import CONTINUAL, FROZEN, STALE, Entry, Outcome
 from shared.domain.metrics.ranking_metrics import hit_gains, mrr_gains, ndcg_gains

@@ -7,10 +7,10 @@ from itertools import pairwise
 import numpy as np
 
 from services.trainer.model.ages import ages
-from services.trainer.model.answering import Cases
-from services.trainer.model.evaluation import CaseOptions
-from services.trainer.model.protocols.timeline import Timeline, moments_of, spread
-from services.trainer.model.scoring import Histories
+from services.trainer.model.answering.answers import Cases
+from services.trainer.model.answering.evaluation import CaseOptions
+from services.trainer.model.answering.scoring import Histories
+from services.trainer.model.answering.timeline import Timeline, moments_of, spread
 from services.trainer.model.sequences import has_type
 from shared.domain.events.event_columns import EventColumns
 

@@ -7,7 +7,7 @@ from itertools import chain, islice
 
 import numpy as np
 
-from services.trainer.model.plan import TrainingPlan
+from services.trainer.model.fitting.plan import TrainingPlan
 from services.trainer.model.sequences import TokenBatch, TrainingRows, count_batches, token_batches
 
 

@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from services.trainer.model.competition import Sample
-from services.trainer.model.objective import ItemTable
+from services.trainer.model.fitting.competition import Sample
+from services.trainer.model.fitting.objective import ItemTable
 from services.trainer.model.sequences import TokenBatch
 
 BETAS = (0.9, 0.98)

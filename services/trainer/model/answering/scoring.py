@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from services.trainer.model.ages import ages
+from services.trainer.model.fitting.training import TrainedModel
 from services.trainer.model.sequences import UserSequences, groups_of, occurs
-from services.trainer.model.training import TrainedModel
 
 
 @dataclass(frozen=True, slots=True, eq=False)

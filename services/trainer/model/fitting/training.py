@@ -17,14 +17,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from services.trainer.model import initialisation
-from services.trainer.model.callbacks import NO_CALLBACKS, Callbacks
-from services.trainer.model.device import device_of
 from services.trainer.model.encoders.signature import UserEncoder
-from services.trainer.model.fitting import Fit
-from services.trainer.model.objective import ItemTable
-from services.trainer.model.parallel import Ranks
-from services.trainer.model.plan import (
+from services.trainer.model.fitting import initialisation
+from services.trainer.model.fitting.callbacks import NO_CALLBACKS, Callbacks
+from services.trainer.model.fitting.device import device_of
+from services.trainer.model.fitting.loop import Fit
+from services.trainer.model.fitting.objective import ItemTable
+from services.trainer.model.fitting.parallel import Ranks
+from services.trainer.model.fitting.plan import (
     NotEnoughEvents,
     Progress,
     TrainingPlan,

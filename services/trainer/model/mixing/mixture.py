@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.trainer.model.answering import Cases, answer
-from services.trainer.model.ease import ease_rules
-from services.trainer.model.evaluation import CaseOptions
-from services.trainer.model.protocols.stream import Stream
-from services.trainer.model.rules import firing_rows, learn_rules
-from services.trainer.model.scoring import Histories, ModelScorer, Scorer
+from services.trainer.model.answering.answers import Cases, answer
+from services.trainer.model.answering.evaluation import CaseOptions
+from services.trainer.model.answering.scoring import Histories, ModelScorer, Scorer
+from services.trainer.model.answering.stream import Stream
+from services.trainer.model.fitting.training import TrainedModel
+from services.trainer.model.mixing.ease import ease_rules
+from services.trainer.model.mixing.rules import firing_rows, learn_rules
 from services.trainer.model.sequences import EventRoles
-from services.trainer.model.training import TrainedModel
 from shared.domain.events.event_columns import EventColumns
 from shared.domain.metrics.ranking_metrics import ndcg_gains
 from shared.domain.models.mixture import Experts, Mixture

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from services.trainer.model.export import onnx_bytes
-from services.trainer.model.graph_scorer import GraphScorer
-from services.trainer.model.int8 import int8_bytes
-from services.trainer.model.mixture import MixedModel, MixtureScorer
-from services.trainer.model.scoring import Scorer
-from services.trainer.model.training import TrainedModel
+from services.trainer.model.answering.scoring import Scorer
+from services.trainer.model.export.encoder_graph import onnx_bytes
+from services.trainer.model.export.graph_scorer import GraphScorer
+from services.trainer.model.export.int8 import int8_bytes
+from services.trainer.model.fitting.training import TrainedModel
+from services.trainer.model.mixing.mixture import MixedModel, MixtureScorer
 
 
 def int8_scorer(model: TrainedModel, threads: int) -> Scorer:

@@ -12,20 +12,20 @@ import numpy as np
 import torch
 from torch import nn
 
-from services.trainer.model.averaging import AveragedWeights
-from services.trainer.model.callbacks import Callbacks
-from services.trainer.model.checkpoint import Checkpoint, Checkpoints, State, key_of
-from services.trainer.model.competition import Sample
-from services.trainer.model.course import Course
-from services.trainer.model.device import device_of
 from services.trainer.model.encoders.signature import UserEncoder
-from services.trainer.model.objective import Examples, ItemTable, Loss, Objective
-from services.trainer.model.parallel import Ranks
-from services.trainer.model.plan import OnProgress, Progress, TrainingDiverged, TrainingPlan
-from services.trainer.model.plateau import JudgeNow, Plateau
-from services.trainer.model.schedules import CosineSchedule, Schedule, SteadySchedule
+from services.trainer.model.fitting.averaging import AveragedWeights
+from services.trainer.model.fitting.callbacks import Callbacks
+from services.trainer.model.fitting.checkpoint import Checkpoint, Checkpoints, State, key_of
+from services.trainer.model.fitting.competition import Sample
+from services.trainer.model.fitting.course import Course
+from services.trainer.model.fitting.device import device_of
+from services.trainer.model.fitting.objective import Examples, ItemTable, Loss, Objective
+from services.trainer.model.fitting.parallel import Ranks
+from services.trainer.model.fitting.plan import OnProgress, Progress, TrainingDiverged, TrainingPlan
+from services.trainer.model.fitting.plateau import JudgeNow, Plateau
+from services.trainer.model.fitting.schedules import CosineSchedule, Schedule, SteadySchedule
+from services.trainer.model.fitting.sparse_adamw import BETAS, SparseAdamW
 from services.trainer.model.sequences import TokenBatch, TrainingRows
-from services.trainer.model.sparse_adamw import BETAS, SparseAdamW
 
 _REPORT_EVERY = 20
 _GRADIENT_NORM = 5.0

@@ -51,7 +51,13 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
 from services.trainer.model.encoders.signature import EncoderConfig
-from services.trainer.model.export import OUTPUT_NAME, ExportError, Parity, session_of, without_traces
+from services.trainer.model.export.encoder_graph import (
+    OUTPUT_NAME,
+    ExportError,
+    Parity,
+    session_of,
+    without_traces,
+)
 
 LEAST_WIDTH = {"lstm": 64, "hstu": 64, "transformer": 128, "cnn": 128}
 """By kind, the width D from which on int8 is quicker; kinds that are not here never are."""

@@ -15,12 +15,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from services.trainer.model.answering import Cases, catalogue_scores, parts_of
-from services.trainer.model.evaluation import CaseOptions
-from services.trainer.model.mixture import ExpertScorer, MixedModel, most_questions
-from services.trainer.model.protocols.stream import Stream
-from services.trainer.model.rules import RULES_EVERY, learn_rules
-from services.trainer.model.scoring import ModelScorer, Scorer
+from services.trainer.model.answering.answers import Cases, catalogue_scores, parts_of
+from services.trainer.model.answering.evaluation import CaseOptions
+from services.trainer.model.answering.scoring import ModelScorer, Scorer
+from services.trainer.model.answering.stream import Stream
+from services.trainer.model.mixing.mixture import ExpertScorer, MixedModel, most_questions
+from services.trainer.model.mixing.rules import RULES_EVERY, learn_rules
 from shared.domain.events.event_columns import EventColumns
 from shared.domain.metrics.ranking_metrics import ndcg_gains
 from shared.domain.models.mixture import Experts, Mixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from services.trainer.model.scoring import Histories
+from services.trainer.model.answering.scoring import Histories
 from services.trainer.model.sequences import EventRoles, has_type
 from shared.domain.events.event_columns import EventColumns
 

@@ -7,10 +7,10 @@ from typing import Protocol
 
 import numpy as np
 
-from services.trainer.model.baselines import Popularity
-from services.trainer.model.ease import ease_every, learn_ease
-from services.trainer.model.rules import RuleScorer, learn_rules, rules_every
-from services.trainer.model.scoring import Scorer
+from services.trainer.model.answering.scoring import Scorer
+from services.trainer.model.mixing.baselines import Popularity
+from services.trainer.model.mixing.ease import ease_every, learn_ease
+from services.trainer.model.mixing.rules import RuleScorer, learn_rules, rules_every
 from services.trainer.model.sequences import EventRoles, has_type
 from shared.domain.events.event_columns import EventColumns
 

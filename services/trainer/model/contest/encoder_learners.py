@@ -6,21 +6,21 @@ from dataclasses import replace
 
 import numpy as np
 
-from services.trainer.model.callbacks import NO_CALLBACKS, Callbacks
-from services.trainer.model.ease import EXACT_UP_TO, ease_every
-from services.trainer.model.evaluation import CaseOptions
-from services.trainer.model.learners import Gathered
-from services.trainer.model.mixture import (
+from services.trainer.model.answering.evaluation import CaseOptions
+from services.trainer.model.answering.scoring import ModelScorer, Scorer
+from services.trainer.model.fitting.callbacks import NO_CALLBACKS, Callbacks
+from services.trainer.model.fitting.plan import TrainingPlan
+from services.trainer.model.fitting.training import TrainedModel, continue_training, train
+from services.trainer.model.mixing.ease import EXACT_UP_TO, ease_every
+from services.trainer.model.mixing.learners import Gathered
+from services.trainer.model.mixing.mixture import (
     MixedModel,
     Validation,
     learn_experts,
     validation_of,
 )
-from services.trainer.model.plan import TrainingPlan
-from services.trainer.model.rules import learn_rules, rules_every
-from services.trainer.model.scoring import ModelScorer, Scorer
-from services.trainer.model.training import TrainedModel, continue_training, train
-from services.trainer.model.weighing import choose_mixture, chosen_anew
+from services.trainer.model.mixing.rules import learn_rules, rules_every
+from services.trainer.model.mixing.weighing import choose_mixture, chosen_anew
 from shared.domain.events.event_columns import EventColumns
 from shared.domain.models.mixture import Experts, Mixture
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from services.trainer.model.scoring import Histories, Scorer
+from services.trainer.model.answering.scoring import Histories, Scorer
 from services.trainer.model.sequences import occurs
 
 _SCORES_AT_ONCE = 1 << 22

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from services.trainer.model.encoder_learners import EncoderLearner
-from services.trainer.model.scoring import Scorer
-from services.trainer.model.training import TrainedModel
+from services.trainer.model.answering.scoring import Scorer
+from services.trainer.model.contest.encoder_learners import EncoderLearner
+from services.trainer.model.fitting.training import TrainedModel
 from shared.domain.events.event_columns import EventColumns
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.trainer.model.checkpoint import Checkpoints
-from services.trainer.model.plan import OnProgress, ignore_progress
+from services.trainer.model.fitting.checkpoint import Checkpoints
+from services.trainer.model.fitting.plan import OnProgress, ignore_progress
 
 
 @dataclass(frozen=True, slots=True)

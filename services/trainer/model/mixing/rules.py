@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from services.trainer.model.scoring import Histories
+from services.trainer.model.answering.scoring import Histories
 from services.trainer.model.sequences import EventRoles, TrainingRows, has_type, training_rows
 from shared.domain.events.event_columns import EventColumns
 from shared.domain.models.item_rules import ItemRules, RulePlan, most_followers

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from services.trainer.model.callbacks import Callbacks
-from services.trainer.model.contestant_names import IN_INT8, WITH_RULES, check_preset, kind_of
-from services.trainer.model.encoder_learners import EncoderLearner, MixedLearner
+from services.trainer.model.answering.scoring import ModelScorer
+from services.trainer.model.contest.contestant_names import IN_INT8, WITH_RULES, check_preset, kind_of
+from services.trainer.model.contest.encoder_learners import EncoderLearner, MixedLearner
+from services.trainer.model.contest.shared_lessons import SharedLessons, SharingLearner
 from services.trainer.model.encoders.registry import config_of
 from services.trainer.model.encoders.signature import EncoderConfig
-from services.trainer.model.int8_scorer import int8_scorer
-from services.trainer.model.learners import BASELINES, Learner
-from services.trainer.model.plan import OnProgress, TrainingPlan
+from services.trainer.model.export.int8_scorer import int8_scorer
+from services.trainer.model.fitting.callbacks import Callbacks
+from services.trainer.model.fitting.plan import OnProgress, TrainingPlan
+from services.trainer.model.mixing.learners import BASELINES, Learner
 from services.trainer.model.protocols.outcome import Contestant
-from services.trainer.model.scoring import ModelScorer
 from services.trainer.model.sequences import EventRoles
-from services.trainer.model.shared_lessons import SharedLessons, SharingLearner
 
 
 def encoder_config(encoder: str, preset: str) -> EncoderConfig:

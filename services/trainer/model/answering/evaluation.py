@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from services.trainer.model.answering import Answers, Cases, answer
-from services.trainer.model.scoring import Histories, Scorer
+from services.trainer.model.answering.answers import Answers, Cases, answer
+from services.trainer.model.answering.scoring import Histories, Scorer
 from services.trainer.model.sequences import EventRoles, UserSequences, by_user, has_type
 from shared.domain.events.event_columns import EventColumns
 from shared.domain.metrics.ranking_metrics import (

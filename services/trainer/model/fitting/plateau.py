@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from services.trainer.model.averaging import AveragedWeights
-from services.trainer.model.plan import PATIENCE
+from services.trainer.model.fitting.averaging import AveragedWeights
+from services.trainer.model.fitting.plan import PATIENCE
 
 JudgeNow = Callable[[], np.ndarray]
 """How well the model answers each question as it is now, ``(Q,) float64``; higher is better."""

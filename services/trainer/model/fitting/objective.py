@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from services.trainer.model.competition import Sample, losses_among, rivals
+from services.trainer.model.fitting.competition import Sample, losses_among, rivals
 
 
 class ItemTable(nn.Module):

@@ -6,8 +6,8 @@ from typing import Protocol
 
 import numpy as np
 
-from services.trainer.model.export import OUTPUT_NAME, session_of
-from services.trainer.model.scoring import Histories, encoder_inputs
+from services.trainer.model.answering.scoring import Histories, encoder_inputs
+from services.trainer.model.export.encoder_graph import OUTPUT_NAME, session_of
 
 
 class Table(Protocol):

@@ -16,7 +16,7 @@ import onnxscript.optimizer
 import torch
 
 from services.trainer.model.encoders.signature import ServingEncoder, UserEncoder
-from services.trainer.model.training import TrainedModel
+from services.trainer.model.fitting.training import TrainedModel
 
 INPUT_NAMES = ("history_vectors", "event_type", "age_seconds", "mask")
 OUTPUT_NAME = "user_vector"

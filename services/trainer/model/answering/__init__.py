@@ -1,0 +1,1 @@
+"""Who ranks the catalogue for a history, and where what came next stands among it."""

@@ -1,0 +1,1 @@
+"""Who is judged: encoders by name and size that learn on, alone or mixed with rules."""
