@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from services.trainer.model.fitting import fitting, training
+from services.trainer.model.fitting import loop, training
 from services.trainer.model.fitting.callbacks import NO_CALLBACKS, Callbacks
 from services.trainer.model.fitting.checkpoint import Checkpoints, key_of
 from services.trainer.model.fitting.course import Course
@@ -83,7 +83,7 @@ def test_a_lesson_that_was_cut_off_ends_bit_by_bit_where_it_would_have_ended(tmp
 
 
 def test_a_lesson_with_a_large_catalogue_goes_on_bit_by_bit_whenever_it_is_saved(tmp_path, monkeypatch):
-    monkeypatch.setattr(fitting, "SPARSE_FROM", 0)
+    monkeypatch.setattr(loop, "SPARSE_FROM", 0)
     judge = towards_twelve
     with pytest.raises(Killed):
         train(EVENTS, SAMPLED, kept_in(tmp_path, at(40)), judge)
@@ -119,7 +119,7 @@ def test_each_lesson_of_a_run_goes_on_from_its_own(tmp_path):
 
 def test_time_that_was_spent_counts_towards_the_cap(tmp_path, monkeypatch):
     plan = replace(LONG, max_minutes=7.5 / 60)
-    monkeypatch.setattr(fitting, "time", Clock(0.125))  # eight steps take a second
+    monkeypatch.setattr(loop, "time", Clock(0.125))  # eight steps take a second
     monkeypatch.setattr(training, "time", Clock(0.0))
     cut_off(tmp_path, plan)
     resumed = train(EVENTS, plan, kept_in(tmp_path))
@@ -127,7 +127,7 @@ def test_time_that_was_spent_counts_towards_the_cap(tmp_path, monkeypatch):
 
 
 def test_what_comes_before_the_first_step_counts_towards_the_cap(monkeypatch):
-    monkeypatch.setattr(fitting, "time", Clock(0.125))
+    monkeypatch.setattr(loop, "time", Clock(0.125))
     monkeypatch.setattr(training, "time", Clock(2.5))
     model = train(EVENTS, replace(LONG, max_minutes=7.5 / 60))
     assert (model.curve[-1].step, model.capped, model.seconds) == (40, True, 7.5)
