@@ -141,17 +141,14 @@ def _response(
     served: Served, attribution_token: str, partition: int, with_probabilities: bool
 ) -> RecommendResponse:
     response = RecommendResponse(
-        results=[
-            RecommendResult(
-                item_id=item.item_id, score=item.score, source=item.source, position=place, propensity=1.0
-            )
-            for place, item in enumerate(served.answer.items, 1)
-        ],
         attribution_token=attribution_token,
         model_version=served.model.version if served.model and served.answer.by_model else "",
         consistency_token=_token(served, partition),
         degraded=_degraded(served, with_probabilities),
     )
+    add = response.results.add  # half the time of messages that are made first and copied into the list
+    for place, item in enumerate(served.answer.items, 1):
+        add(item_id=item.item_id, score=item.score, source=item.source, position=place, propensity=1.0)
     if with_probabilities:
         _fill(response.results, served)
     return response
@@ -161,14 +158,13 @@ def _ranked(served: Served, partition: int) -> RankItemsResponse:
     answer = served.answer
     by_model = served.model is not None and (answer.by_model or answer.probabilities is not None)
     response = RankItemsResponse(
-        results=[
-            RankedItem(item_id=item.item_id, score=item.score, source=item.source, position=place)
-            for place, item in enumerate(answer.items, 1)
-        ],
         model_version=served.model.version if served.model and by_model else "",
         consistency_token=_token(served, partition),
         degraded=_degraded(served, with_probabilities=True),
     )
+    add = response.results.add
+    for place, item in enumerate(answer.items, 1):
+        add(item_id=item.item_id, score=item.score, source=item.source, position=place)
     _fill(response.results, served)
     return response
 
