@@ -12,6 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from services.console.progress_lines import ProgressLines
+
 _ANY_WIDTH = 10_000
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document on stdout; progress goes to stderr."
@@ -63,7 +65,10 @@ class Output:
         self.progress_console.print(Text(text), soft_wrap=True)
 
     def progress(self, unit: str) -> Progress:
-        """A progress bar on stderr that counts in `unit` and goes away when it is done."""
+        """A progress bar on stderr that counts in `unit` and goes away when it is done; a line now and then where that
+        is no terminal."""
+        if not self.progress_console.is_terminal:
+            return ProgressLines(unit, self.progress_console)
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(),
