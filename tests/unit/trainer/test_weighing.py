@@ -87,6 +87,12 @@ def test_what_is_better_for_certain_is_taken_however_far_from_the_usual():
     assert nearest_good(gains, (0, 3)) == (2, 0)
 
 
+def test_one_question_is_no_reason_to_leave_the_usual():
+    gains = np.zeros((3, 4, 1))
+    gains[2, 3] = 1.0
+    assert nearest_good(gains, (1, 1)) == (1, 1)
+
+
 def test_of_what_is_as_good_as_the_best_the_nearest_to_the_usual_is_taken():
     gains = np.repeat(FLAT[:1, :1], 12, axis=1).reshape(3, 4, 500).copy()
     gains[0] -= 0.5

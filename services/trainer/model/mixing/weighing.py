@@ -110,8 +110,10 @@ def nearest_good(gains: np.ndarray, usual: tuple[int, int]) -> tuple[int, int]:
 
     Args:
         gains: ``(W, E, Q) float64``, of each place for the same questions.
-        usual: a place.
+        usual: a place, which stays where there is one question: of it nobody knows how much is chance.
     """
+    if gains.shape[2] == 1:
+        return usual
     means = gains.mean(axis=2)
     best = np.unravel_index(int(np.argmax(means)), means.shape)
     behind = gains[best] - gains
