@@ -17,7 +17,7 @@ from prometheus_client import Counter, Gauge
 
 from services.ranking.model.model_slot import DeltaProgress, ModelSlot
 from services.ranking.model.scorer import Scorer
-from shared.adapters.jetstream.deltas import decode_delta, delta_stream, delta_subject
+from shared.adapters.jetstream.deltas import DELTAS_AHEAD, decode_delta, delta_stream, delta_subject
 from shared.adapters.jetstream.log_reader import LogMessage, LogReader, LogSource
 from shared.adapters.jetstream.streams import Names
 from shared.domain.models.delta import Chain, DeltaRefusedError
@@ -51,7 +51,7 @@ class DeltaWatch:
                 await _end(waits)
 
     async def _follow(self, connection: Client, names: Names, version: str) -> None:
-        source = LogSource(delta_stream(names), [delta_subject(names, version)])
+        source = LogSource(delta_stream(names), [delta_subject(names, version)], max_pending=DELTAS_AHEAD)
         chain = Chain(version)
         async for batch in LogReader(connection, source).batches():
             await self.apply(chain, batch)

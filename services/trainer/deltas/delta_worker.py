@@ -29,6 +29,7 @@ from shared.adapters.codecs.bundle import Bundle, CorruptBundleError, unpack
 from shared.adapters.codecs.event_codec import decode_batch
 from shared.adapters.jetstream.bundle_store import BundleNotFoundError, BundleStore
 from shared.adapters.jetstream.deltas import (
+    DELTAS_AHEAD,
     decode_delta,
     delta_stream,
     delta_subject,
@@ -142,11 +143,10 @@ class DeltaWorker:
 
     async def _stored(self, bundle: Bundle, version: str) -> tuple[Chain, set[int], int]:
         """The chain of the deltas that are stored, the items they gave rows, and where the last of them lies."""
-        names, chain, given = self._tools.names, Chain(version, bundle.manifest.log_to), set[int]()
-        behind = 0
-        async for batch in read_stream(
-            self._tools.connection, delta_stream(names), delta_subject(names, version)
-        ):
+        chain, given = Chain(version, bundle.manifest.log_to), set[int]()
+        behind, names = 0, self._tools.names
+        stream, subject = delta_stream(names), delta_subject(names, version)
+        async for batch in read_stream(self._tools.connection, stream, subject, max_pending=DELTAS_AHEAD):
             for message in batch:
                 with suppress(DeltaRefusedError):
                     delta = decode_delta(message.payload, bundle.manifest.dimension)

@@ -13,6 +13,9 @@ from shared.adapters.jetstream.publish_behind import publish_behind
 from shared.adapters.jetstream.streams import Names
 from shared.domain.models.delta import Delta, DeltaRefusedError
 
+DELTAS_AHEAD = 32
+"""Of up to a megabyte each, that a reader asks for at once: NATS cuts off whoever has more on the way than he takes."""
+
 
 def delta_stream(names: Names) -> str:
     """The stream of all deltas."""

@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 from nats.aio.client import Client
 
-from shared.adapters.jetstream.log_reader import LogMessage, LogReader, LogSource
+from shared.adapters.jetstream.log_reader import MAX_PENDING, LogMessage, LogReader, LogSource
 from shared.adapters.jetstream.streams import Names, last_position_of, last_sequence_of
 
 _IDLE_SECONDS = 2.0
@@ -27,14 +27,15 @@ async def read_range(
 
 
 async def read_stream(
-    connection: Client, stream: str, subject: str, newest: bool = False
+    connection: Client, stream: str, subject: str, newest: bool = False, max_pending: int = MAX_PENDING
 ) -> AsyncIterator[list[LogMessage]]:
     """Batches of what a stream holds now on `subject`, which may hold wildcards; newest: of each subject only the last
-    message. All of it, however long the server is silent; ends also when the last of it has been deleted meanwhile.
+    message; max_pending: how many are asked for at once. All of it, however long the server is silent; ends also when
+    the last of it has been deleted meanwhile.
 
     Raises StreamError, and what nats-py raises while NATS is away.
     """
-    reader = LogReader(connection, LogSource(stream, [subject], last_per_subject=newest))
+    reader = LogReader(connection, LogSource(stream, [subject], 1, newest, max_pending))
     to_position = await last_sequence_of(connection, stream, subject)
     async for batch in _read(reader, to_position, lambda: last_sequence_of(connection, stream, subject)):
         yield batch

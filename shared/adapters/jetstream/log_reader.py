@@ -30,6 +30,7 @@ _EXPIRES_SECONDS = 60.0
 _API_SECONDS = 2.0
 _PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 1.0
+MAX_PENDING = 4096
 
 
 class LogRecord(NamedTuple):
@@ -77,7 +78,7 @@ class LogSource:
     subjects: Sequence[str]
     start: int = 1
     last_per_subject: bool = False
-    max_pending: int = 4096
+    max_pending: int = MAX_PENDING
 
 
 @dataclass(slots=True)
