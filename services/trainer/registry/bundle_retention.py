@@ -43,7 +43,9 @@ class BundleRetention:
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def delete_old(self) -> None:
-        """Delete what is not kept. Raises what NATS and PostgreSQL raise while they are away."""
+        """Delete what is not kept, and what was never finished. Raises what NATS and PostgreSQL raise while they are
+        away."""
+        await self._tools.store.delete_unfinished()
         stored = await self._tools.store.digests()
         async with self._promoting.choosing:
             for model in await self._old(stored):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
@@ -10,11 +11,14 @@ import pytest
 import pytest_asyncio
 
 from freshet.trainer.v1 import trainer_pb2 as api
-from shared.adapters.jetstream.bundle_store import NatsBundleStore
+from services.trainer.registry.bundle_retention import BundleRetention
+from services.trainer.registry.promoting import Promoting
+from shared.adapters.jetstream.bundle_store import DirectoryBundleStore, NatsBundleStore
 from shared.adapters.jetstream.deltas import delta_stream, delta_subject
 from tests.conditions import eventually
 from tests.integration.trainer.favourites import champion_of, favouring, registered
 from tests.integration.trainer.test_calls import refusal
+from tests.integration.trainer.test_rollback_watch import SomeRuns
 from tests.integration.trainer.world import Trainer, World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -85,3 +89,13 @@ async def test_a_model_whose_bundle_is_deleted_cannot_be_promoted(history):
 async def test_a_rollback_returns_to_a_champion_that_was_kept(history):
     await history.trainer.stub.RollbackModel(api.RollbackModelRequest(reason="worse"))
     assert await champion_of(history.world) == history.champions[-2]
+
+
+async def test_what_a_run_that_was_killed_has_left_unfinished_goes_too(new_world, tmp_path):
+    world = await new_world()
+    part = tmp_path / f".{UNREGISTERED}.0123.unfinished"
+    part.write_bytes(b"a part")
+    os.utime(part, (0, 0))
+    tools = world.tools(DirectoryBundleStore(tmp_path))
+    await BundleRetention(tools, SomeRuns(), Promoting(tools), KEPT).delete_old()
+    assert not part.exists()
