@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from services.trainer.processes.evaluation_jobs import Judged, ModelJob
@@ -12,6 +13,7 @@ from services.trainer.registry.stored_models import NotStoredError, packed_bundl
 from services.trainer.runs.training_run import Tools
 from services.trainer.settings import TrainerSettings
 from shared.adapters.postgres.registry import RegisteredModel
+from shared.runtime.scratch import scratch_directory
 
 
 class UnknownModelError(Exception):
@@ -52,7 +54,7 @@ class ModelEvaluations:
                     f"there is no traffic later than the training of {model.model_version}"
                 )
             with _directory() as directory:
-                job = await self._job(model, protocol, Path(directory) / "model.bundle")
+                job = await self._job(model, protocol, directory / "model.bundle")
                 return job, await _judged(job)
 
     async def _model(self, model_version: str) -> RegisteredModel:
@@ -95,11 +97,14 @@ class ModelEvaluations:
             raise NotJudgeableError(str(error)) from error
 
 
-def _directory() -> tempfile.TemporaryDirectory[str]:
-    try:
-        return tempfile.TemporaryDirectory(prefix="freshet-judging-")
-    except OSError as error:
-        raise JudgingError(f"there is no directory for the bundle: {error}") from error
+@contextlib.contextmanager
+def _directory() -> Iterator[Path]:
+    with contextlib.ExitStack() as stack:
+        try:
+            directory = stack.enter_context(scratch_directory("judging"))
+        except OSError as error:
+            raise JudgingError(f"there is no directory for the bundle: {error}") from error
+        yield directory
 
 
 async def _judged(job: ModelJob) -> Judged:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +31,7 @@ from services.trainer.settings import TrainerSettings
 from shared.adapters.jetstream.streams import StreamError
 from shared.adapters.postgres.database import DEFECTS, UNAVAILABLE
 from shared.adapters.postgres.registry import RegisteredModel
+from shared.runtime.scratch import scratch_directory
 
 _log = structlog.get_logger("rollback_watch")
 _GIVE_WAY_SECONDS = 0.5
@@ -128,9 +128,9 @@ class RollbackWatch:
         """How both did; None when that could not be told, or a run began meanwhile."""
         # Before the exposures: of what happens behind them nobody could say what had prompted it.
         to_position = await self._tools.archive.position()
-        with tempfile.TemporaryDirectory(prefix="freshet-comparing-") as directory:
-            await keep_exposures(self._tools.connection, self._tools.names, Path(directory))
-            job = await self._job(pair, learned_to, to_position, Path(directory))
+        with scratch_directory("comparing") as directory:
+            await keep_exposures(self._tools.connection, self._tools.names, directory)
+            job = await self._job(pair, learned_to, to_position, directory)
             report = await self._unless_a_run_begins(job)
         if isinstance(report, Judged):
             return Comparison(**report.document)
