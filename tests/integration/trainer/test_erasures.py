@@ -13,6 +13,7 @@ from freshet.log.v1.log_pb2 import Erasure
 from freshet.trainer.v1 import trainer_pb2 as api
 from shared.adapters.postgres.model_erasures import ModelErasures
 from shared.adapters.postgres.registry import RegisteredModel
+from shared.adapters.postgres.tables import erasures
 from tests.conditions import eventually
 from tests.integration.trainer.world import Trainer, walks
 
@@ -73,6 +74,24 @@ async def test_models_trained_to_the_users_first_event_or_further_are_marked(wor
     await erased(world, "r1", first_position=4)
     async with world.trainer() as trainer:
         await become(trainer, {"there": ["r1"], "later": ["r1"]})
+
+
+async def test_a_list_of_models_with_very_many_marks_is_cut_to_what_clients_take(world):
+    models, receipts = 30, 10_000
+    for number in range(models):
+        await register(world, f"model {number}", trained_to=5 + number)
+    rows = [
+        {"receipt_id": f"{each:032x}", "user_key": each, "first_position": 1, "complete_position": 100}
+        for each in range(receipts)
+    ]
+    async with world.engine.begin() as connection:
+        await connection.execute(erasures.insert(), rows)
+    async with world.trainer() as trainer:
+        request = api.ListModelsRequest(page_size=models)
+        answer = await trainer.stub.ListModels(request, wait_for_ready=True)
+    assert answer.ByteSize() < 4 << 20
+    assert [model.model_version for model in answer.models] == [f"model {29 - each}" for each in range(9)]
+    assert {len(model.erasure_receipt_ids) for model in answer.models} == {receipts}
 
 
 async def test_a_model_that_was_in_training_during_the_erasure_is_marked_when_it_is_registered(world):
