@@ -22,8 +22,9 @@ class Encoded(NamedTuple):
 
 def encoded(states: Sequence[UserState], rows: np.ndarray, scorer: Scorer) -> Encoded:
     """The users' vectors. rows: as `history_rows` gives them."""
-    event_type = _padded([state.event_type for state in states]).astype(np.int64)
-    rows, event_type, age_seconds = aligned(rows, event_type, ages_of(states))
+    width = rows.shape[1]  # that of all who are asked for, of whom these may be some
+    event_type = _padded([state.event_type for state in states], width).astype(np.int64)
+    rows, event_type, age_seconds = aligned(rows, event_type, ages_of(states, width))
     return Encoded(scorer.user_vectors(rows, event_type, age_seconds), rows, event_type)
 
 
@@ -32,16 +33,17 @@ def history_rows(states: Sequence[UserState], scorer: Scorer) -> np.ndarray:
     return scorer.rows(_padded([state.item_key for state in states]))
 
 
-def ages_of(states: Sequence[UserState]) -> np.ndarray:
+def ages_of(states: Sequence[UserState], width: int = 0) -> np.ndarray:
     """Ages (B, T) float64 of events, in seconds, up to each user's newest event, not to now: encoders read differences
-    only, and the float32 they take blurs those of great ages."""
-    time_ms = _padded([state.time_ms for state in states])
+    only, and the float32 they take blurs those of great ages. width: T, where it is more than that of the widest."""
+    time_ms = _padded([state.time_ms for state in states], width)
     return (time_ms.max(axis=1, keepdims=True, initial=0) - time_ms) / 1000.0
 
 
-def _padded(columns: Sequence[np.ndarray]) -> np.ndarray:
-    """Columns (T_i,) as one array (B, T), filled with zeros on the left."""
-    width = max(len(column) for column in columns)
+def _padded(columns: Sequence[np.ndarray], width: int = 0) -> np.ndarray:
+    """Columns (T_i,) as one array (B, T), filled with zeros on the left. width: T, where it is more than that of the
+    widest."""
+    width = max([width, *map(len, columns)])
     if all(len(column) == width for column in columns):
         return np.stack(columns)
     return np.stack([np.pad(column, (width - len(column), 0)) for column in columns])

@@ -108,6 +108,12 @@ def test_answers_do_not_depend_on_who_else_is_in_the_batch():
     assert together == [one(each, model=serving()) for each in states]
 
 
+def test_who_has_a_longer_history_of_which_the_model_knows_nothing_changes_nothing_for_the_others():
+    states = [state("a"), state("new", length=6)]
+    together = rank([ALL] * 2, states, serving(), trending("c", "a"))
+    assert together == [one(each, model=serving()) for each in states]
+
+
 def test_only_the_time_between_events_counts_however_long_ago_they_were():
     minute, long_ago = 60_000, 40 * 365 * 86_400_000
     recent = state("a", "b")
