@@ -50,6 +50,7 @@ from shared.domain.models.following import Roles
 _log = structlog.get_logger("deltas")
 _PAUSE_SECONDS = 2.0
 _LOOK_SECONDS = 2.0
+_UNREADABLE_SECONDS = 60.0
 _RECALLED_TOGETHER = 50
 """Users; a hundred events of each take a twentieth of a second, in which no call is answered."""
 _QUIET_SHARE = 0.25
@@ -109,6 +110,7 @@ class DeltaWorker:
             champion = await self._open(model)
         except (BundleNotFoundError, CorruptBundleError) as error:
             _log.error("champion cannot be read", model_version=model.model_version, reason=str(error))
+            await self._wait_for_another(model)
             return
         except _AWAY as error:
             _log.warning("champion cannot be read now", reason=first_line(error))
@@ -131,6 +133,13 @@ class DeltaWorker:
             reading.cancel()
             with suppress(asyncio.CancelledError):
                 await reading
+
+    async def _wait_for_another(self, model: RegisteredModel) -> None:
+        """Until another is champion, or for a while: a bundle may be put back, but to look is to read all of it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_UNREADABLE_SECONDS):
+                while await self._is_champion(model):
+                    await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _open(self, model: RegisteredModel) -> _Champion:
         packed = await self._tools.store.get(model.bundle_digest)
