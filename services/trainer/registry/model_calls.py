@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
 
 import grpc
 from google.rpc import error_details_pb2
@@ -26,6 +25,7 @@ _LONGEST_REASON = 1000
 _MOST_BYTES, _FRAME_BYTES = 3 << 20, 8
 """Of models in one answer, of which gRPC's clients take 4 MiB unless they are told otherwise: the receipts of erasures
 that each names may be many. And what each takes beside itself."""
+_TOLD_TOGETHER = 20
 _CAUSES = {
     Cause.TRAINING: api.PROMOTION_CAUSE_TRAINING,
     Cause.REQUEST: api.PROMOTION_CAUSE_REQUEST,
@@ -52,9 +52,20 @@ class ModelCalls:
     async def list_models(self, limit: int) -> api.ListModelsResponse:
         """The newest models, the newest first, as many as a message holds; and how far traffic has moved away from the
         champion."""
-        models = _fitting(await self._told(await self._registry.list_models(limit)))
-        found = self._watch.found
+        models, found = await self._fitting(await self._registry.list_models(limit)), self._watch.found
         return api.ListModelsResponse(models=models, drift=_drift(found) if found else None)
+
+    async def _fitting(self, models: Sequence[RegisteredModel]) -> list[api.Model]:
+        """The first of them that fit into one message, but always one. A few at a time: the marks of all that do not
+        fit may be millions."""
+        fitting, size = list[api.Model](), 0
+        for start in range(0, len(models), _TOLD_TOGETHER):
+            for model in await self._told(models[start : start + _TOLD_TOGETHER]):
+                size += model.ByteSize() + _FRAME_BYTES
+                if fitting and size > _MOST_BYTES:
+                    return fitting
+                fitting.append(model)
+        return fitting
 
     async def get(self, request: api.GetModelRequest) -> api.GetModelResponse:
         """One model. Raises UnknownModelError."""
@@ -134,12 +145,6 @@ def _message(
     )
     message.create_time.FromDatetime(model.create_time)
     return message
-
-
-def _fitting(models: Sequence[api.Model]) -> Sequence[api.Model]:
-    """The first of them that fit into one message, but always one."""
-    sizes = accumulate(model.ByteSize() + _FRAME_BYTES for model in models)
-    return models[: max(1, sum(size <= _MOST_BYTES for size in sizes))]
 
 
 def _drift(found: FoundDrift) -> api.Drift:
