@@ -193,6 +193,14 @@ def test_a_checkpoint_that_cannot_be_written_costs_the_run_nothing(tmp_path):
     assert bits(model) == bits(whole())
 
 
+def test_what_a_process_left_that_was_killed_while_it_wrote_goes_with_the_next_one(tmp_path):
+    left, kept = tmp_path / "lesson-1.4711.partial", tmp_path / "lesson-1.checkpoint"
+    for file in (left, kept):
+        file.write_bytes(b"a part")
+    Checkpoints(tmp_path, 0.0, "run")
+    assert (left.exists(), kept.exists()) == (False, True)
+
+
 def test_checkpoints_are_written_by_the_clock(tmp_path):
     seldom = Checkpoints(tmp_path, 3600.0, "run")
     train(EVENTS, LONG, Callbacks(lambda _: _none_yet(tmp_path), seldom))

@@ -12,6 +12,7 @@ import io
 import os
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
@@ -33,7 +34,11 @@ class Checkpoints:
     """Those of one run's lessons, which come in the same order every time."""
 
     def __init__(self, directory: Path, every_seconds: float, run: str) -> None:
-        """directory: there, and only for this run. run: what is told of the run and its code in one text."""
+        """directory: there, and only for this run, of which only one process writes: what another one has left that was
+        killed while it wrote goes. run: what is told of the run and its code in one text."""
+        for left in directory.glob("lesson-*.partial"):
+            with suppress(OSError):
+                left.unlink()
         self._directory, self._every_seconds, self._run = directory, every_seconds, run
         self._lessons = 0
 
