@@ -78,9 +78,9 @@ class NatsBundleStore:
 
     async def delete(self, digest: str) -> None:
         """The entry last: what was cut off in between is deleted when it is asked for again. Decision: nothing stays,
-        where the object store itself leaves a mark for good."""
+        where the object store itself leaves a mark for good, also of what another client has deleted."""
         try:
-            info = await (await self._open()).get_info(digest)
+            info = await (await self._open()).get_info(digest, show_deleted=True)
         except (ObjectNotFoundError, NotFoundError):
             return
         entry = base64.urlsafe_b64encode(digest.encode()).decode()

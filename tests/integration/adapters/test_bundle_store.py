@@ -99,6 +99,8 @@ async def test_what_another_client_has_deleted_is_in_nobodys_way(space):
         await space.nats.jetstream().publish(f"$O.{space.names.bundles}.C.{part}", b"a part")
     await store.delete_unfinished(seconds=0)
     assert await messages(space) == 1
+    await store.delete("ab" * 32)
+    assert (await messages(space), await store.digests()) == (0, [])
 
 
 async def test_a_file_that_a_killed_writer_left_is_deleted_once_it_is_old(space, tmp_path):
