@@ -74,7 +74,7 @@ def questions(
 
 def _unprompted(before: EventColumns, later: EventColumns, options: CaseOptions, served: Served) -> Questions:
     of_answers = prompted(later, served)
-    cases = make_cases(before, later.take(~of_answers), options)
+    cases = make_cases(before, later, options, askable=~of_answers)
     return Questions(cases, int((of_answers & has_type(later.event_type, options.roles.target)).sum()))
 
 

@@ -10,7 +10,7 @@ from services.trainer.model.answering.scoring import Histories, ModelScorer
 from services.trainer.model.mixing.baselines import Popularity, most_popular, recently_popular
 from services.trainer.model.sequences import EventRoles, by_user
 from services.trainer.reading.hold_out import HoldOutRule, hold_out
-from tests.unit.trainer.builders import PURCHASE, VIEW, events, random_model, walks
+from tests.unit.trainer.builders import DISLIKE, PURCHASE, VIEW, events, random_model, walks
 
 
 def keys(*items: int) -> np.ndarray:
@@ -58,6 +58,18 @@ def test_the_hold_out_is_the_newest_share():
 def test_the_hold_out_asks_for_the_first_unseen_item():
     split = newest(events((1, 5), (1, 6), (1, 5), (1, 7), (1, 8)), 0.6)
     assert split.cases.targets.tolist() == [7]
+
+
+def test_an_item_that_its_user_has_disliked_since_the_cut_is_not_asked_for():
+    options = CaseOptions(EventRoles(target=frozenset({VIEW}), seen=frozenset({DISLIKE})))
+    columns = events((1, 5), (1, 6), (1, 6), (1, 7), event_type=[VIEW, DISLIKE, VIEW, VIEW])
+    assert newest(columns, 0.75, options).cases.targets.tolist() == [7]
+
+
+def test_what_one_event_is_about_twice_is_asked_for():
+    columns = events((1, 5), (1, 6), (1, 6))
+    twice = replace(columns, position=np.array([1, 2, 2]))
+    assert newest(twice, 0.5).cases.targets.tolist() == [6]
 
 
 def test_newcomers_are_asked_only_on_demand():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.trainer.model.answering.evaluation import CaseOptions
+from services.trainer.model.answering.evaluation import CaseOptions, make_cases
 from services.trainer.model.answering.stream import Stream
 from services.trainer.model.mixing.learners import PopularityLearner, Unchanging
 from services.trainer.model.protocols.outcome import CONTINUAL, FROZEN, STALE, Contestant
@@ -59,6 +59,17 @@ def test_it_equals_a_plain_loop_over_events(columns, roles, warm_up, learn_every
     cuts = Stream(columns, warm_up, case).chunks(learn_every)
     expected = plain_prequential(columns, HashLearner(catalogue), cuts, case)
     assert {mode: each.ranks.tolist() for mode, each in found.items()} == expected
+
+
+@given(logs(), st.integers(0, 12))
+def test_a_cut_asks_of_each_user_the_first_question_behind_it(columns, warm_up):
+    case = CaseOptions(EventRoles(target=frozenset({1}), seen=frozenset({2})), newcomers=True)
+    stream = Stream(columns, warm_up, case)
+    users, first = np.unique(stream.users(stream.asked), return_index=True)
+    before = len(stream.warm_up)
+    cases = make_cases(columns.take(slice(0, before)), columns.take(slice(before, None)), case)
+    assert cases.user_keys.tolist() == users.tolist()
+    assert cases.targets.tolist() == columns.item_key[stream.asked[first]].tolist()
 
 
 def test_an_event_is_learned_after_it_was_asked_for():

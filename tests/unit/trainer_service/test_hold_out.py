@@ -4,7 +4,7 @@ import numpy as np
 
 from services.trainer.model.answering.evaluation import CaseOptions
 from services.trainer.reading.hold_out import HoldOutRule, Questions, hold_out, questions
-from services.trainer.reading.prompting import Served
+from services.trainer.reading.prompting import WINDOW_SECONDS, Served
 from shared.domain.events.event_columns import EventColumns
 from tests.unit.trainer.builders import events, walks
 
@@ -74,6 +74,13 @@ def asked(*shown: tuple[int, int], min_users: int = 0) -> Questions:
 def test_what_was_recommended_asks_for_nothing_but_the_users_next_choice_of_their_own_does():
     assert asked((1, 6)).cases.targets.tolist() == [7, 8]
     assert asked((1, 6)).prompted_events == 1
+
+
+def test_what_a_recommendation_had_its_user_consume_is_not_asked_for_when_the_user_returns_to_it_later():
+    later = events((1, 6), (1, 6), (1, 7), (2, 8))
+    later.time_ms[1:] += int(2000 * WINDOW_SECONDS)
+    found = questions(BEFORE, later, CaseOptions(), Served(events((1, 6))), 0)
+    assert (found.cases.targets.tolist(), found.prompted_events) == ([7, 8], 1)
 
 
 def test_users_who_did_only_what_was_recommended_are_not_asked():

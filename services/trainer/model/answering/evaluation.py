@@ -77,18 +77,22 @@ def _hold_out(columns: EventColumns, held: np.ndarray, options: CaseOptions) -> 
     return HoldOut(train, held_out, make_cases(train, held_out, options))
 
 
-def make_cases(train: EventColumns, held_out: EventColumns, options: CaseOptions) -> Cases:
-    """One question for every user with a target in ``held_out``.
+def make_cases(
+    train: EventColumns, held_out: EventColumns, options: CaseOptions, askable: np.ndarray | None = None
+) -> Cases:
+    """One question for every user with a target in ``held_out``, on an item that the user had not seen until then.
 
     Args:
         train: events before.
-        held_out: events after, in log order.
+        held_out: N events after, in log order.
         options: how questions are made.
+        askable: ``(N,) bool``, events that may be asked for; the others are facts all the same. None for all.
     """
     roles = options.roles
     seen = by_user(train.take(has_type(train.event_type, roles.seen)))
     history = by_user(train.take(has_type(train.event_type, roles.history)))
-    asked = held_out.take(has_type(held_out.event_type, roles.target))
+    is_target = has_type(held_out.event_type, roles.target) & ~_seen_meanwhile(held_out, roles)
+    asked = held_out.take(is_target if askable is None else is_target & askable)
     asked = asked.take(~_have_seen(seen, asked))
     if not options.newcomers:
         asked = asked.take(np.isin(asked.user_key, history.user_keys))
@@ -109,6 +113,15 @@ def _have_seen(seen: UserSequences, asked: EventColumns) -> np.ndarray:
     known["user"], known["item"] = np.repeat(seen.user_keys, seen.lengths), seen.item_keys
     questions["user"], questions["item"] = asked.user_key, asked.item_key
     return np.isin(questions, known)
+
+
+def _seen_meanwhile(held_out: EventColumns, roles: EventRoles) -> np.ndarray:
+    """``(N,) bool``: whether the row's user has seen the row's item in an earlier event of those held out."""
+    pairs, position = held_out.pairs(), held_out.position
+    sees = has_type(held_out.event_type, roles.seen)
+    first = np.full(len(held_out), np.iinfo(np.int64).max)  # by pair
+    np.minimum.at(first, pairs[sees], position[sees])
+    return first[pairs] < position
 
 
 def _rows_of(users: UserSequences, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
