@@ -103,7 +103,7 @@ async def evaluate_live(
     run = await draw_to_end(client, await start(client, max_minutes=asked.minutes), output, wait_seconds)
     await until_served(client, run)
     answers = await ask_all(client, list(held_out), report.consistency_token, output)
-    popular = popular_lists(kept, held_out, asked.consuming)
+    popular = popular_lists(kept, held_out, asked.wanted, asked.consuming)
     return _evaluation(dataset, (kept, held_out), answers, popular, (report, run))
 
 

@@ -84,12 +84,12 @@ def rank(items: Sequence[str], wanted: str) -> int:
 
 
 def popular_lists(
-    kept: Sequence[Interaction], users: Iterable[str], consuming: Container[str]
+    kept: Sequence[Interaction], users: Iterable[str], wanted: Container[str], consuming: Container[str]
 ) -> dict[str, list[str]]:
-    """For each user the ten items with the most interactions, without those the user has consumed, as the system
-    leaves them out. consuming: types of events after which a user has had the item."""
-    counts = Counter(row.item for row in kept)
-    by_popularity = sorted(counts, key=lambda item: (-counts[item], item))
+    """For each user the ten items with the most events that are worth predicting, as the trainer counts them, without
+    those the user has consumed, as the system leaves them out. wanted, consuming: as for `worth_asking`."""
+    counts = Counter(row.item for row in kept if row.event_type in wanted)
+    by_popularity = sorted({row.item for row in kept}, key=lambda item: (-counts[item], item))
     had = _had(kept, consuming)
     return {user: _first_unseen(by_popularity, had.get(user, set())) for user in users}
 
@@ -101,7 +101,7 @@ def worth_asking(
     consuming: Container[str],
 ) -> dict[str, Interaction]:
     """Of what is kept back, what a good answer holds: events of the types `wanted`, about items that their user has not
-    consumed before. consuming: as for `popular_lists`."""
+    consumed before. consuming: types of events after which a user has had the item."""
     had = _had(kept, consuming)
     return {
         user: row

@@ -43,13 +43,20 @@ def test_what_stands_below_the_tenth_place_is_a_miss():
 
 def test_popular_items_leave_out_what_a_user_had_and_ties_go_by_id():
     kept = [took("u", "b"), took("v", "b"), took("v", "a"), took("w", "c"), took("w", "b")]
-    lists = popular_lists(kept, ["u", "new"], {"rate"})
+    lists = popular_lists(kept, ["u", "new"], {"rate"}, {"rate"})
     assert lists == {"u": ["a", "c"], "new": ["b", "a", "c"]}
 
 
 def test_popular_items_keep_what_a_user_has_seen_without_consuming_it():
     kept = [took("u", "a"), Interaction("u", "b", 0.0, math.nan, "view-item")]
-    assert popular_lists(kept, ["u"], {"rate"}) == {"u": ["b"]}
+    assert popular_lists(kept, ["u"], {"rate"}, {"rate"}) == {"u": ["b"]}
+
+
+def test_popular_is_what_is_worth_recommending_not_what_is_shown_or_disliked():
+    shown = [Interaction(f"v{number}", "shown", 0.0, math.nan, "view-item-list") for number in range(3)]
+    disliked = [Interaction(f"v{number}", "disliked", 0.0, math.nan, "dislike") for number in range(2)]
+    lists = popular_lists([*shown, *disliked, took("w", "good")], ["u"], {"rate"}, {"rate", "dislike"})
+    assert lists["u"][0] == "good"
 
 
 @pytest.mark.parametrize(
