@@ -27,36 +27,43 @@ class Served:
 
 
 NOTHING_SERVED = Served()
-_POSITION_BITS = 36
-"""Of a place: 68 billion events, and 134 million pairs above them."""
+_WINDOW_MS = int(1000 * WINDOW_SECONDS)
 
 
 def prompted(columns: EventColumns, served: Served) -> np.ndarray:
     """``(N,) bool``: whether the row's item was in an answer to its user at most `WINDOW_SECONDS` before, or may have
     been, as nothing is known of that time.
 
+    Decision: of all answers within the window the first one is looked at: if the event was in the log by then, it was
+    before the others, too. The last one before an event that was sent late may be one that came long after it.
+
     Args:
         columns: rows in log order.
         served: as far as it is known.
     """
-    unknown = columns.position < served.known_from
-    if not len(columns) or not len(served.exposed):
+    unknown, exposed = columns.position < served.known_from, served.exposed
+    if not len(columns) or not len(exposed):
         return unknown
-    asked, shown = _places(columns, served.exposed)
+    asked, shown = _places(columns, exposed)
     order = np.argsort(shown, kind="stable")
-    shown, shown_ms = shown[order], served.exposed.time_ms[order]
-    last = np.searchsorted(shown, asked, side="right") - 1
-    same = (last >= 0) & (shown[last] >> _POSITION_BITS == asked >> _POSITION_BITS)
-    return unknown | same & (np.abs(columns.time_ms - shown_ms[last]) <= WINDOW_SECONDS * 1000)
+    first = np.searchsorted(shown[order], asked)
+    at = order[np.minimum(first, len(order) - 1)]
+    same = (first < len(order)) & (columns.user_key == exposed.user_key[at])
+    same &= columns.item_key == exposed.item_key[at]
+    soon = exposed.time_ms[at] <= columns.time_ms + _WINDOW_MS
+    return unknown | same & soon & (exposed.position[at] <= columns.position)
 
 
 def _places(columns: EventColumns, exposed: EventColumns) -> tuple[np.ndarray, np.ndarray]:
-    """``(N,)`` and ``(E,) int64``: numbers of pairs of user and item, and below them where in the log."""
+    """``(N,)`` and ``(E,) int64``: where the windows of events begin, and where what was shown lies, by pair of user
+    and item, then by time."""
     users, items = (
         np.append(columns.user_key, exposed.user_key),
         np.append(columns.item_key, exposed.item_key),
     )
-    places = _pairs(users, items) << _POSITION_BITS | np.append(columns.position, exposed.position)
+    times = np.unique(exposed.time_ms)
+    begins = np.append(columns.time_ms - _WINDOW_MS, exposed.time_ms)
+    places = _pairs(users, items) * (len(times) + 1) + np.searchsorted(times, begins)
     return places[: len(columns)], places[len(columns) :]
 
 
