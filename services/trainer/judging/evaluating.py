@@ -96,8 +96,8 @@ def _learned_rows(columns: EventColumns, job: ModelJob) -> int:
 def _asked(outcome: Outcome) -> Outcome:
     if not len(outcome.user_keys):
         raise NothingToJudge(
-            "no event is left to be asked for: none is later than what was learned, or all are about items that "
-            "their user had seen"
+            "no event is left to be asked for: none is later than what was learned, or all are of types that the "
+            "domain does not predict, or about items that their user had seen"
         )
     return outcome
 

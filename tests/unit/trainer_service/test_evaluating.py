@@ -21,7 +21,7 @@ from services.trainer.processes.evaluation_jobs import (
 )
 from tests.unit.trainer.builders import events, walks
 
-RATE = 6
+IMPRESSION, RATE = 1, 6
 MODEL_JOB = ModelJob(
     "postgresql://there", "", "video", "temporal", "abc", "/there", 3, 9, 50, 0, 1, 0, "info"
 )
@@ -31,9 +31,9 @@ MODEL_JOB = ModelJob(
 def job(tmp_path):
     """Makes jobs over columns, of baselines alone unless something else is said."""
 
-    def make(columns=None, **fields) -> DataJob:
+    def make(columns=None, event_type=RATE, **fields) -> DataJob:
         columns = walks(n_users=8) if columns is None else columns
-        columns.event_type[:] = RATE
+        columns.event_type[:] = event_type
         names = ("position", "user_key", "item_key", "event_type", "time_ms", "value")
         np.savez(tmp_path / "columns.npz", **{name: getattr(columns, name) for name in names})
         defaults = {"domain": "video", "protocol": "leave-one-out", "encoders": ["none"], "preset": "small"}
@@ -84,6 +84,11 @@ def test_a_warm_up_of_everything_names_the_option_and_what_there_is(job):
 def test_a_data_set_without_questions_says_why(job):
     with pytest.raises(NothingToJudge, match="no event is left to be asked for"):
         judge_data(job(events((1, 5), (1, 5))), ignore)
+
+
+def test_a_data_set_of_impressions_is_told_that_they_are_not_predicted(job):
+    with pytest.raises(NothingToJudge, match="of types that the domain does not predict"):
+        judge_data(job(event_type=IMPRESSION), ignore)
 
 
 @pytest.mark.parametrize(
