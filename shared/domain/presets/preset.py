@@ -37,6 +37,12 @@ class EventMeaning:
     def __post_init__(self) -> None:
         if self.half_life_seconds <= 0:
             raise PresetError(f"half_life_seconds must be above 0, not {self.half_life_seconds}")
+        if (
+            self.consumes and not self.in_history
+        ):  # the state would not know of it, and the item be recommended again
+            raise PresetError(
+                "consumes needs in_history: only what enters the history is known to be consumed"
+            )
 
 
 @dataclass(frozen=True)
@@ -104,4 +110,7 @@ def _meaning(name: str, word: str, values: Mapping[str, Any]) -> EventMeaning:
     values = dict(values)
     if "half_life_days" in values:
         values["half_life_seconds"] = values.pop("half_life_days") * DAY_SECONDS
-    return EventMeaning(**values)
+    try:
+        return EventMeaning(**values)
+    except PresetError as error:
+        raise PresetError(f"preset {name}, {word}: {error}") from None

@@ -36,7 +36,8 @@ def test_a_shipped_preset_tells_likes_from_dislikes(name):
     [
         ({**COMPLETE, "stare": {}}, "'stare' is no event type"),
         ({**COMPLETE, "click": {"wight": 1}}, r"click: unknown keys \['wight'\]"),
-        ({**COMPLETE, "click": {"half_life_days": 0}}, "half_life_seconds must be above 0"),
+        ({**COMPLETE, "click": {"half_life_days": 0}}, "click: half_life_seconds must be above 0"),
+        ({**COMPLETE, "click": {"consumes": True, "in_history": False}}, "click: consumes needs in_history"),
         ({"click": {}}, "events without a meaning: view-item-list"),
     ],
 )
