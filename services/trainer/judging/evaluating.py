@@ -150,7 +150,7 @@ class _DataJudge:
         """n_events: of the first lesson."""
         names = encoders_named(self._job.encoders)
         plans = {name: self._plan(name, n_events, continuations) for name in names}
-        return [*baselines(self._roles), *encoders(plans, continue_every, self._telling)]
+        return [*baselines(self._roles, continue_every), *encoders(plans, continue_every, self._telling)]
 
     def _plan(self, name: str, n_events: int, continuations: int) -> TrainingPlan:
         """Of the time allowed, every continuation gets its share, for what is judged and for the rest."""

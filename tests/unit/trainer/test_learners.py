@@ -69,6 +69,20 @@ def test_every_baseline_learns_and_scores_what_it_has_learned(name):
     assert learner.scorer().item_keys.tolist() == np.unique(walks(n_users=6).item_key).tolist()
 
 
+@pytest.mark.parametrize("quick, counted", [(20, 2), (19, 1)])
+def test_what_is_recounted_waits_no_longer_than_it_may_where_it_is_counted_quickly(
+    monkeypatch, quick, counted
+):
+    monkeypatch.setattr("services.trainer.model.mixing.learners.EXACT_UP_TO", quick)
+    counts = []
+    learner = Recounted(
+        lambda columns: counts.append(0) or most_popular(columns), lambda events, items: 9_999
+    )
+    learner.at_latest = 30
+    in_parts(learner, walks(n_items=20), size=120)
+    assert len(counts) == counted
+
+
 def test_what_is_recounted_waits_until_enough_events_have_come():
     log = walks()
     learner = Recounted(most_popular, lambda events, items: 20)

@@ -1,5 +1,6 @@
 """A job of the process that judges, from its columns to the document."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from services.trainer.processes.evaluation_jobs import (
     decode,
     encode,
 )
+from shared.domain.events.event_columns import EventColumns
 from tests.unit.trainer.builders import events, walks
 
 IMPRESSION, RATE = 1, 6
@@ -69,6 +71,23 @@ def test_an_encoder_learns_on_in_the_prequential_protocol(job, name):
     modes = [each["mode"] for each in board["standings"] if each["name"] == name]
     assert modes == ["continual", "frozen", "stale"]
     assert {g["of"] for g in board["gains"]} == {"learning on", "live history", "best baseline"}
+
+
+def test_what_encoders_are_mixed_with_learns_on_as_often_where_it_is_a_baseline(job):
+    # Nothing of the first half tells what follows what in the second one.
+    halves = [
+        walks(n_users=20, n_items=10, length=8, seed=0),
+        walks(n_users=20, n_items=10, length=8, seed=1),
+    ]
+    later = replace(halves[1], item_key=100 - 7 * halves[1].item_key % 11, position=halves[1].position + 160)
+    columns = EventColumns.concatenate([halves[0], replace(later, time_ms=later.time_ms + 1_000_000)])
+    board = judge_data(
+        job(columns, protocol="prequential", learn_every=4, continue_every=16), ignore
+    ).document
+    gains = {
+        each["name"]: each["difference"]["low"] for each in board["gains"] if each["of"] == "learning on"
+    }
+    assert gains["rules"] > 0 and gains["ease"] > 0
 
 
 def test_half_of_the_events_warm_up_unless_a_number_is_given(job):

@@ -14,7 +14,7 @@ from services.trainer.model.encoders.signature import EncoderConfig
 from services.trainer.model.export.int8_scorer import int8_scorer
 from services.trainer.model.fitting.callbacks import Callbacks
 from services.trainer.model.fitting.plan import OnProgress, TrainingPlan
-from services.trainer.model.mixing.learners import BASELINES, Learner
+from services.trainer.model.mixing.learners import BASELINES, Learner, Recounted
 from services.trainer.model.protocols.outcome import Contestant
 from services.trainer.model.sequences import EventRoles
 
@@ -26,9 +26,17 @@ def encoder_config(encoder: str, preset: str) -> EncoderConfig:
     return config_of(kind, preset)
 
 
-def baselines(roles: EventRoles) -> list[Contestant]:
-    """All of them."""
-    return [Contestant(name, partial(make, roles), baseline=True) for name, make in BASELINES.items()]
+def baselines(roles: EventRoles, at_latest: int | None = None) -> list[Contestant]:
+    """All of them. at_latest: events after which encoders go on, and with them the rules and EASE that they are mixed
+    with: as baselines these are no older. None where nobody goes on."""
+
+    def made(name: str) -> Learner:
+        learner = BASELINES[name](roles)
+        if isinstance(learner, Recounted):
+            learner.at_latest = at_latest
+        return learner
+
+    return [Contestant(name, partial(made, name), baseline=True) for name in BASELINES]
 
 
 def encoders(

@@ -9,7 +9,7 @@ import numpy as np
 
 from services.trainer.model.answering.scoring import Scorer
 from services.trainer.model.mixing.baselines import Popularity
-from services.trainer.model.mixing.ease import ease_every, learn_ease
+from services.trainer.model.mixing.ease import EXACT_UP_TO, ease_every, learn_ease
 from services.trainer.model.mixing.rules import RuleScorer, learn_rules, rules_every
 from services.trainer.model.sequences import EventRoles, has_type
 from shared.domain.events.event_columns import EventColumns
@@ -104,12 +104,14 @@ class Gathered:
 
 class Recounted:
     """What is counted anew from all events whenever enough have come. every: how many that are, of so many events and
-    items that were counted last."""
+    items that were counted last. at_latest: so many are enough of no more items than are counted quickly, whatever
+    `every` says; None for what it says."""
 
     def __init__(self, count: Callable[[EventColumns], Scorer], every: Callable[[int, int], int]) -> None:
         self._count, self._every = count, every
         self._events = Gathered()
         self._scorer: Scorer | None = None
+        self.at_latest: int | None = None
 
     def learn(self, columns: EventColumns) -> None:
         """Counts, or keeps the events until there are enough."""
@@ -119,7 +121,10 @@ class Recounted:
 
     def _is_due(self, items: int) -> bool:
         pending = self._events.pending
-        return pending >= self._every(self._events.count - pending, items)
+        enough = self._every(self._events.count - pending, items)
+        if self.at_latest is not None and items <= EXACT_UP_TO:
+            enough = min(enough, self.at_latest)
+        return pending >= enough
 
     def scorer(self) -> Scorer:
         """As it was counted last."""
