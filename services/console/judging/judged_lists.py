@@ -12,6 +12,7 @@ from shared.domain.metrics.ranking_metrics import (
     coverage,
     hit_gains,
     hit_rate,
+    lead_words,
     mrr,
     mrr_gains,
     ndcg,
@@ -65,7 +66,7 @@ def lead(better: Lists, worse: Lists, held_out: Mapping[str, Interaction]) -> Pa
 
 def verdict(by: PairedDifference) -> str:
     """Whether a model is better than the most popular items, in a sentence."""
-    words = "beats" if by.low > 0 else "does worse than" if by.high < 0 else "does not clearly beat"
+    words = lead_words(by.low, by.high, by.n_users)
     return f"the model {words} the most popular items: NDCG@10 {by.mean:+.4f} [{by.low:+.4f}, {by.high:+.4f}]"
 
 

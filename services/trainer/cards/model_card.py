@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from services.trainer.cards.card_figures import CONFIDENCE, Row, Standings
 from services.trainer.model.protocols.intervals import Estimate
 from services.trainer.policies.gate import Decision
+from shared.domain.metrics.ranking_metrics import LEAST_WITNESSES
 
 _CURVE_ROWS = 12
 _LIMITS = (
@@ -122,7 +123,7 @@ def _judged(standings: Standings) -> str:
         "",
         *_table(heads, map(_cells, standings.rows)),
         "",
-        *(f"- {_verdict(row)}" for row in standings.rows[1:]),
+        *(f"- {_verdict(row, standings.users)}" for row in standings.rows[1:]),
         *(f"- Not compared with {each}." for each in standings.left_out),
     ]
     return _section("Metrics", lines)
@@ -138,8 +139,10 @@ def _figure(estimate: Estimate, sign: str = "") -> str:
     return f"{estimate.value:{sign}.4f} [{estimate.low:{sign}.4f}, {estimate.high:{sign}.4f}]"
 
 
-def _verdict(row: Row) -> str:
+def _verdict(row: Row, users: int) -> str:
     assert row.lead is not None, "everybody but the candidate has a lead over it or not"
+    if users < LEAST_WITNESSES:
+        return f"**It does not clearly beat {row.name}**: {users} users are too few to tell."
     if row.lead.low > 0.0:
         return f"It beats {row.name}."
     if row.lead.high < 0.0:

@@ -98,3 +98,8 @@ def test_a_figure_lies_within_its_interval():
 )
 def test_a_sentence_says_whether_a_model_beats_the_most_popular_items(model, popular, words):
     assert f"the model {words} the most popular items" in verdict(lead(model, popular, HELD_OUT))
+
+
+def test_one_user_alone_says_nothing_of_a_model():
+    one = dict(list(HELD_OUT.items())[:1])
+    assert "the model does not clearly beat, by 1 of the 6 users" in verdict(lead(HITS, MISSES, one))

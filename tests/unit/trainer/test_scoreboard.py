@@ -58,6 +58,16 @@ def test_a_model_that_is_level_does_not_clearly_beat():
     assert found.verdicts[0].startswith("model does not clearly beat the best baseline")
 
 
+@pytest.mark.parametrize(
+    "users, words", [(1, "by 1 of the 6 users that it takes,"), (5, "by 5 of"), (6, "beats")]
+)
+def test_a_few_users_who_all_speak_for_a_model_may_do_so_by_chance(users, words):
+    asked = np.arange(QUESTIONS) % users
+    entries = [entry("popular", True, only=3), entry("model", only=1)]
+    (verdict,) = scoreboard(Outcome("temporal", asked, {}, 8, 100, entries)).verdicts
+    assert words in verdict and verdict.startswith("model beats") == (users == 6)
+
+
 def test_modes_tell_what_live_histories_and_learning_on_are_worth():
     gains = {
         gain.of: gain.difference.value

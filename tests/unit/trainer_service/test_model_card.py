@@ -79,6 +79,12 @@ def test_the_card_says_whether_the_model_beats_a_baseline(low, high, verdict):
     assert verdict in model_card(replace(FACTS, standings=standing(row("popular", low, high))))
 
 
+def test_the_card_says_nothing_of_a_lead_by_a_few_users():
+    few = replace(standing(row("popular", 0.01, 0.02)), users=5)
+    found = model_card(replace(FACTS, standings=few))
+    assert "- **It does not clearly beat popular**: 5 users are too few to tell." in found
+
+
 def test_a_baseline_that_was_left_out_is_named_with_the_reason():
     facts = replace(FACTS, standings=standing(left_out=("ease: 9 items are more than 8",)))
     assert "- Not compared with ease: 9 items are more than 8." in model_card(facts)

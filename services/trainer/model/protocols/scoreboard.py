@@ -9,7 +9,7 @@ import numpy as np
 from services.trainer.model.answering.answers import Answers
 from services.trainer.model.protocols.intervals import Estimate, UserBootstrap
 from services.trainer.model.protocols.outcome import CONTINUAL, FROZEN, STALE, Entry, Outcome
-from shared.domain.metrics.ranking_metrics import hit_gains, mrr_gains, ndcg_gains
+from shared.domain.metrics.ranking_metrics import hit_gains, lead_words, mrr_gains, ndcg_gains
 
 METRICS = ("ndcg", "hit_rate", "mrr")
 COURSE_POINTS = 20
@@ -113,18 +113,18 @@ def scoreboard(outcome: Outcome, k: int = 10, confidence: float = 0.95, seed: in
     """The outcome in figures; every interval draws the same users."""
     draw = UserBootstrap(outcome.user_keys, confidence, seed=seed)
     standings = _with_best(_Judge(outcome, draw, k).standings())
-    leads = _leads(outcome, standings, draw, k)
+    leads, users = _leads(outcome, standings, draw, k), len(np.unique(outcome.user_keys))
     return Scoreboard(
         protocol=outcome.protocol,
         k=k,
         confidence=confidence,
         questions=len(outcome.user_keys),
-        users=len(np.unique(outcome.user_keys)),
+        users=users,
         catalogue_items=outcome.catalogue_items,
         learned_events=outcome.learned_events,
         standings=standings,
         gains=[*_gains(outcome, draw, k), *leads],
-        verdicts=[_verdict(lead, k) for lead in leads],
+        verdicts=[_verdict(lead, k, users) for lead in leads],
     )
 
 
@@ -206,8 +206,8 @@ def _difference(draw: UserBootstrap, better: Answers, worse: Answers, k: int) ->
     return difference
 
 
-def _verdict(lead: Gain, k: int) -> str:
+def _verdict(lead: Gain, k: int, users: int) -> str:
     by = lead.difference
-    words = "beats" if by.low > 0 else "does worse than" if by.high < 0 else "does not clearly beat"
+    words = lead_words(by.low, by.high, users)
     figures = f"NDCG@{k} {by.value:+.4f} [{by.low:+.4f}, {by.high:+.4f}]"
     return f"{lead.name} {words} the best baseline, {lead.against}: {figures}"
