@@ -14,13 +14,15 @@ from shared.client.events import taken_in
 from shared.client.resuming import MAX_WAITING, Unanswered
 
 Events = AsyncIterable[UserEvent] | Iterable[UserEvent]
-Open = Callable[[AsyncIterator[StreamUserEventsRequest]], AsyncIterable[StreamUserEventsResponse]]
+Requests = AsyncIterator[StreamUserEventsRequest]
+Open = Callable[[Requests, float | None], AsyncIterable[StreamUserEventsResponse]]
 
 
 class AsyncEventStream:
     """Sends events and hands out their outcomes in order, on as many calls as it takes.
 
-    open_call: starts a call with the given requests. decode: the typed form of an error of gRPC.
+    open_call: starts a call with the given requests, which may take so many seconds. decode: the typed form of an error
+    of gRPC.
     """
 
     def __init__(
@@ -48,7 +50,7 @@ class AsyncEventStream:
 
     async def _one_call(self) -> AsyncIterator[StreamUserEventsResponse]:
         self._current += 1
-        call = self._open(self._requests(self._current))
+        call = self._open(self._requests(self._current), self._unanswered.seconds_left)
         try:
             async for response in call:
                 yield self._unanswered.answered(response)
@@ -59,7 +61,7 @@ class AsyncEventStream:
             if isinstance(call, grpc.aio.Call):
                 call.cancel()
 
-    async def _requests(self, call_number: int) -> AsyncIterator[StreamUserEventsRequest]:
+    async def _requests(self, call_number: int) -> Requests:
         """What a call sends: first all that has no outcome yet. A call that is over takes no more."""
         for request in self._unanswered.again():
             yield request

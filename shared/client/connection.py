@@ -180,8 +180,8 @@ def prepare(channel: Any, call: Call[Any], origin: Origin, options: CallOptions)
     return lambda: method(call.request, timeout=options.timeout_of(call), metadata=metadata)
 
 
-def open_stream(channel: Any, call: Call[Any], origin: Origin, options: CallOptions) -> Callable[[Any], Any]:
-    """A call that sends a stream, sync or async: hand it the requests to start it."""
+def open_stream(channel: Any, call: Call[Any], origin: Origin) -> Callable[[Any, float | None], Any]:
+    """A call that sends a stream, sync or async: hand it the requests, and the seconds it may take, to start it."""
     method = getattr(STUBS[call.service](channel), call.method)
     metadata = ((REQUEST_ID_KEY, origin.request_id),)
-    return lambda requests: method(requests, timeout=options.timeout_of(call), metadata=metadata)
+    return lambda requests, timeout: method(requests, timeout=timeout, metadata=metadata)

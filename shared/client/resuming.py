@@ -35,20 +35,30 @@ class Unanswered:
     Outcomes come in the order sent, so the first event without one is the next to be answered. When a stream
     breaks, everything here is sent again, with the same ids: what was written all the same answers DUPLICATE.
 
-    The patience is for failing, not for quiet: an idle stream that stands owes nothing, however long.
+    The patience is for failing, not for quiet: an idle stream that stands owes nothing, however long. timeout_seconds:
+    what all calls of the stream may take together; None for any time.
     """
 
     def __init__(
-        self, wait_seconds: float = WAIT_SECONDS, clock: Callable[[], float] = time.monotonic
+        self,
+        wait_seconds: float = WAIT_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+        timeout_seconds: float | None = None,
     ) -> None:
         self._events: deque[UserEvent] = deque()
         self._wait_seconds, self._clock = wait_seconds, clock
+        self._ends_at = None if timeout_seconds is None else clock() + timeout_seconds
         self._opened_at: float | None = None
         self._failing_since: float | None = None
         self._pause_seconds = FIRST_PAUSE_SECONDS
 
     def __len__(self) -> int:
         return len(self._events)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """What the next call may take; None for any time."""
+        return None if self._ends_at is None else max(0.0, self._ends_at - self._clock())
 
     @property
     def full(self) -> bool:
@@ -73,15 +83,18 @@ class Unanswered:
         return response
 
     def pause_seconds(self, error: FreshetError) -> float:
-        """How long to wait before the stream is taken up again. Raises `error` if that is of no use (any more)."""
+        """How long to wait before the stream is taken up again. Raises `error` if that is of no use (any more), or ends
+        behind the deadline."""
         self._note_standing()
         now, self._opened_at = self._clock(), None
         self._failing_since = now if self._failing_since is None else self._failing_since
         if not _passes(error) or now - self._failing_since >= self._wait_seconds:
             raise error
-        pause = error.retry_delay_seconds or self._pause_seconds
+        pause = (error.retry_delay_seconds or self._pause_seconds) * random.uniform(0.8, 1.2)
+        if self._ends_at is not None and now + pause >= self._ends_at:
+            raise error
         self._pause_seconds = min(2 * self._pause_seconds, LONGEST_PAUSE_SECONDS)
-        return pause * random.uniform(0.8, 1.2)
+        return pause
 
     def _note_standing(self) -> None:
         """Before an event is owed an outcome, or a call is over: if the stream stood idle, it did not fail."""

@@ -81,14 +81,16 @@ class SyncFreshetClient:
         """Writes events as they come; hands out one outcome for each, in the same order.
 
         A broken stream is taken up again: events without an outcome are sent once more with their ids, so that each
-        takes effect once. After a minute of failing without any outcome the error is raised. Leaving the iteration
-        early cancels the stream; events without an outcome may then have been written or not. What `user_events`
-        raises comes after all outcomes before it; so does the TypeError for what is no UserEvent in it.
+        takes effect once. After a minute of failing without any outcome the error is raised, and before a deadline, if
+        `with_options` gave one: it is of the whole stream. Leaving the iteration early cancels the stream; events
+        without an outcome may then have been written or not. What `user_events` raises comes after all outcomes before
+        it; so does the TypeError for what is no UserEvent in it.
         """
         call = stream_call()
         origin = self._options.origin_of(call, self.addresses.of(call.service))
         decode = functools.partial(self._connections.failure, origin=origin)
-        stream = SyncEventStream(functools.partial(self._open_stream, call, origin), decode, Unanswered())
+        unanswered = Unanswered(timeout_seconds=self._options.timeout_of(call))
+        stream = SyncEventStream(functools.partial(self._open_stream, call, origin), decode, unanswered)
         yield from stream.outcomes(user_events)
 
     def with_options(self, timeout_seconds: float | None = None, request_id: str | None = None) -> Self:
@@ -136,9 +138,9 @@ class SyncFreshetClient:
             finally:
                 responses.cancel()  # when the iteration is left early; else it has ended
 
-    def _open_stream(self, call: Call[Any], origin: Origin, requests: Any) -> Any:
+    def _open_stream(self, call: Call[Any], origin: Origin, requests: Any, timeout: float | None) -> Any:
         with self._connections.typed(origin):
-            return open_stream(self._connections.to(origin), call, origin, self._options)(requests)
+            return open_stream(self._connections.to(origin), call, origin)(requests, timeout)
 
     def _prepare(self, call: Call[Any]) -> tuple[Callable[[], Any], Origin]:
         origin = self._options.origin_of(call, self.addresses.of(call.service))

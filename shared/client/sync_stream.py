@@ -14,14 +14,14 @@ from shared.client.errors import FreshetError
 from shared.client.events import taken_in
 from shared.client.resuming import MAX_WAITING, Unanswered
 
-Open = Callable[[Iterator[StreamUserEventsRequest]], Any]
+Open = Callable[[Iterator[StreamUserEventsRequest], float | None], Any]
 
 
 class SyncEventStream:
     """Sends events and hands out their outcomes in order, on as many calls as it takes.
 
-    open_call: starts a call with the given requests. decode: the typed form of an error of gRPC. The events are taken
-    in by a thread of their own, so that a source which blocks does not hold up the outcomes.
+    open_call: starts a call with the given requests, which may take so many seconds. decode: the typed form of an error
+    of gRPC. The events are taken in by a thread of their own, so that a source which blocks holds up no outcomes.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class SyncEventStream:
         with self._moved:
             self._current += 1
             requests = self._requests(self._current, self._unanswered.again())
-        call = self._open(requests)
+        call = self._open(requests, self._unanswered.seconds_left)
         try:
             for response in call:
                 yield self._answered(response)
