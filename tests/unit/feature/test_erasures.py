@@ -6,6 +6,7 @@ import asyncio
 from types import SimpleNamespace
 from typing import cast
 
+import grpc
 import pytest
 
 from services.feature.digesting import StateDigests
@@ -52,6 +53,14 @@ async def test_a_digest_is_refused_in_time_also_when_an_erasure_ends_while_it_is
     erasures.begin(0, [])
     with pytest.raises(Refusal, match="folded anew"):
         await asyncio.wait_for(asked, 5)
+
+
+async def test_a_digest_for_which_there_is_too_little_time_is_not_taken_for_a_partition_that_is_folded_anew():
+    live = fold_events(state(partitions=2), [event(number, user_key=number) for number in range(1, 1000)])
+    projection = cast(Projection, SimpleNamespace(state=live, position=999))
+    with pytest.raises(Refusal, match="more time") as refused:
+        await StateDigests(projection, erasures_of(live)).of([], 0.0)
+    assert refused.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 def test_what_is_folded_of_other_partitions_is_not_kept_while_one_is_folded_anew():
