@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from urllib.parse import unquote, urlsplit
 
 import nats.errors
@@ -60,7 +61,7 @@ async def nats_connection(url: str, name: str) -> AsyncIterator[Client]:
         max_outstanding_pings=2,
         allow_reconnect=True,
         error_cb=_Errors(urls).tell,
-        disconnected_cb=_on_disconnected,
+        disconnected_cb=partial(_on_disconnected, connection),
         reconnected_cb=_on_reconnected,
         pending_size=64 * 1024 * 1024,
     )
@@ -116,8 +117,9 @@ class _Errors:
         _log.warning("nats error", error=text, servers=self._servers, setting="FRESHET_NATS_URL")
 
 
-async def _on_disconnected() -> None:
-    _log.warning("nats connection lost")
+async def _on_disconnected(connection: Client) -> None:
+    if not connection.is_closed:  # nats-py calls this also for a connection that we close
+        _log.warning("nats connection lost")
 
 
 async def _on_reconnected() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from structlog.testing import capture_logs
 
 from shared.adapters.jetstream.connection import nats_connection
@@ -25,6 +26,13 @@ async def test_a_server_that_is_away_is_named_once_with_the_setting_however_ofte
             connecting.cancel()
     told = [(log["servers"], log["setting"]) for log in logs if log["event"] == "nats error"]
     assert told == [(f"{host}:{port}", "FRESHET_NATS_URL")]
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_connection_that_is_closed_in_good_order_is_not_told_of_as_lost(brokers):
+    with capture_logs() as logs:
+        await connect(brokers.nats_url)
+    assert [log["event"] for log in logs] == []
 
 
 async def connect(url: str) -> None:
