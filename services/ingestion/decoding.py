@@ -28,16 +28,27 @@ class MalformedEventError(ValueError):
 
 def decode_user_event(payload: bytes, headers: Mapping[str, str]) -> UserEvent:
     """The event in a NATS message. JSON when the content type says so or its first byte is a bracket, which begins
-    no protobuf event; else protobuf.
+    no protobuf event, or when it is a JSON object behind white space, which holds none; else protobuf.
 
     CloudEvents (binary mode): `ce-id`, `ce-type` and `ce-time` stand in for fields that the event leaves empty.
     Raises MalformedEventError.
     """
     lowered = {key.lower(): value for key, value in headers.items()}
     is_json = "json" in lowered.get("content-type", "") or payload[:1] in (b"{", b"[")
-    event = _from_json(payload) if is_json else _from_protobuf(payload)
+    event = _from_json(payload) if is_json or _is_json_behind_space(payload) else _from_protobuf(payload)
     _take_cloud_event(event, lowered)
     return event
+
+
+def _is_json_behind_space(payload: bytes) -> bool:
+    """Protobuf may begin so, too, with an id of 123 characters, but is no JSON to its last byte."""
+    if not payload[:1].isspace() or payload.lstrip()[:1] != b"{":
+        return False
+    try:
+        orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 _OUTPUT_ONLY = (

@@ -40,6 +40,19 @@ def test_a_content_type_makes_it_json_whatever_its_first_byte(name):
     assert decode_user_event(text.encode(), {name: "application/json; charset=utf-8"}) == EVENT
 
 
+@pytest.mark.parametrize("space", ["\n", " ", "\r\n", "\t", "\n \n\t"])
+def test_json_behind_white_space_is_json_without_a_content_type(space):
+    text = space + json_format.MessageToJson(EVENT) + space
+    assert decode_user_event(text.encode(), {}) == EVENT
+
+
+@pytest.mark.parametrize("event_id", ["x" * 123, " " * 9 + "{" * 114, "{" + "x" * 31, '"' * 123])
+def test_protobuf_that_begins_as_json_behind_white_space_does_is_protobuf(event_id):
+    event = message(event_id=event_id)
+    assert event.SerializeToString()[:1] == b"\n"
+    assert decode_user_event(event.SerializeToString(), {}) == event
+
+
 def test_cloud_events_headers_fill_what_is_empty():
     headers = {"ce-id": "c1", "Ce-Type": "like", "ce-time": "2024-02-29T12:00:00Z"}
     event = decode_user_event(b'{"userId": "u1"}', headers)
