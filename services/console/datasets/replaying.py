@@ -92,7 +92,7 @@ class Replay:
             await self._write_items(dataset, report, progress)
             await self._write_events(dataset.name, interactions, report, progress)
             if report.consistency_token:
-                await self._wait_for_features(interactions[-1].user, report, progress)
+                await self._wait_for_features(interactions[-1].item, report, progress)
         return report
 
     async def _write_items(self, dataset: Dataset, report: ReplayReport, progress: Progress) -> None:
@@ -123,11 +123,12 @@ class Replay:
         speed = f"{report.events_per_second:,.0f} events/s"
         progress.update(bar, completed=report.events.total, detail=speed)
 
-    async def _wait_for_features(self, user: str, report: ReplayReport, progress: Progress) -> None:
+    async def _wait_for_features(self, item: str, report: ReplayReport, progress: Progress) -> None:
+        """Asks for an item: what is told of a user reflects what the token says of the user's partition alone."""
         progress.add_task("waiting for features", total=None, detail="")
         start = time.monotonic()
         await self._patience.until_answered(
-            lambda: self._client.get_user_features(user, report.consistency_token),
+            lambda: self._client.batch_get_item_features([item], report.consistency_token),
             passing=(*PASSING, FailedPrecondition),
         )
         report.fold_seconds = time.monotonic() - start

@@ -17,7 +17,10 @@ from freshet.feature.v1 import feature_pb2
 from freshet.feature.v1.feature_pb2_grpc import FeatureServiceStub
 from freshet.ingestion.v1.ingestion_pb2 import WriteStatus
 from freshet.ranking.v1.ranking_pb2 import DegradedReason
+from services.console.datasets.dataset import Dataset, Interaction
+from services.console.datasets.replaying import Replay
 from services.console.log.log_fold import Log, fold_log
+from services.console.output import Output
 from services.console.suite.health import health_of_all
 from shared.adapters.codecs.keys import user_key
 from shared.client import Addresses, FreshetClient
@@ -183,6 +186,17 @@ async def test_the_status_tells_what_each_instance_owns_and_how_far_it_is(instan
     await eventually(all_is_folded)
     await suite.stop("feature-1")
     assert await told() == {**facts, "feature-1": {"partitions": "2-3"}}
+
+
+async def test_a_replay_ends_when_every_instance_has_folded_it_not_only_the_last_users(instances):
+    suite = await instances.start("ingestion", "feature")
+    rows = [Interaction(user, "i0", n + 1_700_000_000.0, 4.0) for n, user in enumerate(USERS)]
+    is_first = user_key(USERS[-1]) % PARTITIONS < PARTITIONS // 2
+    owner, other = FEATURE_INSTANCES if is_first else FEATURE_INSTANCES[::-1]
+    client = await instances.client(ingestion=suite.address("ingestion"), feature=suite.address(owner))
+    await suite.stop(other)
+    with pytest.raises(Unavailable, match="does not answer"):
+        await Replay(client, Output(as_json=True), 0.0).run(Dataset("films", [], rows), rows)
 
 
 async def test_without_peers_a_strangers_user_is_refused_with_what_to_set(instances):

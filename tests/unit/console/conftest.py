@@ -141,6 +141,9 @@ class StandIn(
         ]
         return ingestion_pb2.RedriveDeadLettersResponse(outcomes=outcomes)
 
+    def BatchGetItemFeatures(self, request, context):
+        return feature_pb2.BatchGetItemFeaturesResponse(consistency_token=request.min_consistency_token)
+
     def GetUserFeatures(self, request, context):
         return feature_pb2.GetUserFeaturesResponse(consistency_token=encode_token({0: 41}))
 
