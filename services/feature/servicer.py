@@ -168,7 +168,7 @@ class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
         """Wait for what the token covers, of one partition or of all that this instance owns."""
         self._projection.check_recovered()
         try:
-            positions = decode_token(token)
+            positions = decode_token(token, self._projection.state.settings.partitions)
         except MalformedTokenError as error:
             raise invalid_argument([Violation("min_consistency_token", str(error), "MALFORMED")]) from None
         owned = self._projection.state.positions if partition is None else (partition,)

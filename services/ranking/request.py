@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from freshet.ranking.v1.ranking_pb2 import RankItemsRequest, RecommendRequest
-from shared.domain.consistency import MalformedTokenError, decode_token
+from shared.domain.consistency import MOST_PARTITIONS, MalformedTokenError, decode_token
 from shared.domain.violation import Violation
 from shared.runtime.errors import invalid_argument
 
@@ -15,15 +15,15 @@ MAX_CANDIDATES = 500
 ID_CHARACTERS = 128
 
 
-def check(request: RecommendRequest) -> None:
-    """Raise INVALID_ARGUMENT naming every bad field."""
-    if violations := list(_violations(request)):
+def check(request: RecommendRequest, partitions: int = MOST_PARTITIONS) -> None:
+    """Raise INVALID_ARGUMENT naming every bad field. partitions: of the log."""
+    if violations := list(_violations(request, partitions)):
         raise invalid_argument(violations)
 
 
-def check_candidates(request: RankItemsRequest) -> None:
-    """Raise INVALID_ARGUMENT naming every bad field."""
-    if violations := [*_visitor(request), *_candidates(request.item_ids)]:
+def check_candidates(request: RankItemsRequest, partitions: int = MOST_PARTITIONS) -> None:
+    """Raise INVALID_ARGUMENT naming every bad field. partitions: of the log."""
+    if violations := [*_visitor(request, partitions), *_candidates(request.item_ids)]:
         raise invalid_argument(violations)
 
 
@@ -45,24 +45,24 @@ def _ids(field: str, item_ids: Sequence[str]) -> Iterator[Violation]:
             yield Violation(f"{field}[{place}]", rule, "OUT_OF_RANGE")
 
 
-def _visitor(request: RecommendRequest | RankItemsRequest) -> Iterator[Violation]:
+def _visitor(request: RecommendRequest | RankItemsRequest, partitions: int) -> Iterator[Violation]:
     if not request.user_id:
         yield Violation("user_id", f"is required, 1 to {ID_CHARACTERS} characters", "REQUIRED")
     for field in ("user_id", "session_id", "placement"):
         if (length := len(getattr(request, field))) > ID_CHARACTERS:
             yield Violation(field, f"has {length} characters; at most {ID_CHARACTERS}", "OUT_OF_RANGE")
-    yield from _token(request.min_consistency_token)
+    yield from _token(request.min_consistency_token, partitions)
 
 
-def _token(token: str) -> Iterator[Violation]:
+def _token(token: str, partitions: int) -> Iterator[Violation]:
     try:
-        decode_token(token)
+        decode_token(token, partitions)
     except MalformedTokenError as error:
         yield Violation("min_consistency_token", str(error), "MALFORMED")
 
 
-def _violations(request: RecommendRequest) -> Iterator[Violation]:
-    yield from _visitor(request)
+def _violations(request: RecommendRequest, partitions: int) -> Iterator[Violation]:
+    yield from _visitor(request, partitions)
     if not 0 <= request.page_size <= MAX_PAGE_SIZE:
         yield Violation("page_size", f"is {request.page_size}; must be 0 to {MAX_PAGE_SIZE}", "OUT_OF_RANGE")
     if (number := len(request.exclude_item_ids)) > MAX_EXCLUDED:

@@ -60,7 +60,7 @@ class RankingServicer(ranking_pb2_grpc.RankingServiceServicer):
     async def Recommend(
         self, request: RecommendRequest, context: grpc.aio.ServicerContext
     ) -> RecommendResponse:
-        check(request)
+        check(request, self._partitions)
         if request.validate_only:
             return RecommendResponse()
         partition = partition_of(user_key(request.user_id), self._partitions)
@@ -75,7 +75,7 @@ class RankingServicer(ranking_pb2_grpc.RankingServiceServicer):
     async def RankItems(
         self, request: RankItemsRequest, context: grpc.aio.ServicerContext
     ) -> RankItemsResponse:
-        check_candidates(request)
+        check_candidates(request, self._partitions)
         wish = Candidates(request.item_ids, item_keys(request.item_ids))
         served = await self._served(request, wish, context)
         return _ranked(served, partition_of(user_key(request.user_id), self._partitions))

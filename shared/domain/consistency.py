@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 _VERSION = b"\x01"
 _PAIR = struct.Struct(">HQ")
+MOST_PARTITIONS = 1 << 16
 
 
 class MalformedTokenError(ValueError):
@@ -27,8 +28,11 @@ def encode_token(positions: Mapping[int, int]) -> str:
     return base64.urlsafe_b64encode(_VERSION + body).rstrip(b"=").decode()
 
 
-def decode_token(token: str) -> dict[int, int]:
-    """Positions by partition; empty for the empty token. Raises MalformedTokenError."""
+def decode_token(token: str, partitions: int = MOST_PARTITIONS) -> dict[int, int]:
+    """Positions by partition; empty for the empty token. partitions: of the log that the token is to be of.
+
+    Raises MalformedTokenError, also for a token of more partitions: what it asks for, no answer could reflect.
+    """
     if not token:
         return {}
     try:
@@ -37,4 +41,7 @@ def decode_token(token: str) -> dict[int, int]:
         raise MalformedTokenError("it is not base64url") from error
     if raw[:1] != _VERSION or len(raw) == 1 or (len(raw) - 1) % _PAIR.size:
         raise MalformedTokenError("it was not made by this version of Freshet")
-    return dict(_PAIR.iter_unpack(raw[1:]))
+    positions = dict(_PAIR.iter_unpack(raw[1:]))
+    if max(positions) >= partitions:
+        raise MalformedTokenError(f"it is of another log: this one has {partitions} partitions")
+    return positions

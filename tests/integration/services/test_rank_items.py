@@ -71,6 +71,20 @@ async def test_a_token_that_is_not_reached_is_a_typed_error(running):
         await running.client.with_options(1.0).rank_items("u1", ["a"], min_consistency_token=far)
 
 
+async def test_a_token_of_a_log_with_more_partitions_is_refused_not_taken_for_reached(running):
+    token = encode_token({2**16 - 1: 1})
+    client = running.client
+    for answer in (
+        client.rank_items("u1", ["a"], min_consistency_token=token),
+        client.recommend("u1", min_consistency_token=token),
+        client.get_user_features("u1", token),
+        client.batch_get_item_features(["a"], token),
+    ):
+        with pytest.raises(InvalidArgument) as caught:
+            await answer
+        assert [each.field for each in caught.value.violations] == ["min_consistency_token"]
+
+
 async def test_bad_candidates_are_refused_by_name(running):
     with pytest.raises(InvalidArgument) as caught:
         await running.client.rank_items("u1", ["a", "a"])

@@ -31,6 +31,14 @@ def test_a_token_is_safe_in_urls_and_headers(positions):
     )
 
 
+@given(POSITIONS.filter(bool))
+def test_a_token_of_more_partitions_than_the_log_has_is_refused(positions):
+    token, most = encode_token(positions), max(positions)
+    assert decode_token(token, most + 1) == positions
+    with pytest.raises(MalformedTokenError, match="another log"):
+        decode_token(token, most)
+
+
 @given(st.text())
 def test_any_text_is_a_token_or_refused(text):
     with contextlib.suppress(MalformedTokenError):
