@@ -18,8 +18,9 @@ class CommandFailed(click.ClickException):
     """The command did not do its work; exit code 1."""
 
     def show(self, file: Any = None) -> None:
-        """Prints the message on stderr."""
-        click.secho(f"freshet: {self.format_message()}", fg="red", err=True)
+        """Prints the message on stderr, in one line: what a message quotes may have several."""
+        text = " ".join(line.strip() for line in self.format_message().splitlines())
+        click.secho(f"freshet: {text}", fg="red", err=True)
 
 
 def advice(error: FreshetError) -> str:

@@ -8,7 +8,7 @@ import click
 import grpc
 import pytest
 
-from services.console.failures import advice, run
+from services.console.failures import CommandFailed, advice, run
 from services.console.judging.offline import ended_in_good_order
 from shared.client import DeadlineExceeded, InvalidArgument, Unavailable, Unimplemented
 from shared.client.errors import Details, FieldViolation, Origin
@@ -27,6 +27,11 @@ def test_a_service_that_cannot_serve_says_why():
     details = Details(reason="LOG_UNAVAILABLE")
     text = advice(Unavailable(grpc.StatusCode.UNAVAILABLE, "the log is away", details, ORIGIN))
     assert text == "ranking cannot serve now: the log is away; try again, or see `freshet status`"
+
+
+def test_a_failure_is_one_line_whatever_it_quotes(capsys):
+    CommandFailed("x\ny is no event:\r\n it has no field nope").show()
+    assert capsys.readouterr().err == "freshet: x y is no event: it has no field nope\n"
 
 
 def test_other_failures_name_the_call():
