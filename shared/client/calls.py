@@ -134,7 +134,7 @@ def get_user_features(
     user_id: str, min_consistency_token: str = "", as_of_position: int = 0
 ) -> Call[feature.GetUserFeaturesResponse]:
     """What is folded of one user, now or as of a past position. Raises FailedPrecondition if the token is not reached
-    by the deadline, InvalidArgument for a position that the log does not hold."""
+    by the deadline, or within 5 seconds, InvalidArgument for a position that the log does not hold."""
     request = feature.GetUserFeaturesRequest(
         user_id=user_id, min_consistency_token=min_consistency_token, as_of_position=as_of_position
     )
