@@ -10,6 +10,7 @@ import grpc
 import pytest
 
 from shared.runtime.errors import overloaded
+from shared.runtime.metrics import RPC_TOTAL
 from shared.runtime.rpc import streaming, unary
 from tests.conditions import eventually
 
@@ -97,6 +98,17 @@ async def test_a_refused_call_keeps_nothing(servicer, channel, method):
     with pytest.raises(grpc.aio.AioRpcError):
         await channel.unary_unary(f"/test/{method}")(b"")
     await gone(servicer)
+
+
+@pytest.mark.parametrize(
+    "method, code", [("Refused", "RESOURCE_EXHAUSTED"), ("Failed", "INTERNAL"), ("Aborted", "UNAVAILABLE")]
+)
+async def test_a_refused_call_is_counted_by_its_code_whoever_gave_it(channel, method, code):
+    counted = RPC_TOTAL.labels(method, code)._value
+    before = counted.get()
+    with pytest.raises(grpc.aio.AioRpcError):
+        await channel.unary_unary(f"/test/{method}")(b"")
+    assert counted.get() == before + 1
 
 
 async def test_a_refused_stream_keeps_nothing(servicer, channel):
