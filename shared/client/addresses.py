@@ -20,13 +20,14 @@ def address_variable(service: str) -> str:
 
 def address_from(environ: Mapping[str, str], service: str) -> str:
     """The address that the environment gives a service, or its default."""
-    return environ.get(address_variable(service)) or DEFAULTS[service]
+    return environ.get(address_variable(service), "").strip() or DEFAULTS[service]
 
 
 def addresses_of(service: str, environ: Mapping[str, str] = os.environ) -> list[str]:
     """The addresses of all instances of a service: FRESHET_FEATURE_ADDRESS may name several, "0-7=host:port,..."."""
     parts = address_from(environ, service).split(",")
-    return list(dict.fromkeys(part.rpartition("=")[2].strip() for part in parts))
+    named = dict.fromkeys(part.rpartition("=")[2].strip() for part in parts)
+    return [address for address in named if address] or [DEFAULTS[service]]
 
 
 def _default(service: str) -> Callable[[], str]:

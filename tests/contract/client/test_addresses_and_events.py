@@ -19,6 +19,21 @@ def test_the_environment_moves_a_service_and_an_argument_wins(monkeypatch):
     assert Addresses(ranking="here:2").of("ranking") == "here:2"
 
 
+@pytest.mark.parametrize(
+    "value, address",
+    [
+        ("", "127.0.0.1:50053"),
+        (" ", "127.0.0.1:50053"),
+        (",", "127.0.0.1:50053"),
+        (" ,a:1 ", "a:1"),
+        ("a:1,", "a:1"),
+    ],
+)
+def test_a_variable_that_names_no_address_moves_nothing(monkeypatch, value, address):
+    monkeypatch.setenv("FRESHET_RANKING_ADDRESS", value)
+    assert Addresses().ranking == address
+
+
 def test_an_unknown_service_is_named_with_the_known_ones():
     with pytest.raises(ValueError, match=r"'rankin'.*ingestion, feature, ranking, trainer"):
         Addresses().of("rankin")
