@@ -118,9 +118,8 @@ def streaming(handler: Callable[..., AsyncIterator[Any]]) -> Callable[..., Async
 async def _abort(method: str, context: grpc.aio.ServicerContext, error: Exception) -> None:
     """End the call with the error's status; what is not a Refusal is a defect, logged with its traceback."""
     if isinstance(error, (grpc.aio.AbortError, grpc.aio.BaseError)):
-        if isinstance(
-            error, grpc.aio.AbortError
-        ):  # the handler's own, such as one that hands on another's refusal
+        # The handler's own, such as one that hands on another's refusal.
+        if isinstance(error, grpc.aio.AbortError):
             RPC_TOTAL.labels(method, context.code().name).inc()
         return _let_go(error)
     refusal = error if isinstance(error, Refusal) else _defect(method, context, error)

@@ -37,9 +37,8 @@ class EventMeaning:
     def __post_init__(self) -> None:
         if self.half_life_seconds <= 0:
             raise PresetError(f"half_life_seconds must be above 0, not {self.half_life_seconds}")
-        if (
-            self.consumes and not self.in_history
-        ):  # the state would not know of it, and the item be recommended again
+        # Else the state would not know of it, and the item be recommended again.
+        if self.consumes and not self.in_history:
             raise PresetError(
                 "consumes needs in_history: only what enters the history is known to be consumed"
             )
