@@ -33,7 +33,7 @@ from services.trainer.policies.full_runs import CONTINUED
 from services.trainer.processes.reports import Entered, Finished, Job, Learned, Read, Report
 from services.trainer.reading.exposure_reading import kept_exposures
 from services.trainer.reading.hold_out import HoldOutRule, hold_out
-from services.trainer.reading.prompting import prompted
+from services.trainer.reading.prompting import of_their_own, prompted
 from services.trainer.revision import code_revision
 from services.trainer.roles import roles_of
 from shared.adapters.presets import load_preset
@@ -60,7 +60,8 @@ def learn(columns: EventColumns, job: Job, tell: Tell, clock: JobClock | None = 
     with clock.timed():
         if start:
             start = weighed_anew(start, held.train, plan, prompted(held.train, served))
-        mixed = _candidate(start, held.train, plan, Callbacks(_telling(tell), checkpoints))
+        own = of_their_own(held.train, served)
+        mixed = _candidate(start, held.train, plan, Callbacks(_telling(tell), checkpoints), own)
     tell(Entered(TRAINING_STATE_JUDGING))
     verdict = judge_candidate(mixed, held, plan.roles, job)
     card = CardWriter(job, columns, standings(held, verdict.judged, plan.roles), verdict.evidence)
@@ -95,11 +96,12 @@ def _candidate(
     columns: EventColumns,
     plan: TrainingPlan,
     callbacks: Callbacks,
+    own: np.ndarray,
 ) -> MixedModel:
     """What is judged: the champion gone on, or a model made anew."""
     if start is None:
-        return first_lesson(columns, plan, callbacks)
-    return champion_gone_on(start, columns, plan, callbacks)
+        return first_lesson(columns, plan, callbacks, own)
+    return champion_gone_on(start, columns, plan, callbacks, own)
 
 
 def plan_of(job: Job, n_events: int) -> TrainingPlan:
@@ -144,7 +146,7 @@ def accompany(columns: EventColumns, job: Job) -> None:
     served = kept_exposures(Path(job.directory))
     held = hold_out(columns, _rule(job), _options(plan, job), served)
     callbacks = Callbacks(checkpoints=checkpoints_of(job))
-    mixed = first_lesson(held.train, plan, callbacks)
+    mixed = first_lesson(held.train, plan, callbacks, of_their_own(held.train, served))
     plan = JobClock(job.max_minutes).second_lesson(plan, mixed.model)
     next_lesson(mixed, columns, plan, callbacks)
 

@@ -79,10 +79,12 @@ def champion_gone_on(
     columns: EventColumns,
     plan: TrainingPlan,
     callbacks: Callbacks = NO_CALLBACKS,
+    own: np.ndarray | None = None,
 ) -> MixedModel:
-    """The champion after ``columns``, which hold all that it has learned and what is new. Raises TrainingError."""
+    """The champion after ``columns``, which hold all that it has learned and what is new. own: as for `validation_of`.
+    Raises TrainingError."""
     plan = replace(plan, learned_to=start.learned_to)
-    model = improved(start.model, columns, plan, callbacks)
+    model = improved(start.model, columns, plan, callbacks, own)
     return MixedModel(model, learn_experts(columns, model.item_keys, plan.roles), start.mixture)
 
 

@@ -54,6 +54,12 @@ def prompted(columns: EventColumns, served: Served) -> np.ndarray:
     return unknown | same & soon & (exposed.position[at] <= columns.position)
 
 
+def of_their_own(columns: EventColumns, served: Served) -> np.ndarray:
+    """``(N,) bool``: what users are not known to have done because it was recommended, all of it where nothing is known
+    of what was. Arguments as those of `prompted`."""
+    return ~prompted(columns, served) | (columns.position < served.known_from)
+
+
 def _places(columns: EventColumns, exposed: EventColumns) -> tuple[np.ndarray, np.ndarray]:
     """``(N,)`` and ``(E,) int64``: where the windows of events begin, and where what was shown lies, by pair of user
     and item, then by time."""

@@ -140,6 +140,27 @@ def test_validation_asks_for_each_users_last_event_and_learns_the_rest(all_asked
     assert made.learn.item_key.tolist() == [10, 10, 30]
 
 
+def test_what_a_recommendation_has_prompted_is_not_asked_for_while_there_is_enough_else(
+    monkeypatch, all_asked
+):
+    monkeypatch.setattr("services.trainer.model.mixing.mixture.ENOUGH_OWN", 2)
+    log = events((1, 10), (1, 20), (1, 30), (2, 10), (2, 30), (2, 20))
+    made = validation_of(log, CaseOptions(), own=np.array([True, True, False, True, True, False]))
+    assert set(made.cases.targets.tolist()) == {20, 30}
+    assert (1, 30) not in zip(made.cases.user_keys.tolist(), made.cases.targets.tolist(), strict=True)
+    assert {(1, 30), (2, 20)} <= set(
+        zip(made.learn.user_key.tolist(), made.learn.item_key.tolist(), strict=True)
+    )
+
+
+def test_where_almost_everything_was_prompted_it_is_asked_for_all_the_same(monkeypatch, all_asked):
+    monkeypatch.setattr("services.trainer.model.mixing.mixture.ENOUGH_OWN", 2)
+    log = events((1, 10), (1, 20), (2, 10), (2, 30), (2, 20))
+    every = validation_of(log, CaseOptions())
+    asked = validation_of(log, CaseOptions(), own=np.array([True, True, True, False, False]))
+    assert asked.cases.targets.tolist() == every.cases.targets.tolist()
+
+
 def test_of_short_histories_a_tenth_is_asked_and_the_rest_can_still_be_learned():
     made = validation_of(walks(n_users=40, length=2), CaseOptions())
     assert (len(made.cases), len(made.learn)) == (4, 76)

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.trainer.reading.prompting import NOTHING_SERVED, WINDOW_SECONDS, Served, prompted
+from services.trainer.reading.prompting import NOTHING_SERVED, WINDOW_SECONDS, Served, of_their_own, prompted
 from shared.domain.events.event_columns import EventColumns
 from tests.unit.trainer.builders import events
 
@@ -55,6 +55,12 @@ def test_an_answer_long_after_what_was_sent_late_takes_nothing_back_of_the_one_b
     before = shown((1, 6), at=1, seconds=-60)
     since = shown((1, 6), at=2, seconds=2 * WINDOW_SECONDS)
     assert marked(Served(EventColumns.concatenate([before, since]))) == [False, False, True, False]
+
+
+def test_their_own_is_what_users_are_not_known_to_have_done_because_it_was_recommended():
+    served = Served(shown((1, 5), at=1), known_from=2)
+    assert marked(served) == [True, False, False, True]
+    assert of_their_own(CHOSEN, served).tolist() == [True, True, True, False]
 
 
 @st.composite

@@ -135,13 +135,14 @@ def validated(
     columns: EventColumns,
     plan: TrainingPlan,
     callbacks: Callbacks = NO_CALLBACKS,
+    own: np.ndarray | None = None,
 ) -> tuple[TrainedModel, Validation]:
     """A model that has learned for as long as it got better at each user's last event, which it has not learned.
 
-    Raises TrainingError.
+    own: as for `validation_of`. Raises TrainingError.
     """
     options = CaseOptions(roles=plan.roles, history_length=plan.window, seed=plan.seed)
-    validation = validation_of(columns, options)
+    validation = validation_of(columns, options, own=own)
     judge = validation.judge if len(validation.cases) else None
     return train(validation.learn, plan, callbacks, judge), validation
 
@@ -150,12 +151,13 @@ def first_lesson(
     columns: EventColumns,
     plan: TrainingPlan,
     callbacks: Callbacks = NO_CALLBACKS,
+    own: np.ndarray | None = None,
 ) -> MixedModel:
     """Model and rules, mixed by what answers best for each user's last event, which neither has learned.
 
-    Raises TrainingError.
+    own: as for `validation_of`. Raises TrainingError.
     """
-    model, validation = validated(columns, plan, callbacks)
+    model, validation = validated(columns, plan, callbacks, own)
     experts = learn_experts(validation.learn, model.item_keys, plan.roles)
     mixture = choose_mixture(validation.cases, ModelScorer(model), experts, plan.roles.target or frozenset())
     return MixedModel(model, experts, mixture)
@@ -190,14 +192,15 @@ def improved(
     columns: EventColumns,
     plan: TrainingPlan,
     callbacks: Callbacks = NO_CALLBACKS,
+    own: np.ndarray | None = None,
 ) -> TrainedModel:
     """The model after what is new in ``columns``, learned with a replay of the rest for as long as answers to each
     user's last new event, which is kept from it, improve.
 
-    plan: its `learned_to` says what is new. Raises TrainingError.
+    plan: its `learned_to` says what is new. own: as for `validation_of`. Raises TrainingError.
     """
     options = CaseOptions(roles=plan.roles, history_length=plan.window, seed=plan.seed)
-    validation = validation_of(columns, options, plan.learned_to)
+    validation = validation_of(columns, options, plan.learned_to, own)
     if len(validation.cases) < ENOUGH_CASES:
         return continue_training(model, columns, plan, callbacks)
     return continue_training(model, validation.learn, plan, callbacks, validation.judge)

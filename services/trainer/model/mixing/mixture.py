@@ -23,6 +23,8 @@ SCORES = 200_000_000
 """Of all questions together; to give so many takes about ten seconds."""
 _MOST_EACH = 4
 _SHARE = 10
+ENOUGH_OWN = 2_000
+"""Events of users' own choice, of a tenth of which as much can be told as weights are chosen by."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,19 +41,26 @@ class Validation:
         return ndcg_gains(answers.ranks, len(self.cases.catalogue))
 
 
-def validation_of(columns: EventColumns, options: CaseOptions, later_than: int = 0) -> Validation:
+def validation_of(
+    columns: EventColumns, options: CaseOptions, later_than: int = 0, own: np.ndarray | None = None
+) -> Validation:
     """Holds out the last events worth predicting of users of whom something is known by then, of those that are behind
     position ``later_than``, each asked for with all that came before it.
 
     Decision: one question for each of a thousand users tells little (an NDCG@10 of 0.12 to within 0.02), so of few
     users several are asked, `QUESTIONS` together, of a tenth of the events at most, which may be none; of many users
     some, drawn by the options' seed.
+
+    own: ``(N,) bool``, what users are not known to have done because it was recommended; where that is enough, nothing
+    else is asked for, or whatever was served would seem right for ever. None for all.
     """
     stream = Stream(columns, 0, options)
     asked = stream.asked[columns.position[stream.asked] > later_than]
     asked = asked[
         stream.history_lengths(asked) > 0
     ]  # a user's first event leaves as little to learn as to ask for
+    if own is not None and np.count_nonzero(own[asked]) >= ENOUGH_OWN:
+        asked = asked[own[asked]]
     most = min(most_questions(len(stream.catalogue)), len(asked) // _SHARE)
     asked = asked[_last_of_each(columns.user_key[asked], most, options.seed)] if most else asked[:0]
     return Validation(columns.take(_left_to_learn(columns, asked)), stream.cases(asked))
