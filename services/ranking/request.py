@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from freshet.ranking.v1.ranking_pb2 import RankItemsRequest, RecommendRequest
+from shared.adapters.codecs.keys import spelt_alike
 from shared.domain.consistency import MOST_PARTITIONS, MalformedTokenError, decode_token
 from shared.domain.violation import Violation
 from shared.runtime.errors import invalid_argument
@@ -34,7 +35,7 @@ def _candidates(item_ids: Sequence[str]) -> Iterator[Violation]:
     first: dict[str, int] = {}
     yield from _ids("item_ids", item_ids)
     for place, item_id in enumerate(item_ids):
-        if (before := first.setdefault(item_id, place)) != place:
+        if (before := first.setdefault(spelt_alike(item_id), place)) != place:
             yield Violation(f"item_ids[{place}]", f"is item_ids[{before}] again; send each once", "DUPLICATE")
 
 

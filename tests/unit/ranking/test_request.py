@@ -71,5 +71,11 @@ def test_each_bad_field_of_candidates_is_named(fields, named):
     assert refused(lambda: check_candidates(request)) == named
 
 
+@pytest.mark.parametrize("again", [" sku-1", "sku-1\n", "cafe\u0301"])
+def test_a_candidate_that_comes_again_in_another_spelling_is_named(again):
+    request = RankItemsRequest(user_id="u1", item_ids=["sku-1", "caf\u00e9", again])
+    assert refused(lambda: check_candidates(request)) == ["item_ids[2]"]
+
+
 def test_as_many_candidates_as_are_allowed_pass():
     check_candidates(RankItemsRequest(user_id="u1", item_ids=map(str, range(500))))
