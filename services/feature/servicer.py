@@ -17,6 +17,7 @@ from services.feature.facts import POSTGRES_SECONDS, FactReader, Facts
 from services.feature.peers import Peers, forward, forward_stream
 from services.feature.projection import Projection
 from services.feature.reading import Reading, items_of_items, items_of_user
+from services.feature.request import check_items, check_user
 from services.feature.time_travel import Past
 from shared.adapters.codecs.keys import item_key, user_key
 from shared.domain.consistency import MalformedTokenError, decode_token, encode_token
@@ -25,7 +26,6 @@ from shared.domain.violation import Violation
 from shared.runtime.errors import invalid_argument, token_not_reached
 from shared.runtime.rpc import remaining_seconds, streaming, unary
 
-MAX_ITEMS = 1000
 ITEMS_AT_ONCE = 20
 """Described before other work of the process has its turn: about 6 ms."""
 LONGEST_WAIT_SECONDS = 5.0
@@ -122,9 +122,7 @@ class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
     async def BatchGetItemFeatures(
         self, request: feature_pb2.BatchGetItemFeaturesRequest, context: grpc.aio.ServicerContext
     ) -> feature_pb2.BatchGetItemFeaturesResponse:
-        if not 1 <= len(request.item_ids) <= MAX_ITEMS:
-            size = f"has {len(request.item_ids)}; must have 1 to {MAX_ITEMS:,}"
-            raise invalid_argument([Violation("item_ids", size, "OUT_OF_RANGE")])
+        check_items(request.item_ids)
         await self._reach(request.min_consistency_token, context)
         keys = [item_key(item_id) for item_id in request.item_ids]
         wait_seconds = remaining_seconds(context, LONGEST_WAIT_SECONDS)
@@ -157,9 +155,8 @@ class FeatureServicer(feature_pb2_grpc.FeatureServiceServicer):
         return await self._sources.digests.of(list(request.partitions), timeout_seconds)
 
     def _partition_of(self, user_id: str) -> int:
-        """The user's partition."""
-        if not user_id:
-            raise invalid_argument([Violation("user_id", "is required", "REQUIRED")])
+        """The user's partition. Raises INVALID_ARGUMENT for an id that is none."""
+        check_user(user_id)
         return user_key(user_id) % self._projection.state.settings.partitions
 
     async def _reach(

@@ -25,6 +25,7 @@ from shared.client.patience import PASSING, Patience, merge_tokens, write_all
 
 BATCH_SIZE = 500
 SHOWN_REJECTIONS = 5
+_ANY_ITEM = "any"
 T = TypeVar("T")
 
 
@@ -92,7 +93,7 @@ class Replay:
             await self._write_items(dataset, report, progress)
             await self._write_events(dataset.name, interactions, report, progress)
             if report.consistency_token:
-                await self._wait_for_features(interactions[-1].item, report, progress)
+                await self._wait_for_features(report, progress)
         return report
 
     async def _write_items(self, dataset: Dataset, report: ReplayReport, progress: Progress) -> None:
@@ -123,12 +124,12 @@ class Replay:
         speed = f"{report.events_per_second:,.0f} events/s"
         progress.update(bar, completed=report.events.total, detail=speed)
 
-    async def _wait_for_features(self, item: str, report: ReplayReport, progress: Progress) -> None:
-        """Asks for an item: what is told of a user reflects what the token says of the user's partition alone."""
+    async def _wait_for_features(self, report: ReplayReport, progress: Progress) -> None:
+        """Asks for an item, whichever: what is told of a user reflects the token for the user's partition alone."""
         progress.add_task("waiting for features", total=None, detail="")
         start = time.monotonic()
         await self._patience.until_answered(
-            lambda: self._client.batch_get_item_features([item], report.consistency_token),
+            lambda: self._client.batch_get_item_features([_ANY_ITEM], report.consistency_token),
             passing=(*PASSING, FailedPrecondition),
         )
         report.fold_seconds = time.monotonic() - start

@@ -46,6 +46,20 @@ async def test_it_is_named_as_malformed(features, service, path, payload):
     assert [(each.field, each.reason) for each in error.violations] == [("request", "MALFORMED")]
 
 
+async def test_an_id_longer_than_any_that_was_ever_written_is_refused_by_every_read_of_features(features):
+    client, too_long = features.client, "x" * 129
+    fields = []
+    for read in (
+        client.get_user_features(too_long),
+        anext(client.watch_user_features(too_long)),
+        client.batch_get_item_features(["a", too_long]),
+    ):
+        with pytest.raises(InvalidArgument) as caught:
+            await read
+        fields += [(each.field, each.reason) for each in caught.value.violations]
+    assert fields == [("user_id", "OUT_OF_RANGE")] * 2 + [("item_ids[1]", "OUT_OF_RANGE")]
+
+
 async def test_the_trainers_too(start):
     running = await start("trainer")
     error = await refusal(call(running, "trainer", "TrainerService/GetTrainingRun")(BAD_TEXT))

@@ -142,6 +142,8 @@ class StandIn(
         return ingestion_pb2.RedriveDeadLettersResponse(outcomes=outcomes)
 
     def BatchGetItemFeatures(self, request, context):
+        if any(not 1 <= len(item_id) <= 128 for item_id in request.item_ids):
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "item_ids: out of range")
         return feature_pb2.BatchGetItemFeaturesResponse(consistency_token=request.min_consistency_token)
 
     def GetUserFeatures(self, request, context):

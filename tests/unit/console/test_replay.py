@@ -53,6 +53,12 @@ def test_bad_lines_can_be_skipped(services, films):
     assert document(freshet("replay", films, "--skip-bad-lines", "--json"))["events"]["accepted"] == 5
 
 
+def test_an_id_that_no_item_can_have_does_not_keep_the_replay_from_its_end(services, films):
+    with (films / "interactions.tsv").open("a") as file:
+        file.write(f"u\t{'x' * 129}\t874724799\t4\n")
+    assert freshet("replay", films).exit_code == 0
+
+
 def test_refused_items_are_shown_with_the_reason_and_end_with_1(services, films):
     services.refused_items = {"2"}
     result = freshet("replay", films)
