@@ -19,7 +19,7 @@ RPC_SECONDS = Histogram(
     ["method"],
     buckets=LATENCY_BUCKETS_SECONDS,
 )
-RPC_TOTAL = Counter("freshet_rpc_total", "Calls answered, by status code.", ["method", "code"])
+RPC_TOTAL = Counter("freshet_rpc_total", "Calls that have ended, by status code.", ["method", "code"])
 
 
 @contextmanager

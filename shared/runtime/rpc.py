@@ -6,6 +6,7 @@ costs about as much as an empty call; this costs two microseconds.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import time
 import uuid
@@ -25,6 +26,8 @@ from shared.runtime.metrics import RPC_SECONDS, RPC_TOTAL
 
 _log = structlog.get_logger("rpc")
 REQUEST_ID = "x-request-id"
+EARLY_SECONDS = 0.02
+"""So much before a deadline has passed here its caller may end the call for it: deadlines travel rounded up."""
 
 
 class MalformedRequest(NamedTuple):
@@ -83,6 +86,9 @@ def unary(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any
             if isinstance(request, MalformedRequest):
                 raise invalid_argument([request.violation])
             response = await handler(self, request, context)
+        except asyncio.CancelledError:
+            _count_ended(method, context)
+            raise
         except Exception as error:
             del request  # else the frame of this call keeps it; see `_let_go`
             await _abort(method, context, error)
@@ -106,6 +112,9 @@ def streaming(handler: Callable[..., AsyncIterator[Any]]) -> Callable[..., Async
                 raise invalid_argument([request.violation])
             async for response in handler(self, request, context):
                 yield response
+        except (asyncio.CancelledError, GeneratorExit):  # it waited, or its answer was being sent
+            _count_ended(method, context)
+            raise
         except Exception as error:
             del request  # else the frame of this call keeps it; see `_let_go`
             await _abort(method, context, error)
@@ -113,6 +122,13 @@ def streaming(handler: Callable[..., AsyncIterator[Any]]) -> Callable[..., Async
         RPC_TOTAL.labels(method, "OK").inc()
 
     return call
+
+
+def _count_ended(method: str, context: grpc.aio.ServicerContext) -> None:
+    """Count a call that its caller has ended, or its deadline."""
+    left = context.time_remaining()
+    code = "CANCELLED" if left is None or left > EARLY_SECONDS else "DEADLINE_EXCEEDED"
+    RPC_TOTAL.labels(method, code).inc()
 
 
 async def _abort(method: str, context: grpc.aio.ServicerContext, error: Exception) -> None:

@@ -40,8 +40,10 @@ async def _sample(world: World) -> None:
 
 
 async def _failures(world: World) -> float:
-    """Calls of Recommend that ended otherwise than OK since ranking started."""
-    return sum(count for code, count in (await calls_by_code(world)).items() if code != "OK")
+    """Calls of Recommend that ended otherwise than OK since ranking started. CANCELLED are those that h2load has under
+    way when its time is up."""
+    counts = await calls_by_code(world)
+    return sum(count for code, count in counts.items() if code not in ("OK", "CANCELLED"))
 
 
 async def calls_by_code(world: World) -> dict[str, float]:

@@ -1,7 +1,8 @@
-"""What a refused call leaves behind: nothing, however large its request was."""
+"""What a refused or an ended call leaves behind: nothing but a number, however large its request was."""
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import weakref
 from collections.abc import AsyncIterator
@@ -20,10 +21,11 @@ class Kept:
 
 
 class Servicer:
-    """Refuses every call in a way of its own. seen: what calls held."""
+    """Refuses every call in a way of its own, or never answers it. seen: what calls held."""
 
     def __init__(self) -> None:
         self.seen: list[weakref.ref[Kept]] = []
+        self.waits = asyncio.Event()
 
     def note(self) -> Kept:
         kept = Kept()
@@ -56,6 +58,28 @@ class Servicer:
         await context.abort(grpc.StatusCode.UNAVAILABLE, f"{local}")
         return b""
 
+    @unary
+    async def Endless(self, request: Kept, context: grpc.aio.ServicerContext) -> bytes:
+        local = self.note()
+        self.waits.set()
+        await asyncio.Event().wait()
+        return bytes(local)
+
+    @streaming
+    async def Watched(self, request: Kept, context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
+        yield b""
+        local = self.note()
+        self.waits.set()
+        await asyncio.Event().wait()
+        yield bytes(local)
+
+    @streaming
+    async def Flowing(self, request: Kept, context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
+        local = self.note()
+        self.waits.set()
+        while local:
+            yield bytes(100_000)
+
     @streaming
     async def Streamed(self, request: Kept, context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
         yield b""
@@ -75,9 +99,12 @@ async def servicer() -> AsyncIterator[Servicer]:
 async def channel(servicer) -> AsyncIterator[grpc.aio.Channel]:
     unaries = {
         name: grpc.unary_unary_rpc_method_handler(getattr(servicer, name), servicer.request)
-        for name in ("Refused", "Failed", "Aborted")
+        for name in ("Refused", "Failed", "Aborted", "Endless")
     }
-    streams = {"Streamed": grpc.unary_stream_rpc_method_handler(servicer.Streamed, servicer.request)}
+    streams = {
+        name: grpc.unary_stream_rpc_method_handler(getattr(servicer, name), servicer.request)
+        for name in ("Streamed", "Watched", "Flowing")
+    }
     server = grpc.aio.server()
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test", unaries | streams),))
     port = server.add_insecure_port("127.0.0.1:0")
@@ -115,3 +142,28 @@ async def test_a_refused_stream_keeps_nothing(servicer, channel):
     with pytest.raises(grpc.aio.AioRpcError):
         _ = [each async for each in channel.unary_stream("/test/Streamed")(b"")]
     await gone(servicer)
+
+
+def endless(channel: grpc.aio.Channel, method: str, timeout: float) -> grpc.aio.Call:
+    """A call that its server never ends."""
+    kind = channel.unary_unary if method == "Endless" else channel.unary_stream
+    return kind(f"/test/{method}")(b"", timeout=timeout)
+
+
+@pytest.mark.parametrize("method", ["Endless", "Watched", "Flowing"])
+@pytest.mark.parametrize("code, seconds", [("CANCELLED", 60.0), ("DEADLINE_EXCEEDED", 0.3)])
+async def test_a_call_that_its_caller_or_its_deadline_ends_is_counted_once(
+    servicer, channel, method, code, seconds
+):
+    codes = [each.name for each in grpc.StatusCode]
+    before = {each: RPC_TOTAL.labels(method, each)._value.get() for each in codes}
+    call = endless(channel, method, seconds)
+    await servicer.waits.wait()
+    if code == "CANCELLED":
+        call.cancel()
+    await eventually(lambda: RPC_TOTAL.labels(method, code)._value.get() > before[code], timeout=3.0)
+    await gone(servicer)
+    assert {each: RPC_TOTAL.labels(method, each)._value.get() for each in codes} == {
+        **before,
+        code: before[code] + 1,
+    }
