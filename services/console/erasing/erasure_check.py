@@ -106,7 +106,9 @@ class ErasureCheck:
 
 def _live_state(features: GetUserFeaturesResponse | None, newer: int) -> Place:
     if features is None:
-        return Place("live features", None, "not asked: that needs the user's id and the feature service")
+        return Place(
+            "live features", None, "not known: that takes the user's id and an answer of the feature service"
+        )
     folded = max(sum(features.event_counts.values()), len(features.history))
     note = f"of {newer} events behind the receipt" if newer else ""
     return Place("live features", max(0, folded - newer), note)

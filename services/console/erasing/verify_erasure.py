@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -34,7 +35,10 @@ def verify_erasure(user_id: str, receipt_id: str, as_json: bool) -> None:
 
     It reads the log and the database themselves: FRESHET_NATS_URL, FRESHET_DATABASE_URL and FRESHET_NAMESPACE say
     which; by default those of `make run`. The live feature service is asked only if USER_ID is given. Waits up to
-    half a minute for the checkpoint with which that service drops what it has stored. Ends with 1 if anything is left.
+    half a minute for the checkpoint with which that service drops what it has stored.
+
+    Ends with 1 if anything is left, and if USER_ID is given and the feature service does not answer: what it serves
+    is not known then, and null in JSON. To look at what is stored alone, give --receipt without USER_ID.
 
     \b
     Example:
@@ -46,8 +50,17 @@ def verify_erasure(user_id: str, receipt_id: str, as_json: bool) -> None:
     output = Output(as_json)
     receipt, places, models = run(_verify(user_id, receipt_id, output))
     output.result(_document(receipt, places, models), _table(receipt, places), [_models(models)])
+    if wrong := "; ".join(_wrong(places, user_id)):
+        raise CommandFailed(wrong)
+
+
+def _wrong(places: list[Place], user_id: str) -> Iterator[str]:
+    """What keeps the user from passing for erased."""
     if left := [place for place in places if place.left]:
-        raise CommandFailed(f"something is left of the user: {in_words(left)}")
+        yield f"something is left of the user: {in_words(left)}"
+    if user_id and (unknown := [place.name for place in places if place.left is None]):
+        service = "the feature service does not answer, see `freshet status`"
+        yield f"not known whether anything is left in: {', '.join(unknown)}; {service}"
 
 
 def in_words(left: list[Place]) -> str:

@@ -181,7 +181,7 @@ async def test_verify_does_not_mind_what_the_user_did_behind_the_receipt(still_w
     await plant_event(still_world)
     await plant_state(still_world)
     await still_world.show("ann", 12)
-    ended = await freshet(still_world, "verify-erasure", "ann", "--json")
+    ended = await freshet(still_world, "verify-erasure", "--receipt", "r1", "--json")
     assert (ended.code, left(ended)) == (0, {}), ended.stderr
 
 
@@ -200,12 +200,28 @@ async def test_verify_finds_what_the_live_feature_service_still_says(still_world
     assert (ended.code, left(ended)) == (1, {"live features": 2})
 
 
+async def test_verify_does_not_take_a_feature_service_that_does_not_answer_for_one_that_has_forgotten(
+    still_world, receipt
+):
+    await claim(still_world, receipt)
+    ended = await freshet(still_world, "verify-erasure", "ann", "--json")
+    assert (ended.code, json.loads(ended.stdout)["left"]["live features"]) == (1, None)
+    assert "not known whether anything is left in: live features" in ended.stderr
+
+
+async def test_verify_of_a_receipt_alone_needs_no_feature_service(still_world, receipt):
+    await claim(still_world, receipt)
+    ended = await freshet(still_world, "verify-erasure", "--receipt", "r1", "--json")
+    assert (ended.code, json.loads(ended.stdout)["left"]["live features"]) == (0, None)
+
+
 async def test_verify_waits_for_the_checkpoint_with_which_features_drop_the_user(start, ann):
     world = await start("ingestion", "feature", checkpoint_seconds="4")
     await world.act(ann, 1)
     await eventually(lambda: stored_states(world, ann))
     await world.erase(ann)
-    ended = await freshet(world, "verify-erasure", ann, "--json")
+    address = world.running.suite.address("feature")
+    ended = await freshet(world, "verify-erasure", ann, "--json", FRESHET_FEATURE_ADDRESS=address)
     assert (ended.code, left(ended)) == (0, {}), ended.stderr
 
 
