@@ -18,8 +18,8 @@ from freshet.ingestion.v1.ingestion_pb2 import (
 )
 from services.console.datasets.dataset import Dataset, Interaction
 from services.console.datasets.facts import catalogue_of, event_of, item_of
-from services.console.failures import advice
 from services.console.output import Output
+from services.console.waiting import Waiting
 from shared.client import FailedPrecondition, FreshetClient, FreshetError
 from shared.client.patience import PASSING, Patience, merge_tokens, write_all
 
@@ -80,8 +80,8 @@ class Replay:
 
     def __init__(self, client: FreshetClient, output: Output, wait_seconds: float) -> None:
         self._client, self._output = client, output
-        self._patience = Patience(wait_seconds, self._waiting)
-        self._waits_for = ""
+        self._patience = Patience(wait_seconds, self._failed)
+        self._waiting = Waiting(output)
 
     async def run(self, dataset: Dataset, interactions: Sequence[Interaction]) -> ReplayReport:
         """Upserts the items, writes the interactions in this order, and returns once features reflect them.
@@ -118,7 +118,7 @@ class Replay:
         written = await write_all(self._client.batch_write_user_events, events, self._patience)
         report.events.add(written.outcomes)
         report.consistency_token = merge_tokens(report.consistency_token, written.consistency_token)
-        self._waits_for = ""
+        self._waiting.answered()
 
     def _draw(self, progress: Progress, bar: TaskID, report: ReplayReport) -> None:
         speed = f"{report.events_per_second:,.0f} events/s"
@@ -134,10 +134,9 @@ class Replay:
         )
         report.fold_seconds = time.monotonic() - start
 
-    def _waiting(self, failure: FreshetError) -> None:
-        if self._waits_for != failure.origin.service and not isinstance(failure, FailedPrecondition):
-            self._waits_for = failure.origin.service
-            self._output.note(f"waiting: {advice(failure)}")
+    def _failed(self, failure: FreshetError) -> None:
+        if not isinstance(failure, FailedPrecondition):
+            self._waiting.failed(failure)
 
 
 def batches(facts: Sequence[T], size: int) -> Iterator[Sequence[T]]:

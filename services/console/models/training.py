@@ -19,6 +19,7 @@ from freshet.trainer.v1.trainer_pb2 import (
     TrainingTrigger,
 )
 from services.console.output import Output, titled
+from services.console.waiting import Waiting
 from shared.client import FreshetClient
 from shared.client.patience import PASSING, Patience
 
@@ -38,10 +39,11 @@ def trigger_word(run: TrainingRun) -> str:
 
 async def draw_to_end(client: FreshetClient, run_id: str, output: Output, wait_seconds: float) -> TrainingRun:
     """Draws a run as it goes and returns it when it has ended. Raises NotFound."""
-    run = TrainingRun(run_id=run_id)
+    run, waiting = TrainingRun(run_id=run_id), Waiting(output)
     with output.progress("steps") as progress:
         bar = progress.add_task("training", total=None, detail="")
-        async for run in follow(client, run_id, Patience(wait_seconds)):
+        async for run in follow(client, run_id, Patience(wait_seconds, waiting.failed)):
+            waiting.answered()
             _draw(progress, bar, run)
     return run
 

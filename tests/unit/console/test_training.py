@@ -1,15 +1,68 @@
-"""What became of a run, in a line and as JSON."""
+"""Following a run, and what became of it, in a line and as JSON."""
 
+from types import SimpleNamespace
+
+import grpc
 import pytest
 
 from freshet.trainer.v1.trainer_pb2 import (
     TRAINING_STATE_FAILED,
     TRAINING_STATE_SUCCEEDED,
+    TRAINING_STATE_TRAINING,
     TRAINING_TRIGGER_NEW_EVENTS,
     GateDecision,
     TrainingRun,
+    WatchTrainingRunResponse,
 )
-from services.console.models.training import document, summary
+from services.console.models import training
+from services.console.models.training import document, draw_to_end, summary
+from services.console.output import Output
+from shared.client import Unavailable
+from shared.client.errors import Details, Origin
+
+GOES, ENDS = (TrainingRun(state=each) for each in (TRAINING_STATE_TRAINING, TRAINING_STATE_SUCCEEDED))
+AWAY = Unavailable(
+    grpc.StatusCode.UNAVAILABLE,
+    "nobody there",
+    Details(reason="AWAY"),
+    Origin("trainer", "host:1", "watch", ""),
+)
+
+
+def trainer(*answers: TrainingRun | Unavailable) -> SimpleNamespace:
+    """A client of a trainer that answers, or does not, one stream after the other."""
+    coming = iter(answers)
+
+    async def watch(run_id: str):
+        if isinstance(answer := next(coming), Unavailable):
+            raise answer
+        yield WatchTrainingRunResponse(run=answer)
+
+    return SimpleNamespace(watch_training_run=watch)
+
+
+@pytest.mark.parametrize(
+    ("answers", "times"),
+    [
+        ([ENDS], 0),
+        ([AWAY, AWAY, ENDS], 1),
+        ([AWAY, GOES, AWAY, AWAY, ENDS], 2),
+    ],
+)
+async def test_following_says_for_whom_it_waits_once_until_that_one_has_answered(
+    answers, times, capsys, monkeypatch
+):
+    monkeypatch.setattr(training, "RESUME_SECONDS", 0.0)
+    assert await draw_to_end(trainer(*answers), "r1", Output(True), 60) == ENDS
+    said = capsys.readouterr().err.splitlines()
+    waiting = [line for line in said if line.startswith("waiting: trainer cannot serve now: nobody there")]
+    assert len(waiting) == times
+
+
+async def test_following_says_that_it_waits_before_it_has_waited(capsys):
+    with pytest.raises(Unavailable):
+        await draw_to_end(trainer(AWAY, AWAY), "r1", Output(True), 1e-9)
+    assert capsys.readouterr().err.count("waiting: ") == 1
 
 
 @pytest.mark.parametrize(
