@@ -50,11 +50,14 @@ class ModelWatch:
     registry: Registry
     load: Callable[[str, float], Awaitable[Scorer]]
     _announced: _Champion | None = None
+    _refused: set[str] = field(default_factory=set)
     _looked: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self, connection: Client, names: Names) -> None:
-        """Look at each announcement, and once more after a failure, until cancelled."""
+        """Look at each announcement, and once more after a failure, until cancelled. What was refused is not loaded
+        again before the next announcement."""
         async for _ in self._announcements(connection, names):
+            self._refused.clear()
             while not await self._look():
                 self._looked.set()
                 await asyncio.sleep(RETRY_SECONDS)
@@ -100,10 +103,13 @@ class ModelWatch:
 
     async def _bring(self, model: _Champion) -> bool:
         """Put a model into service. False when it is refused, which is noted. Raises ModelUnavailableError."""
+        if model.digest in self._refused:
+            return False
         version = model_version(model.digest)
         try:
             scorer = await self.load(model.digest, SHARE if self.slot.current else 1.0)
         except ModelRefusedError as error:
+            self._refused.add(model.digest)
             self.slot.refuse(version, str(error))
             _log.error("model refused", model_version=version, reason=str(error))
             return False

@@ -1,0 +1,89 @@
+"""Which models are loaded, and how often, when brokers and bundles fail."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import pytest
+
+from freshet.log.v1.log_pb2 import ModelEvent
+from services.ranking.model import model_watch
+from services.ranking.model.loading import ModelRefusedError
+from services.ranking.model.model_slot import ModelSlot
+from services.ranking.model.model_watch import ModelWatch
+from services.ranking.model.scorer import Scorer
+from shared.adapters.jetstream.log_reader import LogMessage
+from shared.domain.models.promotions import Cause, Promotion
+from tests.unit.ranking.model import catalogue, sum_bundle
+
+WHEN = datetime(2025, 1, 1, tzinfo=UTC)
+GOOD, BAD = sum_bundle(), "bad"
+
+
+class Registry:
+    """Says that the bad model is champion, behind the good one; PostgreSQL is away at the first questions."""
+
+    def __init__(self, away: int) -> None:
+        self.away, self.promotions = away, self
+
+    def ask(self) -> None:
+        self.away -= 1
+        if self.away >= 0:
+            raise ConnectionRefusedError("PostgreSQL is away")
+
+    async def champion(self) -> SimpleNamespace:
+        self.ask()
+        return SimpleNamespace(bundle_digest=BAD, create_time=WHEN)
+
+    async def history(self) -> list[Promotion]:
+        self.ask()
+        return [Promotion(each, Cause.TRAINING, "better", "", WHEN) for each in ("good", "bad")]
+
+    async def model(self, version: str) -> SimpleNamespace:
+        return SimpleNamespace(bundle_digest=GOOD.digest, create_time=WHEN)
+
+
+class Watch(ModelWatch):
+    """Hears announcements of the bad model, as many as it is told."""
+
+    announcements = 1
+
+    async def _announcements(self, connection: object, names: object) -> AsyncIterator[None]:
+        for position in range(self.announcements):
+            payload = ModelEvent(model_version=BAD, bundle_digest=BAD).SerializeToString()
+            self._note(LogMessage(position, "models.v1.promoted", payload, 0))
+            yield
+
+
+@pytest.fixture
+def loads(monkeypatch) -> list[str]:
+    """The digests that were loaded; failures are followed by the next attempt at once."""
+    monkeypatch.setattr(model_watch, "RETRY_SECONDS", 0.0)
+    return []
+
+
+def watch(loads: list[str], away: int) -> Watch:
+    async def load(digest: str, share: float) -> Scorer:
+        loads.append(digest)
+        if digest == BAD:
+            raise ModelRefusedError("no graph")
+        return Scorer(GOOD)
+
+    return Watch(ModelSlot(catalogue()), Registry(away), load)
+
+
+async def test_a_refused_champion_is_loaded_once_however_long_the_one_before_it_cannot_be_asked_for(loads):
+    watching = watch(loads, away=10)
+    await watching.run(None, None)
+    assert loads == [BAD, GOOD.digest]
+    assert [each.model_version for each in watching.slot.refused] == [BAD]
+    assert watching.slot.current.scorer.digest == GOOD.digest
+
+
+async def test_a_refused_champion_is_loaded_anew_when_it_is_announced_anew(loads):
+    watching = watch(loads, away=0)
+    watching.announcements = 2
+    await watching.run(None, None)
+    assert loads == [BAD, GOOD.digest, BAD]
