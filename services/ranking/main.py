@@ -109,6 +109,7 @@ def _service(tools: Tools, workers: Workers) -> Service:
             workers.recommender.run,
             workers.trending.follow,
             workers.watch.refresh_catalogue,
+            workers.watch.renew,
             partial(workers.catalogue.follow, tools.nats, tools.names),
             partial(workers.watch.run, tools.nats, tools.names),
             partial(DeltaWatch(workers.slot).run, tools.nats, tools.names),

@@ -1,6 +1,8 @@
 """Applies the deltas of the model in service, in order, from its first one; a new model begins anew.
 
 What does not fit is refused and told, and the model serves on as it was; the delta that does fit is still welcome.
+A first one behind others is of a trainer that found none of those: what they have told will be told again, so the model
+is to be loaded anew, without them.
 """
 
 from __future__ import annotations
@@ -32,9 +34,10 @@ DELTA_POSITION = Gauge("freshet_delta_position", "Up to where the model in servi
 
 @dataclass
 class DeltaWatch:
-    """Keeps the model in the slot up to date."""
+    """Keeps the model in the slot up to date. _begun: where the newest delta lies with which one began anew."""
 
     slot: ModelSlot
+    _begun: int = 0
 
     async def run(self, connection: Client, names: Names) -> None:
         """Follow the deltas of whatever serves, until cancelled."""
@@ -73,8 +76,20 @@ class DeltaWatch:
                 if not refused:  # what follows the first is refused, too: a week of deltas would be a flood
                     _log.error("delta refused", model_version=chain.model_version, reason=str(error))
                 refused = str(error)
-        if self.slot.current is not None and self.slot.current.version == chain.model_version:
+                self._note_beginning(chain, message, scorer.dimension)
+        if self.slot.current is not None and self.slot.current.scorer is current.scorer:  # not loaded anew
             self.slot.renew(scorer, DeltaProgress(chain.sequence, chain.to_position, refused))
+
+    def _note_beginning(self, chain: Chain, message: LogMessage, dimension: int) -> None:
+        """Have the model loaded anew when a refused delta is a first one; once for each such delta, else a stream that
+        holds two would have it loaded for ever."""
+        if not chain.sequence or message.position <= self._begun:
+            return
+        with suppress(DeltaRefusedError):
+            Chain(chain.model_version).check(decode_delta(message.payload, dimension))
+            _log.warning("deltas begin anew", model_version=chain.model_version, applied=chain.sequence)
+            self._begun = message.position
+            self.slot.outdated.set()
 
     def _applied(self, scorer: Scorer, chain: Chain, payload: bytes) -> Scorer:
         delta = decode_delta(payload, scorer.dimension)

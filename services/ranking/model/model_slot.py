@@ -67,12 +67,14 @@ class DeltaProgress:
 
 
 class ModelSlot:
-    """Holds the model in service. A request takes `current` once and keeps it to its end. swapped: set by each swap."""
+    """Holds the model in service. A request takes `current` once and keeps it to its end. swapped: set by each swap.
+    outdated: set while the model in service is to be loaded anew, without the deltas that it has taken."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.current: ServingModel | None = None
         self.deltas = DeltaProgress()
         self.swapped = asyncio.Event()
+        self.outdated = asyncio.Event()
         self.refused: deque[Refusal] = deque(maxlen=REFUSED_KEPT)
         self.swap_count = 0
         self._catalogue = catalogue
@@ -88,6 +90,7 @@ class ModelSlot:
         self.current = view
         self.deltas = DeltaProgress()
         self.swap_count += 1
+        self.outdated.clear()
         self.swapped.set()
         MODEL_SWAPS.inc()
         MODEL_SINCE.set(time.time())

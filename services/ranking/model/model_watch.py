@@ -52,6 +52,7 @@ class ModelWatch:
     _announced: _Champion | None = None
     _refused: set[str] = field(default_factory=set)
     _looked: asyncio.Event = field(default_factory=asyncio.Event)
+    _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self, connection: Client, names: Names) -> None:
         """Look at each announcement, and once more after a failure, until cancelled. What was refused is not loaded
@@ -67,6 +68,24 @@ class ModelWatch:
         """Wait until the champion serves, or would not at the first attempt; not when none was ever announced."""
         if await last_sequence_of(connection, names.stream("MODELS"), names.subject(_PROMOTED)):
             await self._looked.wait()
+
+    async def renew(self) -> None:
+        """Load the model in service anew whenever it is outdated, until cancelled. It serves on meanwhile."""
+        while True:
+            await self.slot.outdated.wait()
+            try:
+                async with self._one_at_a_time:
+                    await self._bring_anew()
+            except ModelUnavailableError as error:
+                _log.warning("model cannot be loaded anew now", reason=str(error))
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _bring_anew(self) -> None:
+        current = self.slot.current
+        if current is None or not self.slot.outdated.is_set():
+            return  # another came into service while this waited
+        if not await self._bring(_Champion(current.scorer.digest, current.create_time)):
+            self.slot.outdated.clear()
 
     async def refresh_catalogue(self) -> None:
         """Let new items of the catalogue become recommendable, until cancelled."""
@@ -90,6 +109,10 @@ class ModelWatch:
 
     async def _look(self) -> bool:
         """Bring the champion into service. False when it should be tried again."""
+        async with self._one_at_a_time:
+            return await self._bring_champion()
+
+    async def _bring_champion(self) -> bool:
         champion = await self._champion()
         if champion is None or self._serves(champion.digest):
             return True

@@ -185,6 +185,24 @@ async def test_deltas_follow_each_other_also_when_those_before_a_quiet_time_have
     assert (await status(running)).delta_refused_reason == ""
 
 
+async def test_deltas_that_were_purged_are_told_again_and_none_counts_twice(running):
+    version = await champion(running, 10)
+    before = await scores(running)
+    async with trainer(running):
+        await clicks(running, "u5", "a", "b")
+        await eventually(lambda: reached(running, 1))
+        await clicks(running, "u5", "c")
+        await eventually(lambda: reached(running, 2))
+        expected = await scores(running)
+        await forget(running, version, but_last=0)
+        await running.client.upsert_items([catalogue_item("p", title="p", categories=["old"])])
+        await eventually(lambda: raised(running, "p", 0.0))
+    assert (await status(running)).delta_refused_reason == ""
+    after = await scores(running)
+    assert after["b"] > before["b"]
+    assert {item: after[item] for item in "abcd"} == pytest.approx({item: expected[item] for item in "abcd"})
+
+
 async def forget(running: Running, version: str, but_last: int) -> None:
     """As the stream does with deltas that have passed their age."""
     jetstream, names = running.space.nats.jetstream(), running.space.names

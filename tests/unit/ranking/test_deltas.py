@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -26,6 +27,9 @@ from tests.unit.ranking.model import catalogue, sum_bundle
 
 FIRES = 3
 WHEN = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+NO_ROWS = {"item_keys": item_keys([]), "vectors": np.empty((0, 4), np.float32), "biases": np.empty(0, "f4")}
 
 
 def scorer(number: float = 0.0) -> Scorer:
@@ -88,12 +92,7 @@ def test_who_holds_the_scorer_of_before_sees_its_items_only():
 
 def test_rules_between_items_that_are_there_change_the_scorer_in_place():
     held = scorer()
-    nothing = {
-        "item_keys": item_keys([]),
-        "vectors": np.empty((0, 4), np.float32),
-        "biases": np.empty(0, "f4"),
-    }
-    assert held.learned(delta(**nothing, follower_keys=item_keys(["b"]))) is held
+    assert held.learned(delta(**NO_ROWS, follower_keys=item_keys(["b"]))) is held
     assert scores(held, "a")[held.rows(item_keys(["b"]))[0]] == pytest.approx(np.log1p(0.5))
 
 
@@ -148,6 +147,44 @@ async def test_a_delta_that_is_missing_is_told_and_the_model_serves_on():
     await DeltaWatch(slot).apply(chain, messages(second))
     assert slot.current.recommendable == 4
     assert slot.deltas == DeltaProgress(0, 0, "delta 2 does not follow 0")
+
+
+async def test_a_first_delta_behind_others_makes_the_model_outdated():
+    slot, chain = await served()
+    first = delta(slot.current.version)
+    second = delta(slot.current.version, 2, first.digest, **NO_ROWS)
+    await DeltaWatch(slot).apply(chain, messages(first, second))
+    assert not slot.outdated.is_set()
+    anew = delta(slot.current.version, biases=np.array([0.25], np.float32))
+    await DeltaWatch(slot).apply(chain, messages(anew))
+    assert slot.outdated.is_set() and slot.deltas.sequence == 2
+
+
+@pytest.mark.parametrize("fault", [{"to_position": 99}, {"model_version": "other"}, {"sequence": 2}])
+async def test_what_is_no_intact_first_delta_does_not(fault):
+    slot, chain = await served()
+    first = delta(slot.current.version)
+    await DeltaWatch(slot).apply(chain, messages(first, replace(first, **fault)))
+    assert slot.deltas.refused_reason and not slot.outdated.is_set()
+
+
+async def test_of_two_first_deltas_that_a_stream_holds_the_second_makes_the_model_outdated_once():
+    slot, _ = await served()
+    watch, both = DeltaWatch(slot), messages(*[delta(slot.current.version)] * 2)
+    await watch.apply(Chain(slot.current.version), both)
+    assert slot.outdated.is_set()
+    await slot.swap(scorer(), WHEN)
+    await watch.apply(Chain(slot.current.version), both)
+    assert not slot.outdated.is_set()
+
+
+async def test_a_model_that_was_loaded_anew_meanwhile_does_not_give_way_to_the_one_before():
+    slot, chain = await served()
+    applying = asyncio.create_task(DeltaWatch(slot).apply(chain, messages(delta(slot.current.version))))
+    await asyncio.sleep(0)
+    slot.current = replace(slot.current, scorer=(fresh := scorer()))
+    await applying
+    assert slot.current.scorer is fresh and slot.deltas == DeltaProgress()
 
 
 async def test_of_all_that_do_not_fit_one_behind_the_other_the_first_is_logged():

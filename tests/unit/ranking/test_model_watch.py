@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -10,12 +11,13 @@ import pytest
 
 from freshet.log.v1.log_pb2 import ModelEvent
 from services.ranking.model import model_watch
-from services.ranking.model.loading import ModelRefusedError
+from services.ranking.model.loading import ModelRefusedError, ModelUnavailableError
 from services.ranking.model.model_slot import ModelSlot
 from services.ranking.model.model_watch import ModelWatch
 from services.ranking.model.scorer import Scorer
 from shared.adapters.jetstream.log_reader import LogMessage
 from shared.domain.models.promotions import Cause, Promotion
+from tests.conditions import eventually
 from tests.unit.ranking.model import catalogue, sum_bundle
 
 WHEN = datetime(2025, 1, 1, tzinfo=UTC)
@@ -87,3 +89,41 @@ async def test_a_refused_champion_is_loaded_anew_when_it_is_announced_anew(loads
     watching.announcements = 2
     await watching.run(None, None)
     assert loads == [BAD, GOOD.digest, BAD]
+
+
+async def test_an_outdated_model_is_loaded_anew_as_soon_as_it_can_be_and_serves_on_until_then(loads):
+    watching = watch(loads, away=0)
+    slot, first = watching.slot, Scorer(GOOD)
+    await slot.swap(first, WHEN)
+    served = []
+
+    async def load(digest: str, share: float) -> Scorer:
+        loads.append(digest)
+        served.append(slot.current.scorer)
+        if len(loads) < 3:
+            raise ModelUnavailableError("the store is away")
+        return Scorer(GOOD)
+
+    watching.load = load
+    task = asyncio.create_task(watching.renew())
+    slot.outdated.set()
+    await eventually(lambda: slot.current.scorer is not first)
+    task.cancel()
+    assert (loads, served) == ([GOOD.digest] * 3, [first] * 3)
+    assert not slot.outdated.is_set() and slot.current.create_time == WHEN
+
+
+async def test_an_outdated_model_that_is_refused_now_serves_on_and_is_not_tried_again(loads):
+    watching = watch(loads, away=0)
+    await watching.slot.swap(Scorer(GOOD), WHEN)
+
+    async def load(digest: str, share: float) -> Scorer:
+        loads.append(digest)
+        raise ModelRefusedError("it is gone")
+
+    watching.load = load
+    task = asyncio.create_task(watching.renew())
+    watching.slot.outdated.set()
+    await eventually(lambda: watching.slot.refused and not watching.slot.outdated.is_set())
+    task.cancel()
+    assert len(loads) == 1 and watching.slot.current.scorer.digest == GOOD.digest
