@@ -85,7 +85,7 @@ class Workers:
         self.writer = EventWriter(self.log, self.archived, self.tail, names)
         self.erasures = Erasures(self.forget)
         originals = Originals(nats, names, self.writer, self.archive, self.erasures)
-        self.past = Past(self.archive, originals)
+        self.past = Past(self.archive, originals, self.erasures)
         self.intake = Intake(self.writer, _cleaner(settings), self.past)
         self.letters = DeadLetters(nats, self.letter_log, names)
         self.door = Door(nats, names, self.intake, self.letters)

@@ -8,6 +8,7 @@ from services.ingestion.archive.archive_questions import ArchiveQuestions
 from services.ingestion.cleaning.cleaner import Cleaner
 from services.ingestion.cleaning.draft import Draft
 from services.ingestion.cleaning.originals import Originals
+from shared.adapters.jetstream.erasures import Erasures
 from shared.adapters.jetstream.log_writer import LogUnavailableError
 from shared.adapters.postgres.archive import Archive
 
@@ -19,9 +20,10 @@ _NOBODY = 0
 class Past:
     """Looks up for whole batches."""
 
-    def __init__(self, archive: Archive, originals: Originals) -> None:
+    def __init__(self, archive: Archive, originals: Originals, erasures: Erasures) -> None:
         self._archive = archive
         self._originals = originals
+        self._erasures = erasures
         self._questions = ArchiveQuestions()
 
     async def ready(self) -> None:
@@ -31,10 +33,12 @@ class Past:
 
     async def visits(self, cleaner: Cleaner, drafts: Sequence[Draft]) -> None:
         """Let the cleaner know the newest events of users it does not remember, all in one query. While PostgreSQL is
-        away, such users begin a visit."""
+        away, such users begin a visit; so do those whose newest event is erased, also while its erasure is under way:
+        what a visit takes from it would outlast it."""
         if missed := cleaner.missed_users(drafts):
-            newest = await self._questions.ask(lambda: self._archive.newest_payloads(missed))
-            cleaner.restore(newest or {})
+            newest = await self._questions.ask(lambda: self._archive.newest_payloads(missed)) or {}
+            covers = self._erasures.covers
+            cleaner.restore({key: each for key, (at, each) in newest.items() if not covers(key, at)})
 
     async def originals(self, drafts: Sequence[Draft], coming: frozenset[str] = frozenset()) -> None:
         """Give reversals their originals, or the failure that keeps them from being told. coming: ids of originals

@@ -169,20 +169,20 @@ class Archive:
             async for rows in stream.partitions(_READ_ROWS):
                 yield [row.event_id for row in rows]
 
-    async def newest_payloads(self, user_keys: Sequence[int]) -> dict[int, bytes]:
-        """Payload of the newest event of each user who has one, by user key; reversals are passed over."""
+    async def newest_payloads(self, user_keys: Sequence[int]) -> dict[int, tuple[int, bytes]]:
+        """Position and payload of the newest event of each user who has one, by user key; reversals are passed over."""
         keys = sa.func.unnest(sa.bindparam("keys", [signed(key) for key in user_keys], ARRAY(sa.BigInteger)))
         wanted = keys.table_valued(sa.column("user_key", sa.BigInteger), name="wanted").render_derived()
         newest = (
-            sa.select(events.c.payload)
+            sa.select(events.c.position, events.c.payload)
             .where(events.c.user_key == wanted.c.user_key, events.c.event_type != EventType.REVERSAL)
             .order_by(events.c.position.desc())
             .limit(1)
             .lateral("newest")
         )
-        query = sa.select(wanted.c.user_key, newest.c.payload).select_from(wanted.join(newest, sa.true()))
+        query = sa.select(wanted.c.user_key, newest).select_from(wanted.join(newest, sa.true()))
         async with self._engine.connect() as connection:
-            return {unsigned(row.user_key): row.payload for row in await connection.execute(query)}
+            return {unsigned(key): (at, payload) for key, at, payload in await connection.execute(query)}
 
     async def payload_at(self, position: int) -> bytes:
         """The event at `position` as it lies in the log; empty when the archive does not hold it."""

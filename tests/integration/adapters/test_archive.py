@@ -60,10 +60,8 @@ async def test_the_newest_event_of_each_user_is_found_and_reversals_are_passed_o
     reversal = message("reversal", event_id="c", corrects_event_id="b")
     await archive.write(batch(old, new, reversal, message(event_id="d", user_id="u2")))
     found = await archive.newest_payloads([user_key("u1"), user_key("u2"), user_key("u3")])
-    assert {key: UserEvent.FromString(each).event_id for key, each in found.items()} == {
-        user_key("u1"): "b",
-        user_key("u2"): "d",
-    }
+    told = {key: (position, UserEvent.FromString(each).event_id) for key, (position, each) in found.items()}
+    assert told == {user_key("u1"): (2, "b"), user_key("u2"): (4, "d")}
 
 
 async def test_an_event_is_found_by_its_position(archive):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -16,7 +17,7 @@ from shared.adapters.postgres.tables import erasure_targets, erasure_works
 from shared.client import FreshetError, InvalidArgument
 from tests.builders import message
 from tests.conditions import eventually
-from tests.integration.erasure.world import NOTHING, TRACES, counts, without_redrives
+from tests.integration.erasure.world import DAY, NOTHING, TRACES, counts, without_redrives
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 MANY = 200
@@ -139,6 +140,22 @@ async def test_an_event_that_is_about_to_go_can_no_longer_be_taken_back(start):
     with pytest.raises(InvalidArgument) as refused:
         await world.running.client.write_user_event(reversal)
     assert [each.field for each in refused.value.violations] == ["user_event.corrects_event_id"]
+
+
+async def test_an_event_behind_the_request_goes_on_with_no_visit_from_before_it(start):
+    world = await start("ingestion", erasure_settle_seconds="3600")
+    before, behind = [
+        message("click", event_id=each, user_id="ann", items=[each], event_time=DAY + timedelta(seconds=at))
+        for each, at in (("before", 0), ("behind", 0.5))
+    ]
+    written = await world.running.client.batch_write_user_events([before])
+    await eventually(lambda: world.archived(written.outcomes[0].position))
+    await world.erase("ann", timeout_seconds=2)
+    await world.running.client.write_user_event(behind)
+    logged = await world.events_of("ann")
+    assert [each.event_id for each in logged] == ["before", "behind"]
+    assert logged[0].session_id != logged[1].session_id
+    assert not logged[1].HasField("previous_dwell_seconds")
 
 
 async def test_when_nats_dies_in_the_middle_the_erasure_goes_on_once_it_is_back(start, brokers):

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from freshet.catalog.v1.user_pb2 import User
+from freshet.event.v1.event_pb2 import UserEvent
 from freshet.ingestion.v1.ingestion_pb2 import DeadLetter, ErasureReceipt, Redrive
 from freshet.log.v1.log_pb2 import Exposure
 from shared.adapters.codecs.keys import partition_of, user_key
+from shared.adapters.jetstream.scanning import Stretch, scan
+from shared.adapters.jetstream.streams import last_position
 from shared.adapters.jetstream.user_traces import TraceFinder
 from shared.adapters.postgres.archive import Archive
 from shared.adapters.postgres.erasure_store import ErasureStore
@@ -79,6 +82,14 @@ class ErasureWorld:
         await self.refuse(json.dumps({"userId": user}).encode(), redriven=True)
         await eventually(lambda: self.archived(last))
         return positions[0]
+
+    async def events_of(self, user: str) -> list[UserEvent]:
+        """The events of a user in the log, in its order."""
+        subject = self.space.names.event_subject(partition_of(user_key(user), PARTITIONS), "*")
+        last = await last_position(self.space.nats, self.space.names)
+        batches = scan(self.space.nats, Stretch(self.space.names.events, subject, last))
+        events = [UserEvent.FromString(each.payload) async for batch in batches for each in batch]
+        return [each for each in events if each.user_id == user]
 
     async def archived(self, position: int) -> bool:
         """Whether the archive has come to a position."""

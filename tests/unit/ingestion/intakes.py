@@ -10,6 +10,7 @@ from services.ingestion.cleaning.cleaner import Cleaner, CleanerSize
 from services.ingestion.intake import Intake
 from services.ingestion.past import Past
 from services.ingestion.validation import EventTimeBounds
+from shared.adapters.jetstream.erasures import Erasures
 from shared.adapters.jetstream.log_writer import LogUnavailableError
 from shared.domain.presets.cleaning_steps import CleaningSteps
 from tests.unit.ingestion.test_event_writer import Archive, Log, Tail, event_writer
@@ -49,4 +50,5 @@ def intake(
     """An intake of these steps, none by default."""
     archive = archive or Archive()
     writer = event_writer(log, archive, Tail())
-    return Intake(writer, cleaner(declared or CleaningSteps()), Past(archive, originals or Originals()))
+    past = Past(archive, originals or Originals(), Erasures())
+    return Intake(writer, cleaner(declared or CleaningSteps()), past)

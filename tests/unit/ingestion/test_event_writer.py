@@ -61,7 +61,7 @@ class Archive:
             raise OSError("connection refused")
         return {each: self.positions[each] for each in event_ids if each in self.positions}
 
-    async def newest_payloads(self, user_keys: Sequence[int]) -> dict[int, bytes]:
+    async def newest_payloads(self, user_keys: Sequence[int]) -> dict[int, tuple[int, bytes]]:
         return {}
 
     async def event_ids(self) -> AsyncIterator[list[str]]:

@@ -25,10 +25,10 @@ from tests.unit.ingestion.intakes import AWAY, Originals, steps
 class Archive(stand_ins.Archive):
     """Also knows users' newest events."""
 
-    newest: dict[int, bytes] = field(default_factory=dict)
+    newest: dict[int, tuple[int, bytes]] = field(default_factory=dict)
     users_asked: list[set[int]] = field(default_factory=list)
 
-    async def newest_payloads(self, user_keys: Sequence[int]) -> dict[int, bytes]:
+    async def newest_payloads(self, user_keys: Sequence[int]) -> dict[int, tuple[int, bytes]]:
         self.users_asked.append(set(user_keys))
         if self.away:
             raise OSError("connection refused")
@@ -101,7 +101,7 @@ async def test_events_sent_again_while_the_log_is_away_are_no_flood(intake, log)
 
 async def test_after_a_failed_write_the_archive_says_where_the_user_stands(intake, log, archive):
     stored = at(0, session_id="theirs", event_id="stored")
-    archive.newest[user_key("u1")] = stored.SerializeToString()
+    archive.newest[user_key("u1")] = 1, stored.SerializeToString()
     log.failure = AWAY
     await intake.take([at(10)])
     await intake.take([at(10)])
