@@ -14,7 +14,7 @@ from shared.domain.presets.preset import DomainPreset
 from shared.domain.users.user_fold import fold_users
 from shared.domain.users.user_state import UserStates
 
-FOLD_VERSION = "5"
+FOLD_VERSION = "6"
 """Grows whenever the same events would give other bytes, or what the version before has stored may be wrong: stored
 state of another version is folded anew."""
 

@@ -2,7 +2,8 @@
 
 Decision: events are folded in rounds. A round holds at most one event of each user, so that it is a handful of array
 operations whatever its size, and still does exactly what one event after the other would: how the log is cut into
-batches changes no byte. A session ends by 30 idle minutes or by another session id.
+batches changes no byte. A session ends by 30 idle minutes or by another session id. A reversal, which bears the session
+of what it takes back, is no part of any.
 """
 
 from __future__ import annotations
@@ -113,13 +114,14 @@ class _Fold:
         column, time_ms, key = self.column, self.batch.time_ms[events], self.batch.session_key[events]
         last, known = column["last_time_ms"][rows], column["total_count"][rows] > 1
         idle = time_ms - last > SESSION_IDLE_MS
-        goes_on = known & np.where(key != 0, key == column["session_key"][rows], ~idle)
+        acts = self.batch.event_type[events] != EventType.REVERSAL
+        goes_on = known & (~acts | np.where(key != 0, key == column["session_key"][rows], ~idle))
         begins = rows[~goes_on]
         column["session_key"][begins] = key[~goes_on]
         column["session_start_ms"][begins] = time_ms[~goes_on]
         column["session_event_count"][begins] = 0
         column["session_entries"][begins] = 0
-        column["session_event_count"][rows] += 1
+        column["session_event_count"][rows] += acts
         first = column["first_time_ms"][rows]
         column["first_time_ms"][rows] = np.where(known, np.minimum(first, time_ms), time_ms)
         column["last_time_ms"][rows] = np.where(known, np.maximum(last, time_ms), time_ms)

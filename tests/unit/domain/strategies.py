@@ -44,6 +44,7 @@ def reversal(original: Event, position: int) -> Event:
         EventType.REVERSAL,
         original.time_ms,
         original.items,
+        original.session_key,
         corrected_type=original.event_type,
         corrected_time_ms=original.time_ms,
     )

@@ -44,13 +44,16 @@ class Model:
                 self._remember((item.item_key, int(each.event_type), each.time_ms))
 
     def _visit(self, each: Event) -> None:
-        if each.session_key:
+        is_reversal = each.event_type == EventType.REVERSAL
+        if is_reversal:
+            goes_on = bool(self.times)
+        elif each.session_key:
             goes_on = bool(self.times) and each.session_key == self.session[0]
         else:
             goes_on = bool(self.times) and each.time_ms - max(self.times) <= SESSION_IDLE_MS
         if not goes_on:
             self.session, self.session_events = (each.session_key, each.time_ms), 0
-        self.session_events += 1
+        self.session_events += not is_reversal
 
     def _remember(self, entry: tuple[int, int, int]) -> None:
         self.history.append(entry)
@@ -163,6 +166,20 @@ def test_a_session_ends_after_30_idle_minutes():
     log = [event(n, time_ms=START_MS + minute * MINUTE_MS) for n, minute in enumerate((0, 29, 59, 90), 1)]
     user = fold_events(state(), log).users.read(7)
     assert (user.session_start_ms, user.session_event_count) == (START_MS + 90 * MINUTE_MS, 1)
+
+
+def test_a_reversal_of_an_event_of_an_earlier_session_leaves_the_newest_one_as_it_is():
+    old, new, newest = [
+        event(number, items=(number,), session_key=key, time_ms=START_MS + number * DAY_MS)
+        for number, key in ((1, 11), (2, 12), (3, 12))
+    ]
+    folded = fold_events(state(LENGTH), [old, new, reversal(old, 4), newest])
+    user, plain = (each.users.read(7) for each in (folded, fold_events(state(LENGTH), [new, newest])))
+    sessions = [
+        (each.session_start_ms, each.session_event_count, each.session_entries) for each in (user, plain)
+    ]
+    assert sessions == [(new.time_ms, 2, 2)] * 2
+    assert folded.items.of_items([2])["neighbour_key"][0, 0] == 3
 
 
 def test_items_of_one_event_enter_the_history_in_their_order():
