@@ -115,12 +115,13 @@ class UserFloods:
         self._reverse_last = quarantine.reverse_last
 
     def take(self, user_key: int, time_ms: int) -> Verdict:
-        """Whether the user's event at `time_ms` may count. An event too many puts the user into quarantine."""
+        """Whether the user's event at `time_ms` may count. An event too many, a late one too, puts the user into
+        quarantine from their newest event on."""
         bucket = self._buckets.filled(user_key, time_ms)
         if time_ms < bucket.quarantined_until_ms:
             return Verdict.REFUSED
         if bucket.tokens < 1.0:
-            bucket.quarantined_until_ms = time_ms + self._quarantine_ms
+            bucket.quarantined_until_ms = bucket.newest_ms + self._quarantine_ms
             return Verdict.REFUSED
         bucket.tokens -= 1.0
         if bucket.tokens < self._reverse_last:

@@ -33,6 +33,13 @@ def test_a_user_over_the_limit_is_refused_until_the_quarantine_ends():
     assert [verdict is refused for verdict in verdicts] == [False, True, True, False]
 
 
+def test_a_late_event_too_many_quarantines_from_the_newest_event_on():
+    subject = floods(burst=2, minutes=1)
+    verdicts = [subject.take(USER, time_ms) for time_ms in (600_000, 600_000, 0, 659_999, 660_000)]
+    refused = Verdict.REFUSED
+    assert [verdict is refused for verdict in verdicts] == [False, False, True, True, False]
+
+
 def test_only_users_near_the_limit_have_events_to_remember():
     subject = floods(burst=5, last=3)
     verdicts = [subject.take(USER, 0) for _ in range(5)]
