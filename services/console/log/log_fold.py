@@ -12,9 +12,10 @@ from nats.aio.client import Client
 from services.console.local_run import local_nats_url
 from services.console.log.log_connection import log_connection
 from shared.adapters.codecs.event_codec import decode_batch
+from shared.adapters.jetstream.erasures import ErasureStep, list_erasures
 from shared.adapters.jetstream.log_range import read_range
 from shared.adapters.jetstream.log_reader import LogMessage
-from shared.adapters.jetstream.streams import Names
+from shared.adapters.jetstream.streams import Names, last_position
 from shared.domain.events.event_batch import EventBatch
 from shared.domain.fold.state import State, fold
 
@@ -35,6 +36,18 @@ class Log:
         async for messages in read_range(self.connection, self.names, subjects, to_position):
             for start in range(0, len(messages), FOLD_AT_ONCE):
                 yield messages[start : start + FOLD_AT_ONCE]
+
+    async def erasures(self) -> list[ErasureStep]:
+        """The steps of all erasures."""
+        last = await last_position(self.connection, self.names)
+        return await list_erasures(self.connection, self.names, last)
+
+    async def being_erased(self, before: Sequence[ErasureStep]) -> set[int]:
+        """Keys of the users of whom something may have left the log since `erasures` gave `before`, or will: what is
+        served knows nothing of it from the request on."""
+        complete = {each.receipt.receipt_id for each in before if each.complete}
+        receipts = [each.receipt for each in await self.erasures()]
+        return {each.user_key for each in receipts if each.receipt_id not in complete}
 
 
 def log_options(command: F) -> F:

@@ -43,6 +43,7 @@ def skew(domain: str | None, nats_url: str, namespace: str, as_json: bool) -> No
     one: items, event types and times.
 
     Training learns from that fold, so a difference is a skew between training and serving. Ends with 1 if there is any.
+    Who is being erased meanwhile is left out.
 
     \b
     Example:
@@ -59,8 +60,11 @@ async def _skew(output: Output, domain: str | None, nats_url: str, namespace: st
     answers = await ask_all_instances("GetStateDigest", GetStateDigestRequest(partitions=[]))
     state = State(fold_settings(answers[0].fold, domain))
     async with open_log(nats_url, namespace) as log:
+        before = await log.erasures()
         exposures = await _exposures(log)
         found = await _compare_all(output, log, state, exposures)
+        erased = await log.being_erased(before)
+    found = [each for each in found if user_key(each.user_id) not in erased]
     return {
         "exposures": len(exposures),
         "differences": len(found),

@@ -1,4 +1,4 @@
-"""From the request to erase a user on, before anything is deleted, nothing is told of them."""
+"""From the request to erase a user on, before anything is deleted, nothing is told of them, and proofs know of it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,18 @@ import pytest
 import pytest_asyncio
 
 from freshet.catalog.v1.user_pb2 import User
+from shared.adapters.codecs.keys import partition_of, user_key
 from tests.builders import message
-from tests.integration.services.feature_calls import archived, erasure_requested, token_of, written
+from tests.conditions import eventually
+from tests.integration.services.feature_calls import (
+    PARTITIONS,
+    archived,
+    erasure_requested,
+    put_in_log,
+    token_of,
+    written,
+)
+from tests.integration.services.test_proofs import exposures, typed
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -45,3 +55,23 @@ async def test_a_restart_brings_nothing_back(features, asked_for):
     await features.suite.restart("feature")
     now = await features.client.get_user_features(asked_for)
     assert (dict(now.event_counts), now.HasField("profile")) == ({}, False)
+
+
+async def test_replay_check_says_that_an_erasure_is_under_way(features, asked_for):
+    ended, document = await typed(features, "replay-check")
+    partition = partition_of(user_key(asked_for), PARTITIONS)
+    assert [each["partition"] for each in document["partitions"] if not each["equal"]] == [partition]
+    assert (ended.code, document["erasing"]) == (1, [partition])
+    assert f"partitions [{partition}] cannot be compared" in ended.stderr and "differ" not in ended.stderr
+
+
+async def test_skew_leaves_out_who_is_being_erased(features, asked_for):
+    position = await put_in_log(features, message(event_id="behind the request", user_id=asked_for))
+    await features.client.recommend(asked_for, min_consistency_token=token_of(asked_for, position))
+
+    async def shown() -> bool:
+        return any(each.user_id == asked_for for each in await exposures(features))
+
+    await eventually(shown)
+    ended, document = await typed(features, "skew")
+    assert (ended.code, document["differences"]) == (0, 0)
