@@ -16,6 +16,7 @@ from services.ingestion.cleaning.receipt import Receipt
 from services.ingestion.past import Past
 from services.ingestion.writing.event_writer import EVENTS_WRITTEN, Answer, Archived, EventWriter, Written
 from shared.adapters.jetstream.log_writer import LogUnavailableError, RecordRefusedError
+from shared.domain.lru import LeastRecentlyUsed
 from shared.domain.violation import Violation
 
 OWED_REVERSALS = 10_000
@@ -37,15 +38,20 @@ class Intake:
 
     Decision: a reversal that cleaning writes goes in the same write as the event that caused it, behind it, so that the
     log never holds the reversal without what it takes back. One that the log did not acknowledge is owed: it goes along
-    with the next write, again and again; its id makes it one fact however often it is sent. What a crash can lose is
-    therefore what is owed at that moment: reversals of writes that failed just then. A click too many stays counted, or
-    the last events of a flood do; the model learns from thousands of others, and a reversal can still be sent by hand.
+    with the next write, again and again; its id makes it one fact however often it is sent. None is owed where the log
+    did not acknowledge what it takes back either: that is judged anew when its sender sends it again. What a crash can
+    lose is therefore what is owed at that moment: reversals of writes that failed just then. A click too many stays
+    counted, or the last events of a flood do; the model learns from thousands of others, and a reversal can still be
+    sent by hand.
     """
 
     writer: EventWriter
     cleaner: Cleaner
     past: Past
     _owed: deque[OwnReversal] = field(default_factory=lambda: deque(maxlen=OWED_REVERSALS))
+    _unwritten: LeastRecentlyUsed[str, bool] = field(
+        default_factory=lambda: LeastRecentlyUsed(OWED_REVERSALS)
+    )
 
     @property
     def limits_sources(self) -> bool:
@@ -142,8 +148,18 @@ class Intake:
         for draft, answer in zip(made, answers, strict=False):
             if type(answer) is not Written or answer.duplicate:
                 self.cleaner.undo(draft)
+            if self._unwritten or type(answer) is not Written:
+                self._note(draft, answer)
         pairs = zip(reversals, answers[len(made) :], strict=True)
-        self._owed.extend(each for each, answer in pairs if not isinstance(answer, Written))
+        lost = [each for each, answer in pairs if not isinstance(answer, Written)]
+        self._owed.extend(each for each in lost if each.corrects not in self._unwritten)
+
+    def _note(self, draft: Draft, answer: object) -> None:
+        """Whether the event of a draft is in the log. One that is known is, whatever the answer."""
+        if type(answer) is Written:
+            self._unwritten.drop(draft.event_id)
+        elif draft.new:
+            self._unwritten.put(draft.event_id, True)
 
 
 def _told(answer: Answer) -> Outcome:

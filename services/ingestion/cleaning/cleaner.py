@@ -49,9 +49,10 @@ _DEFAULTS_FILLED = (FillDefaults.word, FILLED)
 
 
 class OwnReversal(NamedTuple):
-    """A reversal that cleaning writes, and the key of its user."""
+    """A reversal that cleaning writes, the key of its user, and the id of the event that it takes back."""
 
     user_key: int
+    corrects: str
     event: ReadyEvent
 
 
@@ -225,7 +226,7 @@ class Cleaner:
         event = own_reversal(original, step, batch.receipt, cause.event)
         partition = partition_of(cause.user_key, self._partitions)
         ready = ReadyEvent(event.event_id, partition, event.event_type, event.SerializeToString())
-        batch.reversals.append(OwnReversal(cause.user_key, ready))
+        batch.reversals.append(OwnReversal(cause.user_key, original.event_id, ready))
         batch.tally.add(step, REVERSED)
 
     def _entry(self, draft: Draft) -> ReadyEvent:

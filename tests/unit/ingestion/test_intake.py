@@ -79,6 +79,38 @@ async def test_a_reversal_that_the_log_did_not_take_goes_along_with_the_next_wri
     assert written(log) == ["a", "c", reversal_id("a"), "d"]
 
 
+@pytest.mark.parametrize("failure", [AWAY, LogOverloadedError("full")])
+async def test_what_the_log_did_not_take_is_not_taken_back_before_it_is_there(intake, log, failure):
+    click, left = at(0, event_id="a", items=["a"]), at(0.3, event_id="b", items=["b"])
+    log.failure = failure
+    await asyncio.gather(intake.take([click, left]), return_exceptions=True)
+    log.failure = None
+    await intake.take([at(90, event_id="c", user_id="other")])
+    await intake.take([click, left])
+    assert written(log) == ["c", "a", "b", reversal_id("a")]
+
+
+async def test_what_another_call_brings_and_the_log_did_not_take_is_not_taken_back(intake, log):
+    log.answers.clear()
+    log.waiting = False
+    calls = [asyncio.create_task(intake.take([at(seconds, items=[f"{seconds}"])])) for seconds in (0, 0.3)]
+    await eventually(lambda: log.waiting)
+    log.failure = AWAY
+    log.answers.set()
+    await asyncio.wait(calls)
+    log.failure = None
+    await intake.take([at(90, event_id="c", user_id="other")])
+    assert written(log) == ["c"]
+
+
+async def test_a_flood_that_the_log_did_not_take_is_not_taken_back(intake, log):
+    log.failure = AWAY
+    await intake.take([at(0, event_id=f"e{number}") for number in range(12)])
+    log.failure = None
+    await intake.take([at(0, event_id="c", user_id="other")])
+    assert written(log) == ["c"]
+
+
 async def test_a_call_that_is_broken_off_leaves_its_reversal_owed(intake, log):
     await intake.take([at(0, event_id="a", items=["a"])])
     log.answers.clear()
