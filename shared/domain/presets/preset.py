@@ -12,6 +12,14 @@ from shared.domain.events.event import EVENT_TYPE_BY_WORD, EVENT_TYPE_CODES, Eve
 from shared.domain.presets.cleaning_steps import CleaningSteps, StepError
 
 DAY_SECONDS = 86_400.0
+MOST_WEIGHT = 1_000
+"""Counters sum weights in 32 bits."""
+_KINDS = {
+    **dict.fromkeys(("weight", "half_life_seconds", "half_life_days"), ((int, float), "a number")),
+    **dict.fromkeys(("in_history", "consumes"), ((bool,), "true or false")),
+    "objective": ((str,), "a text"),
+}
+"""Types of what a meaning may say, and how they are called."""
 
 
 class PresetError(ValueError):
@@ -35,7 +43,11 @@ class EventMeaning:
     consumes: bool = False
 
     def __post_init__(self) -> None:
-        if self.half_life_seconds <= 0:
+        for each in fields(self):
+            _checked(each.name, getattr(self, each.name))
+        if not abs(self.weight) <= MOST_WEIGHT:
+            raise PresetError(f"weight must be from -{MOST_WEIGHT} to {MOST_WEIGHT}, not {self.weight}")
+        if not self.half_life_seconds > 0:
             raise PresetError(f"half_life_seconds must be above 0, not {self.half_life_seconds}")
         # Else the state would not know of it, and the item be recommended again.
         if self.consumes and not self.in_history:
@@ -72,19 +84,45 @@ class DomainPreset:
     @classmethod
     def from_mapping(cls, name: str, content: Mapping[str, Any]) -> DomainPreset:
         """Build a preset from parsed YAML. Raises PresetError naming what is wrong and where."""
+        if not isinstance(content, Mapping):
+            raise PresetError(
+                f"preset {name}: must hold {', '.join(_KEYS[:-1])} and {_KEYS[-1]}, not {content!r}"
+            )
         if unknown := set(content) - set(_KEYS):
             raise PresetError(f"preset {name}: unknown keys {sorted(unknown)}; known are {', '.join(_KEYS)}")
         meanings = {
             _event_type(name, word): _meaning(name, word, values or {})
-            for word, values in content.get("events", {}).items()
+            for word, values in _events(name, content).items()
         }
         missing = [event_type.word for event_type in EventType if event_type not in meanings]
         if missing:
             raise PresetError(f"preset {name}: events without a meaning: {', '.join(missing)}")
-        return cls(name, tuple(content.get("placements", ())), meanings, _cleaning(name, content))
+        return cls(name, _placements(name, content), meanings, _cleaning(name, content))
 
 
 _KEYS = ("placements", "cleaning", "events")
+
+
+def _events(name: str, content: Mapping[str, Any]) -> Mapping[str, Any]:
+    events = content.get("events", {})
+    if not isinstance(events, Mapping):
+        raise PresetError(f"preset {name}: events must be types with their meanings, not {events!r}")
+    return events
+
+
+def _placements(name: str, content: Mapping[str, Any]) -> tuple[str, ...]:
+    placements = content.get("placements", [])
+    if not isinstance(placements, list) or not all(isinstance(each, str) for each in placements):
+        raise PresetError(f"preset {name}: placements must be a list of texts, not {placements!r}")
+    return tuple(placements)
+
+
+def _checked(name: str, value: Any) -> Any:
+    """The value of that name, which is of its type."""
+    kinds, called = _KINDS[name]
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        raise PresetError(f"{name} must be {called}, not {value!r}")
+    return value
 
 
 def _cleaning(name: str, content: Mapping[str, Any]) -> CleaningSteps:
@@ -102,14 +140,17 @@ def _event_type(name: str, word: str) -> EventType:
 
 
 def _meaning(name: str, word: str, values: Mapping[str, Any]) -> EventMeaning:
-    known = {f.name for f in fields(EventMeaning)} | {"half_life_days"}
+    if not isinstance(values, Mapping):
+        raise PresetError(f"preset {name}, {word}: must hold parameters, not {values!r}")
+    known = set(_KINDS)
     unknown = set(values) - known
     if unknown:
         raise PresetError(f"preset {name}, {word}: unknown keys {sorted(unknown)}; known are {sorted(known)}")
     values = dict(values)
-    if "half_life_days" in values:
-        values["half_life_seconds"] = values.pop("half_life_days") * DAY_SECONDS
     try:
+        if "half_life_days" in values:
+            days = _checked("half_life_days", values.pop("half_life_days"))
+            values["half_life_seconds"] = days * DAY_SECONDS
         return EventMeaning(**values)
     except PresetError as error:
         raise PresetError(f"preset {name}, {word}: {error}") from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from shared.adapters.presets import load_preset, shipped_presets
@@ -38,7 +40,18 @@ def test_a_shipped_preset_tells_likes_from_dislikes(name):
         ({**COMPLETE, "click": {"wight": 1}}, r"click: unknown keys \['wight'\]"),
         ({**COMPLETE, "click": {"half_life_days": 0}}, "click: half_life_seconds must be above 0"),
         ({**COMPLETE, "click": {"consumes": True, "in_history": False}}, "click: consumes needs in_history"),
+        ({**COMPLETE, "click": {"weight": "high"}}, "click: weight must be a number, not 'high'"),
+        ({**COMPLETE, "click": {"weight": True}}, "click: weight must be a number, not True"),
+        ({**COMPLETE, "click": {"weight": math.nan}}, "click: weight must be from -1000 to 1000, not nan"),
+        ({**COMPLETE, "click": {"weight": 1e9}}, "click: weight must be from -1000 to 1000"),
+        ({**COMPLETE, "click": {"half_life_days": "3"}}, "click: half_life_days must be a number, not '3'"),
+        ({**COMPLETE, "click": {"half_life_days": None}}, "click: half_life_days must be a number, not None"),
+        ({**COMPLETE, "click": {"half_life_seconds": math.nan}}, "click: half_life_seconds must be above 0"),
+        ({**COMPLETE, "click": {"in_history": "no"}}, "click: in_history must be true or false, not 'no'"),
+        ({**COMPLETE, "click": {"objective": 5}}, "click: objective must be a text, not 5"),
+        ({**COMPLETE, "click": "high"}, "click: must hold parameters, not 'high'"),
         ({"click": {}}, "events without a meaning: view-item-list"),
+        (None, "events must be types with their meanings, not None"),
     ],
 )
 def test_a_wrong_preset_is_refused_and_the_place_named(events, complaint):
@@ -49,6 +62,17 @@ def test_a_wrong_preset_is_refused_and_the_place_named(events, complaint):
 def test_an_unknown_key_at_the_top_is_named():
     with pytest.raises(PresetError, match=r"unknown keys \['placement'\]"):
         DomainPreset.from_mapping("mine", {"events": COMPLETE, "placement": []})
+
+
+@pytest.mark.parametrize("content", [None, ["events"]])
+def test_a_file_that_holds_no_preset_is_refused(content):
+    with pytest.raises(PresetError, match="must hold placements, cleaning and events"):
+        DomainPreset.from_mapping("mine", content)
+
+
+def test_placements_are_a_list_of_texts():
+    with pytest.raises(PresetError, match="placements must be a list of texts, not 'home'"):
+        DomainPreset.from_mapping("mine", {"events": COMPLETE, "placements": "home"})
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
