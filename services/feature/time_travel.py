@@ -53,7 +53,14 @@ class Past:
     async def at(self, user_key: int, position: int, wait_seconds: float) -> PastUser:
         """The user at `position`. Raises INVALID_ARGUMENT for a position that the log does not hold,
         FAILED_PRECONDITION when the archive does not come to it in time, UNAVAILABLE while it or the log is away."""
-        after = self._erasures.erased_at(user_key)
+        while True:
+            after = self._erasures.erased_at(user_key)
+            past = await self._behind(after, user_key, position, wait_seconds)
+            if after == self._erasures.erased_at(user_key):  # else an erasure was asked for meanwhile
+                return past
+
+    async def _behind(self, after: int, user_key: int, position: int, wait_seconds: float) -> PastUser:
+        """The user at `position`, of what lies behind `after`."""
         with _unavailable("LOG_AWAY", "the log is in NATS, which is away"):
             async with asyncio.timeout(wait_seconds):
                 await self._check(position)

@@ -8,10 +8,12 @@ from collections.abc import Coroutine
 
 import pytest
 
+from freshet.ingestion.v1.ingestion_pb2 import ErasureReceipt
+from freshet.log.v1.log_pb2 import Erasure
 from services.feature.erasures import Erasures
 from services.feature.time_travel import Past, PastUser
 from shared.adapters.codecs.keys import user_key
-from shared.adapters.jetstream.log_reader import LogRecord
+from shared.adapters.jetstream.log_reader import LogMessage, LogRecord
 from shared.adapters.jetstream.log_writer import Record
 from shared.adapters.postgres.archive import Archive, ArchiveBatch
 from tests.builders import message, state
@@ -20,7 +22,12 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 EVENTS = 2_000
 
 
-async def long_history(space, writer) -> Past:
+@pytest.fixture
+def erasures(space) -> Erasures:
+    return Erasures(state(partitions=1), space.nats, space.names)
+
+
+async def long_history(space, writer, erasures: Erasures) -> Past:
     """A user's way back through so many events."""
     subject = space.names.event_subject(0, "rate")
     events = [message("rate", event_id=f"{n}", items=[f"i{n}"]) for n in range(EVENTS)]
@@ -30,7 +37,7 @@ async def long_history(space, writer) -> Past:
     batch.add_events([LogRecord(n + 1, subject, f"{n}", payload) for n, payload in enumerate(payloads)])
     archive, live = Archive(space.engine), state(partitions=1)
     await archive.write(batch)
-    return Past(live.settings, archive, space.nats, space.names, Erasures(live, space.nats, space.names))
+    return Past(live.settings, archive, space.nats, space.names, erasures)
 
 
 async def longest_turn(work: Coroutine[None, None, PastUser]) -> tuple[PastUser, float]:
@@ -43,8 +50,17 @@ async def longest_turn(work: Coroutine[None, None, PastUser]) -> tuple[PastUser,
     return task.result(), longest / (time.thread_time() - begin)
 
 
-async def test_a_long_history_is_folded_without_holding_up_others(space, writer):
-    past = await long_history(space, writer)
+async def test_a_long_history_is_folded_without_holding_up_others(space, writer, erasures):
+    past = await long_history(space, writer, erasures)
     then, share = await longest_turn(past.at(user_key("u1"), EVENTS, 20.0))
     assert then.user is not None and int(then.user.event_count.sum()) == EVENTS
     assert share < 0.25
+
+
+async def test_nothing_is_told_of_a_user_whose_erasure_is_asked_for_meanwhile(space, writer, erasures):
+    past, key = await long_history(space, writer, erasures), user_key("u1")
+    telling = asyncio.create_task(past.at(key, EVENTS, 20.0))
+    await asyncio.sleep(0)
+    request = Erasure(receipt=ErasureReceipt(receipt_id="r", user_key=key)).SerializeToString()
+    erasures.take([LogMessage(EVENTS + 1, space.names.erasure_subject(0), request, 0)])
+    assert await telling == PastUser(None, None)
