@@ -63,9 +63,9 @@ USER_FEATURES: tuple[Feature, ...] = (
     Feature("price_band", 1, USER, "price", HISTORY, of_user.price_band),
     Feature("category_affinity", 1, USER_X_CATEGORY, "share", HISTORY, of_user.category_affinity),
     Feature("brand_affinity", 1, USER_X_BRAND, "share", HISTORY, of_user.brand_affinity),
-    Feature("session_event_count", 1, SESSION, "events", SESSIONS, of_user.session_event_count),
-    Feature("session_age", 1, SESSION, "seconds", SESSIONS, of_user.session_age),
-    Feature("session_history", 1, SESSION, "seconds ago", HISTORY, of_user.session_history),
+    Feature("session_event_count", 2, SESSION, "events", SESSIONS, of_user.session_event_count),
+    Feature("session_age", 2, SESSION, "seconds", SESSIONS, of_user.session_age),
+    Feature("session_history", 2, SESSION, "seconds ago", HISTORY, of_user.session_history),
 )
 
 ITEM_FEATURES: tuple[Feature, ...] = (
@@ -77,7 +77,7 @@ ITEM_FEATURES: tuple[Feature, ...] = (
     Feature("trending_score", 1, ITEM, "weighted events a day", "windows", of_item.trending_score),
     Feature("trending_velocity", 1, ITEM, "ratio", "windows", of_item.trending_velocity, ("1d", "7d")),
     Feature("item_age", 1, ITEM, "seconds", "first_time_ms", of_item.item_age),
-    Feature("co_visits", 1, ITEM, "visits", "neighbours", of_item.co_visits),
+    Feature("co_visits", 2, ITEM, "visits", "neighbours", of_item.co_visits),
 )
 
 

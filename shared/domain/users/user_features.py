@@ -124,7 +124,11 @@ def session_history(reading: UserReading) -> dict[str, float]:
     newest = zip(
         reading.user.history["item_key"][entries:].tolist(), reading.ages_seconds[entries:], strict=True
     )
-    return {reading.facts(key).item_id or f"{key:016x}": float(age) for key, age in newest}
+    ages: dict[str, float] = {}
+    for key, age in newest:
+        label = reading.facts(key).item_id or f"{key:016x}"
+        ages[label] = min(float(age), ages.get(label, float(age)))  # a late event is not the last one
+    return ages
 
 
 def _decay(reading: UserReading) -> np.ndarray:

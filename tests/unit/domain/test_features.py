@@ -128,6 +128,11 @@ def test_the_session_is_the_newest_visit():
     assert read["session_history"] == {"drama-1": 60, "drama-2": 0}
 
 
+def test_an_event_that_comes_late_makes_no_item_of_the_session_older():
+    read = of_user(at(1, 60, items=(1,)), at(2, 20, items=(1,)), at(3, 90, items=(2,)))
+    assert read["session_history"] == {"drama-1": 30, "drama-2": 0}
+
+
 SHOWN = [at(n, 0, LIST, user_key=n) for n in range(1, 11)] + [at(n, 0, user_key=n) for n in range(11, 13)]
 
 
