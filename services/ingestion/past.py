@@ -49,6 +49,7 @@ class Past:
         wanted = {draft.event.corrects_event_id for draft in reversals} - coming
         found = await self._originals.find(sorted(wanted))
         for draft in reversals:
+            draft.asked = draft.event.corrects_event_id in wanted
             answer = found.get(draft.event.corrects_event_id)
             if isinstance(answer, LogUnavailableError):
                 draft.failure = answer

@@ -192,7 +192,8 @@ class Cleaner:
     def _complete(self, draft: Draft, known: bool, batch: Batch) -> bool:
         """Complete a sender's reversal. Whether it may go on: one that is known may even when its event is gone."""
         event = draft.event
-        if (entry := batch.entries.get(event.corrects_event_id)) is not None:
+        # Of an event that the log holds, the batch may bring another copy: what counts is what the log says.
+        if not draft.asked and (entry := batch.entries.get(event.corrects_event_id)) is not None:
             draft.original, draft.failure = UserEvent.FromString(entry.payload), None
         if known and draft.original is None:
             draft.failure = None

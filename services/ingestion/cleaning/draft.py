@@ -26,8 +26,8 @@ class Draft:
     where none is set. user_key: `user_key` of its user. session_id, placement: the sender's. time_ms: event time,
     milliseconds since 1970. tail: what is appended to its serialised form. violations: why it is refused; empty when it
     is not. failure: why it cannot be decided now. is_reversal: whether a sender takes an event back with it; original:
-    that event. entry: what goes into the log. new: whether floods and visits have taken it in. source: whose limit it
-    took a token of. near_flood: whether its user is near the limit of floods.
+    that event; asked: whether the log was asked for it. entry: what goes into the log. new: whether floods and visits
+    have taken it in. source: whose limit it took a token of. near_flood: whether its user is near the limit of floods.
     """
 
     event_id = ""
@@ -43,6 +43,7 @@ class Draft:
     failure: LogUnavailableError | None = None
     is_reversal = False
     original: UserEvent | None = None
+    asked = False
     entry: ReadyEvent | None = None
     new = False
     source = ""

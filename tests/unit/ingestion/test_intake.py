@@ -158,6 +158,25 @@ async def test_a_reversal_that_cannot_be_decided_now_is_to_be_sent_again(intake,
     assert isinstance(outcomes[0], LogUnavailableError) and written(log) == ["a"]
 
 
+async def test_a_reversal_beside_another_copy_of_its_event_takes_back_what_the_log_holds(
+    intake, log, originals
+):
+    await intake.take([at(0, event_id="a", items=["a"])])
+    originals.events["a"] = UserEvent.FromString(log.records[0].payload)
+    copy = at(50, event_id="a", items=["other"])
+    await intake.take([copy, at(60, "reversal", items=(), corrects_event_id="a")])
+    reversal = UserEvent.FromString(log.records[1].payload)
+    assert reversal.corrected_event_time == originals.events["a"].event_time
+    assert [each.item_id for each in reversal.items] == ["a"]
+
+
+async def test_an_event_that_is_erased_is_not_taken_back_by_way_of_another_copy(intake, log, originals):
+    await intake.take([at(0, event_id="a")])
+    originals.events["a"] = None
+    outcomes = await intake.take([at(0, event_id="a"), at(60, "reversal", items=(), corrects_event_id="a")])
+    assert isinstance(outcomes[1], Rejected) and written(log) == ["a"]
+
+
 async def test_a_reversal_of_nothing_is_refused(intake, originals):
     originals.events["x"] = None
     outcome = (await intake.take([at(0, "reversal", items=(), corrects_event_id="x")]))[0]
