@@ -14,9 +14,8 @@ from freshet.catalog.v1.item_pb2 import Item
 from freshet.catalog.v1.user_pb2 import User
 from freshet.event.v1.event_pb2 import Attribute, EventItem, UserEvent
 from shared.domain.events.event import EVENT_TYPE_BY_WORD, ITEMLESS_EVENT_TYPES, EventType
-from shared.domain.violation import Violation
+from shared.domain.violation import ID_CHARACTERS, Violation
 
-ID_CHARACTERS = 128
 TEXT_CHARACTERS = 1024
 MAX_ITEMS = 100
 MAX_CATEGORIES = 50

@@ -7,13 +7,12 @@ from collections.abc import Iterator, Sequence
 from freshet.ranking.v1.ranking_pb2 import RankItemsRequest, RecommendRequest
 from shared.adapters.codecs.keys import spelt_alike
 from shared.domain.consistency import MOST_PARTITIONS, MalformedTokenError, decode_token
-from shared.domain.violation import Violation
+from shared.domain.violation import Violation, missing_user, too_long, wrong_ids
 from shared.runtime.errors import invalid_argument
 
 MAX_PAGE_SIZE = 500
 MAX_EXCLUDED = 10_000
 MAX_CANDIDATES = 500
-ID_CHARACTERS = 128
 
 
 def check(request: RecommendRequest, partitions: int = MOST_PARTITIONS) -> None:
@@ -33,25 +32,16 @@ def _candidates(item_ids: Sequence[str]) -> Iterator[Violation]:
         yield Violation("item_ids", f"has {number:,}; must be 1 to {MAX_CANDIDATES}", "OUT_OF_RANGE")
         return
     first: dict[str, int] = {}
-    yield from _ids("item_ids", item_ids)
+    yield from wrong_ids("item_ids", item_ids)
     for place, item_id in enumerate(item_ids):
         if (before := first.setdefault(spelt_alike(item_id), place)) != place:
             yield Violation(f"item_ids[{place}]", f"is item_ids[{before}] again; send each once", "DUPLICATE")
 
 
-def _ids(field: str, item_ids: Sequence[str]) -> Iterator[Violation]:
-    for place, item_id in enumerate(item_ids):
-        if not 1 <= (length := len(item_id)) <= ID_CHARACTERS:
-            rule = f"has {length} characters; must be 1 to {ID_CHARACTERS}"
-            yield Violation(f"{field}[{place}]", rule, "OUT_OF_RANGE")
-
-
 def _visitor(request: RecommendRequest | RankItemsRequest, partitions: int) -> Iterator[Violation]:
-    if not request.user_id:
-        yield Violation("user_id", f"is required, 1 to {ID_CHARACTERS} characters", "REQUIRED")
+    yield from missing_user(request.user_id)
     for field in ("user_id", "session_id", "placement"):
-        if (length := len(getattr(request, field))) > ID_CHARACTERS:
-            yield Violation(field, f"has {length} characters; at most {ID_CHARACTERS}", "OUT_OF_RANGE")
+        yield from too_long(field, getattr(request, field))
     yield from _token(request.min_consistency_token, partitions)
 
 
@@ -69,7 +59,7 @@ def _violations(request: RecommendRequest, partitions: int) -> Iterator[Violatio
     if (number := len(request.exclude_item_ids)) > MAX_EXCLUDED:
         yield Violation("exclude_item_ids", f"has {number:,}; at most {MAX_EXCLUDED:,}", "OUT_OF_RANGE")
     else:
-        yield from _ids("exclude_item_ids", request.exclude_item_ids)
+        yield from wrong_ids("exclude_item_ids", request.exclude_item_ids)
 
 
 def min_position(token: str, partition: int) -> int:

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 from freshet.event.v1.event_pb2 import EventItem, UserEvent
 from services.ingestion.cleaning.annotations import annotate
-from services.ingestion.validation import ID_CHARACTERS, MAX_ITEMS, TEXT_CHARACTERS
+from services.ingestion.validation import MAX_ITEMS, TEXT_CHARACTERS
 from shared.domain.presets.cleaning_steps import Normalise
+from shared.domain.violation import ID_CHARACTERS
 
 _LONGEST_CHARACTERS = 4 * TEXT_CHARACTERS
 """Longer texts are left to validation, which refuses them."""

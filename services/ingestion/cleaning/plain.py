@@ -15,9 +15,10 @@ from functools import lru_cache
 
 from freshet.event.v1.event_pb2 import EventItem
 from services.ingestion.cleaning.draft import NO_VALUE, Draft
-from services.ingestion.validation import ID_CHARACTERS, MAX_ITEMS, MOST_VALUE
+from services.ingestion.validation import MAX_ITEMS, MOST_VALUE
 from shared.adapters.codecs.keys import item_key, user_key
 from shared.domain.events.event import EVENT_TYPE_BY_WORD, EventType
+from shared.domain.violation import ID_CHARACTERS
 
 _OTHER = -(1 << 30)
 """The size of what is not plain: no sum with it is the size of an event."""

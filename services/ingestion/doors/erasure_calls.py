@@ -6,8 +6,7 @@ import grpc
 
 from freshet.ingestion.v1 import ingestion_pb2, ingestion_pb2_grpc
 from services.ingestion.erasing.erasure_requests import LOG_AWAY, ErasureRequests
-from services.ingestion.validation import ID_CHARACTERS
-from shared.domain.violation import Violation
+from shared.domain.violation import ID_CHARACTERS, Violation
 from shared.runtime.errors import invalid_argument, unavailable
 from shared.runtime.rpc import remaining_seconds, unary
 
