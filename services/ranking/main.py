@@ -86,7 +86,7 @@ class Workers:
         settings = tools.settings
         self.log, self.catalogue, self.erased = LogWriter(tools.nats), Catalogue(), ErasedUsers()
         self.slot = ModelSlot(self.catalogue)
-        self.watch = ModelWatch(self.slot, Registry(tools.engine), tools.loader.load)
+        self.watch = ModelWatch(self.slot, Registry(tools.engine), tools.loader.load, settings.load_share)
         self.trending = Trending(tools.instances, settings.trending_refresh_seconds)
         states = UserStates(tools.instances, settings.feature_timeout_seconds, self.erased)
         self.erased.on_erasure = states.forget

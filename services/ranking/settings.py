@@ -31,6 +31,13 @@ class RankingSettings(ServiceSettings):
     feature_timeout_seconds: float = Field(0.5, gt=0, description="then the last known state is used")
     trending_refresh_seconds: float = Field(1.0, gt=0, description="time between reads of what is trending")
     scorer_threads: int = Field(1, ge=1, description="threads of one onnxruntime call")
+    load_share: float = Field(
+        0.25,
+        gt=0,
+        le=1,
+        description="of the time, for loading a model beside one that serves: calls go first; 1 where there are "
+        "processors to spare",
+    )
     ranking_precision: Literal["float32", "int8", "auto"] = Field(
         "float32",
         description="which encoder of a bundle serves: float32; int8, or float32 with a reason where it cannot; "

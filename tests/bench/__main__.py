@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from deploy.local.settings import REPOSITORY
-from tests.bench import recovery, swaps
+from tests.bench import recovery, swap_memory, swaps
 from tests.bench.deltas import measure_deltas
 from tests.bench.freshness import measure_freshness
 from tests.bench.ingesting import measure_ingestion
@@ -32,8 +32,11 @@ ROWS = (
     "streaming",
     "deltas",
     "swaps",
+    "swap_memory",
     "recovery",
 )
+ROWS_OF_THEIR_OWN = ("memory", "swap_memory")
+"""Which are not measured in the world of the others."""
 NOT_BUILT_ROWS = [
     Result("retrieval over 1 million items", "<= 0.05 x exact, recall@100 >= 0.97"),
 ]
@@ -66,13 +69,17 @@ async def _measure_all(options: argparse.Namespace, directory: Path) -> list[Res
     results: list[Result] = []
     if "memory" in wanted:
         results += await _guarded("memory", measure_memory)
-    if wanted == ["memory"]:
-        return results
-    async with running_world(directory) as world:
-        measures = _measures(world, options)
-        for row in wanted:
-            if row in measures:
-                results += await _guarded(row, measures[row])
+    if set(wanted) - set(ROWS_OF_THEIR_OWN):
+        async with running_world(directory) as world:
+            measures = _measures(world, options)
+            for row in wanted:
+                if row in measures:
+                    results += await _guarded(row, measures[row])
+    if "swap_memory" in wanted:
+        count = swaps.FULL_SWAPS if options.full else swap_memory.SWAPS_COUNTED
+        results += await _guarded(
+            "swap_memory", lambda: swap_memory.measure_swap_memory(directory / "swap_memory", count)
+        )
     return results
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from itertools import cycle, islice
 
 import numpy as np
@@ -22,25 +23,33 @@ MODEL_ITEMS = 100_000
 WARM_SWAPS = 4
 SWAPS_COUNTED, FULL_SWAPS = 20, 1_000
 P99_RATIO, MEMORY_RATIO = 1.5, 1.05
+SECONDS_AT_REST = 2.5
+"""Until the last model before is given back."""
 LOAD_SHARE = 0.4
 """Of what ranking can answer with this model."""
 
 
 async def measure_swaps(world: World, seconds: int, swaps: int) -> list[Result]:
     """The rows of so many swaps: failures and latency, and memory."""
-    say(f"swaps: {MODEL_ITEMS:,} items, two models")
-    await world.add_items(item_ids(MODEL_ITEMS)[ITEMS:])
-    bundles = [with_items(world.bundle, item_ids(MODEL_ITEMS), seed) for seed in (1, 2)]
-    rows = cycle([await world.store(bundle) for bundle in bundles])
+    rows = await two_models(world)
     for row in islice(rows, WARM_SWAPS):
         await world.promote(row)
     await asyncio.sleep(1.0)
-    rate = (await load(_target(world), seconds)).rate * LOAD_SHARE
+    rate = (await load(target(world), seconds)).rate * LOAD_SHARE
     say(f"swaps: {swaps} of them at {rate:.0f} calls/s")
     return await _measured(world, list(islice(rows, swaps)), rate)
 
 
-def _target(world: World) -> Target:
+async def two_models(world: World) -> Iterator[RegisteredModel]:
+    """Two models of 100,000 items, stored, by turns for ever; the catalogue has their items."""
+    say(f"swaps: {MODEL_ITEMS:,} items, two models")
+    await world.add_items(item_ids(MODEL_ITEMS)[ITEMS:])
+    bundles = [with_items(world.bundle, item_ids(MODEL_ITEMS), seed) for seed in (1, 2)]
+    return cycle([await world.store(bundle) for bundle in bundles])
+
+
+def target(world: World) -> Target:
+    """Calls of all users."""
     bodies = [write_body(world.directory / f"{user}.body", request_of(user)) for user in users()]
     return Target(world.suite.address("ranking"), RECOMMEND, bodies)
 
@@ -64,15 +73,13 @@ async def _in_turns(world: World, rows: list[RegisteredModel], rate: float) -> t
     for start in range(0, len(rows), _SWAPS_IN_TURN):
         parts = await _swapped(world, rows[start : start + _SWAPS_IN_TURN], rate)
         say(f"swaps: {min(start + _SWAPS_IN_TURN, len(rows))} of {len(rows)}")
-        await asyncio.sleep(_REST_SECONDS)
+        await asyncio.sleep(SECONDS_AT_REST)
         swapping += parts
         steady += [await _part(world, rate) for _ in range((len(parts) + 1) // 2)]
     return np.concatenate(swapping), np.concatenate(steady)
 
 
 _SWAPS_IN_TURN, _PART_SECONDS = 2, 3
-_REST_SECONDS = 2.0
-"""Until the last model before is given back."""
 
 
 async def _swapped(world: World, rows: list[RegisteredModel], rate: float) -> list[np.ndarray]:
@@ -85,7 +92,7 @@ async def _swapped(world: World, rows: list[RegisteredModel], rate: float) -> li
 
 
 async def _part(world: World, rate: float) -> np.ndarray:
-    return (await load(_target(world), _PART_SECONDS, rate)).latencies
+    return (await load(target(world), _PART_SECONDS, rate)).latencies
 
 
 async def _swap(world: World, rows: list[RegisteredModel]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,11 +98,12 @@ def item_ids(count: int) -> list[str]:
 
 
 @asynccontextmanager
-async def running_world(directory: Path) -> AsyncIterator[World]:
-    """A world of `ITEMS` items and `USERS` users. Raises LauncherError, BenchError."""
+async def running_world(directory: Path, ranking: Mapping[str, str] | None = None) -> AsyncIterator[World]:
+    """A world of `ITEMS` items and `USERS` users. ranking: extra variables of that service. Raises LauncherError,
+    BenchError."""
     say("starting brokers and services")
     async with AsyncExitStack() as stack:
-        suite = await stack.enter_async_context(local_suite(_settings(directory)))
+        suite = await stack.enter_async_context(local_suite(_settings(directory, ranking or {})))
         nats = await stack.enter_async_context(nats_connection(suite.nats_url, "bench"))
         engine = await stack.enter_async_context(database_engine(suite.database_url, NAMESPACE, "bench"))
         addresses = Addresses(**{name: suite.address(name) for name in SERVICES})
@@ -114,13 +115,14 @@ async def running_world(directory: Path) -> AsyncIterator[World]:
         yield world
 
 
-def _settings(directory: Path) -> SuiteSettings:
+def _settings(directory: Path, ranking: Mapping[str, str]) -> SuiteSettings:
     return SuiteSettings.on_free_ports(
         directory=directory,
         namespace=NAMESPACE,
         domain=DOMAIN,
         services=SERVICES,
         log_level="warning",
+        environment={"ranking": ranking},
         metrics_ports=dict(zip(SERVICES, free_ports(len(SERVICES)), strict=True)),
     )
 

@@ -28,8 +28,6 @@ from shared.domain.models.promotions import predecessors
 _log = structlog.get_logger("model_watch")
 RETRY_SECONDS = 2.0
 _PROMOTED = "models.v1.promoted"
-SHARE = 0.25
-"""Of the time, for a model that comes beside one that serves: calls go first. The first one is in a hurry."""
 MOST_BEFORE = 5
 """Champions before the present one that are tried when it is refused and nothing serves."""
 CATALOGUE_REFRESH_SECONDS = 0.5
@@ -44,11 +42,13 @@ class _Champion:
 
 @dataclass
 class ModelWatch:
-    """Has it loaded, checked and warmed, and swaps. load: by digest and share of the time, as `ModelLoader`."""
+    """Has it loaded, checked and warmed, and swaps. load: by digest and share of the time, as `ModelLoader`. share: for
+    a model that comes beside one that serves; the first one is in a hurry."""
 
     slot: ModelSlot
     registry: Registry
     load: Callable[[str, float], Awaitable[Scorer]]
+    share: float = 1.0
     _announced: _Champion | None = None
     _refused: set[str] = field(default_factory=set)
     _looked: asyncio.Event = field(default_factory=asyncio.Event)
@@ -130,7 +130,7 @@ class ModelWatch:
             return False
         version = model_version(model.digest)
         try:
-            scorer = await self.load(model.digest, SHARE if self.slot.current else 1.0)
+            scorer = await self.load(model.digest, self.share if self.slot.current else 1.0)
         except ModelRefusedError as error:
             self._refused.add(model.digest)
             self.slot.refuse(version, str(error))

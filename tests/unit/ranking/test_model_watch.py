@@ -91,6 +91,22 @@ async def test_a_refused_champion_is_loaded_anew_when_it_is_announced_anew(loads
     assert loads == [BAD, GOOD.digest, BAD]
 
 
+async def test_a_model_beside_one_that_serves_is_loaded_in_its_share_of_the_time_and_the_first_one_in_all_of_it():
+    shares = []
+
+    async def load(digest: str, share: float) -> Scorer:
+        shares.append(share)
+        return Scorer(GOOD)
+
+    watching = Watch(ModelSlot(catalogue()), Registry(away=0), load, share=0.25)
+    await watching.run(None, None)
+    watching.slot.outdated.set()
+    task = asyncio.create_task(watching.renew())
+    await eventually(lambda: len(shares) == 2)
+    task.cancel()
+    assert shares == [1.0, 0.25]
+
+
 async def test_an_outdated_model_is_loaded_anew_as_soon_as_it_can_be_and_serves_on_until_then(loads):
     watching = watch(loads, away=0)
     slot, first = watching.slot, Scorer(GOOD)
