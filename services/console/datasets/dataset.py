@@ -2,27 +2,44 @@
 
 Needed are interactions.tsv and the columns item, user and timestamp; what else is absent is not known of any item or
 interaction. A column event_type may tell what each interaction is; without it all are of the type rate. Then rating is
-the value of the event, a price for example, and may be empty. Ids are read as services spell them.
+the value of the event, a price for example, and may be empty. Ids are read as services spell them. Instead there may
+be files as MovieLens and the Amazon reviews are published in.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from services.console.datasets.published import (
+    GENRE_SEPARATOR,
+    INTERACTIONS_FILE,
+    ITEMS_FILE,
+    OWN_ITEMS,
+    Source,
+    sources,
+)
+from services.console.datasets.tables import Cells, TableError
 from shared.adapters.codecs.keys import spelt_alike
 from shared.domain.events.event import EVENT_TYPE_BY_WORD
 
-ITEMS_FILE, INTERACTIONS_FILE = "items.tsv", "interactions.tsv"
-GENRE_SEPARATOR = "|"
-LATEST_SECONDS = 253_402_300_799  # the end of the year 9999
+LATEST_SECONDS = 253_402_300_799  # the end of the year 9999, or in milliseconds January 1978
+TIME_UNIT = "seconds or milliseconds since 1970"
 LARGEST_VALUE = float(np.finfo(np.float32).max)  # values are learned from in 32 bits
 RATE = "rate"
-Fields = Sequence[str | None]
-"""Of one line, in the order of the columns; None where the file has no such column."""
+NO_GENRES = "(no genres listed)"
+PUBLISHED_NAMES = {
+    "user": ("user_id", "userId", "reviewerID"),
+    "item": ("item_id", "itemId", "movieId", "parent_asin", "asin"),
+    "timestamp": ("unixReviewTime",),
+    "rating": ("overall",),
+}
+"""How columns are called elsewhere."""
+Fields = Cells
+"""Of one row, in the order of the columns; None where the file has no such column."""
 T = TypeVar("T")
 
 
@@ -87,6 +104,9 @@ class Dataset:
     items: list[DatasetItem] = field(default_factory=list)
     interactions: list[Interaction] = field(default_factory=list)
     bad_lines: list[BadLine] = field(default_factory=list)
+    files: tuple[Path, ...] = ()
+    lacking: str = ""
+    """The name of the file of items that might be there and is not."""
 
     @property
     def titles(self) -> dict[str, str]:
@@ -95,12 +115,18 @@ class Dataset:
 
 
 def read_dataset(directory: Path) -> Dataset:
-    """Reads interactions, and items where they are told of. Raises DatasetError if a file cannot be read or lacks a
-    column that is needed."""
-    dataset = Dataset(name=directory.resolve().name)
-    interactions, items = directory / INTERACTIONS_FILE, directory / ITEMS_FILE
-    dataset.interactions = _read(interactions, INTERACTION_COLUMNS, _interaction, dataset.bad_lines)
-    dataset.items = read_items(items, dataset.bad_lines) if items.exists() else []
+    """Reads interactions, and items where they are told of. Raises DatasetError if there are none, if a file cannot be
+    read or lacks a column that is needed."""
+    try:
+        found = sources(directory)
+    except TableError as error:
+        raise DatasetError(str(error)) from error
+    read = [found.interactions, *filter(None, [found.items])]
+    dataset = Dataset(
+        directory.resolve().name, files=tuple(each.path for each in read), lacking=found.lacking
+    )
+    dataset.interactions = _read(found.interactions, INTERACTION_COLUMNS, _interaction, dataset.bad_lines)
+    dataset.items = _read(found.items, ITEM_COLUMNS, _item, dataset.bad_lines) if found.items else []
     return dataset
 
 
@@ -119,11 +145,12 @@ def write_dataset(dataset: Dataset, directory: Path) -> None:
 
 def read_items(path: Path, bad_lines: list[BadLine]) -> list[DatasetItem]:
     """Reads a catalogue. Raises DatasetError if the file is missing or lacks the column item."""
-    return _read(path, ITEM_COLUMNS, _item, bad_lines)
+    return _read(Source(path, OWN_ITEMS), ITEM_COLUMNS, _item, bad_lines)
 
 
 def _item(fields: Fields) -> DatasetItem:
     item, title, genres = (field or "" for field in fields)
+    genres = "" if genres == NO_GENRES else genres
     return DatasetItem(_required("item", item), title, tuple(filter(None, genres.split(GENRE_SEPARATOR))))
 
 
@@ -162,36 +189,40 @@ def _required(name: str, text: str | None) -> str:
     return spelt_alike(text)
 
 
-def _number(name: str, text: str | None) -> float:
+def _number(name: str, text: str | None, unit: str = "") -> float:
     try:
         number = float(text or "")
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise ValueError(f"{name} must be a number, not {text!r}")
+        raise ValueError(f"{name} must be a number, not {text!r}{unit and f': {unit}'}")
     return number
 
 
 def _timestamp(text: str | None) -> float:
-    seconds = _number("timestamp", text)
+    time = _number("timestamp", text, TIME_UNIT)
+    seconds = time if time <= LATEST_SECONDS else time / 1_000
     if not 0 <= seconds <= LATEST_SECONDS:
-        raise ValueError(f"timestamp must be seconds since 1970, not {text!r}")
+        raise ValueError(f"timestamp must be {TIME_UNIT}, not {text!r}")
     return seconds
 
 
-def _read(path: Path, columns: Columns, parse: Callable[[Fields], T], bad_lines: list[BadLine]) -> list[T]:
+def _read(
+    source: Source, columns: Columns, parse: Callable[[Fields], T], bad_lines: list[BadLine]
+) -> list[T]:
     rows: list[T] = []
-    lines = _lines(path)
-    names = next(lines, "").split("\t")
-    places = _places(path, names, columns)
-    for number, line in enumerate(lines, start=2):
-        fields = line.split("\t")
-        try:
-            if len(fields) != len(names):
-                raise ValueError(f"{len(fields)} fields, the header has {len(names)}")
-            rows.append(parse([None if place is None else fields[place] for place in places]))
-        except ValueError as error:
-            bad_lines.append(BadLine(path, number, str(error)))
+    try:
+        names, table = source.rows()
+        places = _places(source.path, names, columns)
+        for line, cells, why_not in table:
+            try:
+                if why_not:
+                    raise ValueError(why_not)
+                rows.append(parse([None if place is None else cells[place] for place in places]))
+            except ValueError as error:
+                bad_lines.append(BadLine(source.path, line, str(error)))
+    except TableError as error:
+        raise DatasetError(str(error)) from error
     return rows
 
 
@@ -203,25 +234,21 @@ def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) ->
             file.write("\t".join(fields) + "\n")
 
 
-def _lines(path: Path) -> Iterator[str]:
-    try:
-        # A byte order mark, as spreadsheets write it, is no part of the first column's name.
-        with path.open(encoding="utf-8-sig", newline="\n") as file:
-            for line in file:
-                yield line.rstrip("\r\n")
-    except OSError as error:
-        raise DatasetError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DatasetError(
-            f"{path} is not UTF-8 (byte {error.start} of a line or block): convert it"
-        ) from error
-
-
 def _places(path: Path, names: Sequence[str], columns: Columns) -> list[int | None]:
-    if missing := [column for column in columns.needed if column not in names]:
+    places = [_place(names, column) for column in columns.names]
+    if missing := [column for column in columns.needed if places[columns.names.index(column)] is None]:
         needed, more = ", ".join(columns.needed), ", ".join(columns.optional)
         raise DatasetError(
             f"{path}:1: the header lacks {', '.join(missing)}; needed are {needed}, and there may be {more}; "
-            "separated by tabs"
+            f"{_separated(path)}. A file without a header needs one, in the order of its columns"
         )
-    return [names.index(column) if column in names else None for column in columns.names]
+    return places
+
+
+def _place(names: Sequence[str], column: str) -> int | None:
+    spellings = (column, *PUBLISHED_NAMES.get(column, ()))
+    return next((names.index(spelling) for spelling in spellings if spelling in names), None)
+
+
+def _separated(path: Path) -> str:
+    return "separated by commas" if ".csv" in path.suffixes else "separated by tabs (in .csv by commas)"

@@ -7,8 +7,9 @@ import click
 from rich.console import RenderableType
 from rich.table import Table
 
-from services.console.datasets.dataset import ITEMS_FILE, Dataset, DatasetError, Interaction, read_dataset
+from services.console.datasets.dataset import Dataset, DatasetError, Interaction, read_dataset
 from services.console.datasets.facts import leave_one_out
+from services.console.datasets.published import INTERACTIONS_FILE
 from services.console.datasets.replaying import Replay, ReplayReport
 from services.console.failures import CommandFailed, run
 from services.console.number_options import Real
@@ -36,10 +37,14 @@ def replay(
 ) -> None:
     """Send the data set in DIRECTORY as events, in file order, and wait until features reflect them.
 
-    interactions.tsv has the columns user, item, timestamp (seconds since 1970), and may have rating and
-    event_type; items.tsv, if there is one, has item, and may have title and genres (separated by "|"). Both
-    are tab-separated with a header line. Event ids follow from the content, so replaying again changes
-    nothing: every event is a duplicate.
+    interactions.tsv has the columns user, item, timestamp (seconds or milliseconds since 1970), and may have
+    rating and event_type; items.tsv, if there is one, has item, and may have title and genres (separated by "|").
+    Both are tab-separated with a header line; interactions.csv and items.csv hold the same between commas. Event
+    ids follow from the content, so replaying again changes nothing: every event is a duplicate.
+
+    Without interactions.tsv, MovieLens and Amazon reviews are read in the files they are published in, packed
+    by gzip or not: u.data, ratings.dat and ratings.csv, with the movies beside them, or one of ratings_*.csv,
+    *_5.json, *.jsonl and *.csv. Each row is a rating.
 
     \b
     Example:
@@ -62,13 +67,21 @@ def load(directory: Path, skip_bad_lines: bool, output: Output) -> Dataset:
         raise CommandFailed(str(error)) from error
     for bad in dataset.bad_lines[:SHOWN_BAD_LINES]:
         output.note(str(bad))
-    if not (directory / ITEMS_FILE).exists():
-        output.note(f"{directory} has no {ITEMS_FILE}: items have no titles and genres")
+    _tell_files(dataset, output)
     if dataset.bad_lines and not skip_bad_lines:
         raise CommandFailed(
             f"{len(dataset.bad_lines)} lines of {directory} make no sense: correct them, or --skip-bad-lines"
         )
     return dataset
+
+
+def _tell_files(dataset: Dataset, output: Output) -> None:
+    """Says which files were chosen where there is no interactions.tsv, and that items are not told of."""
+    interactions = dataset.files[0]
+    if interactions.name != INTERACTIONS_FILE:
+        output.note(f"read from {' and '.join(file.name for file in dataset.files)}")
+    if dataset.lacking:
+        output.note(f"{interactions.parent} has no {dataset.lacking}: items have no titles and genres")
 
 
 def chosen(dataset: Dataset, limit: int | None, holdout: str | None) -> list[Interaction]:

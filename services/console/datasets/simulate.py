@@ -6,14 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from services.console.datasets.dataset import (
-    INTERACTIONS_FILE,
-    ITEMS_FILE,
-    Dataset,
-    DatasetItem,
-    Interaction,
-    write_dataset,
-)
+from services.console.datasets.dataset import Dataset, DatasetItem, Interaction, write_dataset
+from services.console.datasets.published import INTERACTIONS_FILE, ITEMS_FILE
 from services.console.failures import CommandFailed
 from services.console.number_options import Real, Whole
 from services.console.output import Output, json_option

@@ -104,8 +104,15 @@ def test_a_byte_order_mark_is_no_part_of_the_first_column(films):
         ("u\t1\t5", "3 fields, the header has 4"),
         ("\t1\t5\t4", "user is empty"),
         ("u\t1\tnoon\t4", "timestamp must be a number, not 'noon'"),
-        ("u\t1\t874724710000\t4", "timestamp must be seconds since 1970, not '874724710000'"),
-        ("u\t1\t-5\t4", "timestamp must be seconds since 1970"),
+        (
+            "u\t1\t1997-09-20\t4",
+            "timestamp must be a number, not '1997-09-20': seconds or milliseconds since 1970",
+        ),
+        (
+            f"u\t1\t{874724710 * 10**6}\t4",
+            "timestamp must be seconds or milliseconds since 1970, not '874724710000000'",
+        ),
+        ("u\t1\t-5\t4", "timestamp must be seconds or milliseconds since 1970"),
         ("u\t1\t5\tnan", "rating must be a number, not 'nan'"),
         ("u\t1\t5\t-1e300", "rating must be a number that 32 bits hold (float32), not '-1e300'"),
         ("", "1 fields"),
@@ -149,9 +156,16 @@ def test_an_empty_file_lacks_its_header(films):
         read_dataset(films)
 
 
-def test_a_missing_file_is_named(films):
+def test_times_too_large_to_be_seconds_are_milliseconds(films):
+    (films / "interactions.tsv").write_text("user\titem\ttimestamp\nu\t1\t874724710\nu\t2\t874724710500\n")
+    assert [row.timestamp for row in read_dataset(films).interactions] == [874724710.0, 874724710.5]
+
+
+def test_a_missing_file_is_named_with_what_else_would_do(films):
     (films / "interactions.tsv").unlink()
-    with pytest.raises(DatasetError, match=r"cannot read .*interactions.tsv: No such file"):
+    with pytest.raises(
+        DatasetError, match=r"films has no interactions.tsv .*ratings.dat, ratings.csv .MovieLens"
+    ):
         read_dataset(films)
 
 
