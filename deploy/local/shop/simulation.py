@@ -19,6 +19,10 @@ END = datetime(2026, 1, 1, tzinfo=UTC)
 SHOWN = "view-item-list"
 
 
+class SoldOutError(Exception):
+    """Everybody has bought everything, and nobody does anything with what they have; the message is a sentence."""
+
+
 @dataclass(frozen=True, slots=True)
 class Simulation:
     """How large the shop is and what happens in it. Equal ones have equal logs.
@@ -44,7 +48,7 @@ class Simulation:
 
 
 def simulate(simulation: Simulation) -> tuple[Catalogue, list[PastBehaviour]]:
-    """All items with what everybody did, by time.
+    """All items with what everybody did, by time. Raises SoldOutError if there are too few items for so many events.
 
     Decision: lists that were shown are left out, since they enter no history and nothing learns from them.
     """
@@ -78,6 +82,7 @@ def _until(
     count: int, shoppers: list[Shopper], catalogue: Catalogue, rng: np.random.Generator
 ) -> list[tuple[Shopper, list[Behaviour]]]:
     visits = []
+    sold = np.count_nonzero(catalogue.popularity)
     while count > 0:
         shopper = shoppers[rng.integers(len(shoppers))]
         shown = react(shopper, catalogue, category_page(shopper, catalogue))
@@ -86,6 +91,11 @@ def _until(
         if done:
             visits.append((shopper, done))
             count -= len(done)
+        elif all(len(each.bought) >= sold for each in shoppers):
+            raise SoldOutError(
+                f"every shopper has bought everything that is sold, {count:,} events too early: there must be more "
+                "items or shoppers, or fewer events"
+            )
     return visits
 
 

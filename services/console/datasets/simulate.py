@@ -55,7 +55,7 @@ def simulate(directory: Path, overwrite: bool, as_json: bool, **chosen: Any) -> 
     """
     # The shop is for developers' machines.
     from deploy.local.shop.catalogue import possible_titles
-    from deploy.local.shop.simulation import Simulation, simulate
+    from deploy.local.shop.simulation import Simulation, SoldOutError, simulate
 
     if chosen["items"] > (most := len(possible_titles())):
         raise click.UsageError(f"--items must be at most {most:,}: the shop has no more titles")
@@ -66,6 +66,8 @@ def simulate(directory: Path, overwrite: bool, as_json: bool, **chosen: Any) -> 
     try:
         dataset = dataset_of(directory.name, *simulate(Simulation(**chosen)))
         write_dataset(dataset, directory)
+    except SoldOutError as error:
+        raise CommandFailed(str(error)) from error
     except (OSError, ValueError) as error:
         raise CommandFailed(f"{directory} cannot be written: {error}") from error
     _tell(dataset, directory, Output(as_json), chosen)

@@ -54,6 +54,13 @@ def test_more_items_than_the_shop_has_titles_are_wrong_usage(tmp_path):
     assert (result.exit_code, "--items must be at most 39,936" in result.stderr) == (2, True)
 
 
+def test_a_shop_in_which_everything_is_bought_ends_with_the_fix(tmp_path):
+    result = freshet("simulate", tmp_path / "s", "--events", 300, "--shoppers", 2, "--items", 1)
+    assert (result.exit_code, (tmp_path / "s").exists()) == (1, False)
+    assert "every shopper has bought everything that is sold" in result.stderr
+    assert "more items or shoppers, or fewer events" in result.stderr
+
+
 def test_the_events_are_replayed_as_what_they_are(services, tmp_path):
     freshet("simulate", tmp_path / "shop", *SMALL)
     report = document(freshet("replay", tmp_path / "shop", "--json"))
