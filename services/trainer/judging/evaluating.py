@@ -94,12 +94,16 @@ def _learned_rows(columns: EventColumns, job: ModelJob) -> int:
 
 
 def _asked(outcome: Outcome) -> Outcome:
-    if not len(outcome.user_keys):
+    _check_asked(len(outcome.user_keys))
+    return outcome
+
+
+def _check_asked(questions: int) -> None:
+    if not questions:
         raise NothingToJudge(
             "no event is left to be asked for: none is later than what was learned, or all are of types that the "
             "domain does not predict, or about items that their user had seen"
         )
-    return outcome
 
 
 def _draw(board: Scoreboard, directory: Path) -> None:
@@ -124,6 +128,7 @@ class _DataJudge:
         split = self._split(columns)
         if not len(split.train):
             raise NothingToJudge("no event is left to learn from: all are held out")
+        _check_asked(len(split.cases))  # before anybody learns for minutes
         return judge_held_out(self._job.protocol, split, contestants, self._options, on_asked)
 
     def _prequential(self, columns: EventColumns, on_asked: OnAsked) -> Outcome:

@@ -105,6 +105,17 @@ def test_a_data_set_without_questions_says_why(job):
         judge_data(job(events((1, 5), (1, 5))), ignore)
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [{"protocol": "temporal", "cut_time_ms": 1 << 50}, {"columns": events((1, 5), (2, 6), (1, 5), (2, 6))}],
+)
+def test_where_nobody_can_be_asked_nobody_learns_before_that_is_said(job, fields):
+    heard: list[Went] = []
+    with pytest.raises(NothingToJudge, match="no event is left to be asked for"):
+        judge_data(job(encoders=["transformer"], **fields), heard.append)
+    assert heard == []
+
+
 def test_a_data_set_of_impressions_is_told_that_they_are_not_predicted(job):
     with pytest.raises(NothingToJudge, match="of types that the domain does not predict"):
         judge_data(job(event_type=IMPRESSION), ignore)
