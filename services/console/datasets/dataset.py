@@ -115,8 +115,10 @@ class Dataset:
 
 
 def read_dataset(directory: Path) -> Dataset:
-    """Reads interactions, and items where they are told of. Raises DatasetError if there are none, if a file cannot be
-    read or lacks a column that is needed."""
+    """Reads interactions, in file order or, of published data sets, by time, and items where they are told of.
+
+    Raises DatasetError if there are none, if a file cannot be read or lacks a column that is needed.
+    """
     try:
         found = sources(directory)
     except TableError as error:
@@ -126,6 +128,8 @@ def read_dataset(directory: Path) -> Dataset:
         directory.resolve().name, files=tuple(each.path for each in read), lacking=found.lacking
     )
     dataset.interactions = _read(found.interactions, INTERACTION_COLUMNS, _interaction, dataset.bad_lines)
+    if not found.in_order:
+        dataset.interactions.sort(key=lambda row: row.timestamp)
     dataset.items = _read(found.items, ITEM_COLUMNS, _item, dataset.bad_lines) if found.items else []
     return dataset
 

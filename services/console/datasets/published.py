@@ -58,10 +58,12 @@ class Kind(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """The files of a data set."""
+    """The files of a data set. in_order: interactions stand in the order in which they are to be told; published ones
+    mostly stand user by user, and not by time."""
 
     interactions: Kind
     items: Kind | None = None
+    in_order: bool = False
 
 
 class Source(NamedTuple):
@@ -81,7 +83,8 @@ class Sources(NamedTuple):
 
     interactions: Source
     items: Source | None
-    lacking: str = ""
+    lacking: str
+    in_order: bool
 
 
 def _flagged(lines: Iterator[str]) -> FileRows:
@@ -97,8 +100,8 @@ def _film(row: Row) -> Row:
 
 OWN_ITEMS = Kind(ITEMS_FILE, tabs)
 LAYOUTS = (
-    Layout(Kind(INTERACTIONS_FILE, tabs), OWN_ITEMS),
-    Layout(Kind("interactions.csv", commas), Kind("items.csv", commas)),
+    Layout(Kind(INTERACTIONS_FILE, tabs), OWN_ITEMS, in_order=True),
+    Layout(Kind("interactions.csv", commas), Kind("items.csv", commas), in_order=True),
     # MovieLens: 100k; 1M and 10M; 20M and later, and latest.
     Layout(Kind("u.data", headless("\t", *_RATED)), Kind("u.item", _flagged, old=True)),
     Layout(
@@ -119,7 +122,8 @@ def sources(directory: Path) -> Sources:
     for layout in LAYOUTS:
         if interactions := _found(directory, layout.interactions):
             items = layout.items and _found(directory, layout.items)
-            return Sources(interactions, items, layout.items.pattern if layout.items and not items else "")
+            lacking = layout.items.pattern if layout.items and not items else ""
+            return Sources(interactions, items, lacking, layout.in_order)
     raise TableError(
         f"{directory} has no {INTERACTIONS_FILE} (columns user, item, timestamp, and rating or event_type if you like) "
         "nor interactions.csv; nor ratings as they are published: u.data, ratings.dat, ratings.csv (MovieLens), "

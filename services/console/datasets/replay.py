@@ -44,7 +44,7 @@ def replay(
 
     Without interactions.tsv, MovieLens and Amazon reviews are read in the files they are published in, packed
     by gzip or not: u.data, ratings.dat and ratings.csv, with the movies beside them, or one of ratings_*.csv,
-    *_5.json, *.jsonl and *.csv. Each row is a rating.
+    *_5.json, *.jsonl and *.csv. Each row is a rating, and they are sent by time.
 
     \b
     Example:

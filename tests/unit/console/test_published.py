@@ -100,6 +100,16 @@ def test_reviews_of_amazon_are_read_as_they_are_fetched(tmp_path, name, review):
     assert read_dataset(tmp_path).interactions == RATED
 
 
+def test_published_ratings_are_told_by_time_since_their_files_stand_user_by_user(tmp_path):
+    dataset = lay(tmp_path, ratings__dat="7::1::5::9\n7::2::5::3\n8::1::5::4\n8::2::5::4\n")
+    assert [(row.user, row.item) for row in dataset.interactions] == [
+        ("7", "2"),
+        ("8", "1"),
+        ("8", "2"),
+        ("7", "1"),
+    ]
+
+
 def test_the_own_format_goes_before_others(tmp_path):
     dataset = lay(
         tmp_path, interactions__tsv="user\titem\ttimestamp\nu\t1\t5\n", ratings__dat="7::1::5::978300760\n"
