@@ -22,9 +22,8 @@ ITEMS_FILE, INTERACTIONS_FILE = "items.tsv", "interactions.tsv"
 GENRE_SEPARATOR = "|"
 _RATED = ("user", "item", "rating", "timestamp")
 _FILM = ("item", "title", "genres")
-# In the order of the flags of u.item, behind five other columns; "unknown" comes first.
+# Flags of u.item in their order, behind the columns below, of which the last one flags that no genre is known.
 _FLAGGED_GENRES = (
-    "unknown",
     "Action",
     "Adventure",
     "Animation",
@@ -44,7 +43,7 @@ _FLAGGED_GENRES = (
     "War",
     "Western",
 )
-_ABOUT_FLAGGED = ("item", "title", "release", "video", "address")
+_ABOUT_FLAGGED = ("item", "title", "release", "video", "address", "unknown")
 _DESCRIBING = "meta_"
 """How the names of files begin that tell of items, beside reviews of Amazon."""
 

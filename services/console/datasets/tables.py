@@ -51,10 +51,10 @@ def tabs(lines: Iterator[str]) -> FileRows:
 
 
 def headless(separator: str, *names: str) -> Form:
-    """Fields between separators, never quoted, without a header."""
+    """Fields between separators, never quoted, without a header; blank lines, as some files end with, are none."""
 
     def form(lines: Iterator[str]) -> FileRows:
-        split = ((line, text.split(separator)) for line, text in _numbered(lines, 1))
+        split = ((line, text.split(separator)) for line, text in _numbered(lines, 1) if text)
         return FileRows(names, (_checked(line, cells, len(names), _NO_HEADER) for line, cells in split))
 
     return form

@@ -11,6 +11,7 @@ from tests.unit.console.conftest import document, freshet
 RATED = [Interaction("7", "1", 978300760.0, 5.0), Interaction("7", "2", 978302109.0, 3.0)]
 AMELIE = DatasetItem("1", "Amélie (2001)", ("Comedy", "Romance"))
 FLAGS = "|".join("1" if number in (5, 14) else "0" for number in range(19))
+NO_FLAGS = "1" + 18 * "|0"
 
 
 def lay(directory, **files):
@@ -37,9 +38,12 @@ def test_movielens_100k_is_read_as_it_is_unpacked(tmp_path):
     dataset = lay(
         tmp_path,
         u__data="7\t1\t5\t978300760\n7\t2\t3\t978302109\n",
-        u__item=f"1|Amélie (2001)|25-Apr-2001||http://imdb|{FLAGS}\n".encode("latin-1"),
+        u__item=f"1|Amélie (2001)|25-Apr-2001||http://imdb|{FLAGS}\n2|unknown||||{NO_FLAGS}\n\n".encode(
+            "latin-1"
+        ),
     )
-    assert (dataset.interactions, dataset.items, dataset.bad_lines) == (RATED, [AMELIE], [])
+    assert (dataset.interactions, dataset.bad_lines) == (RATED, [])
+    assert dataset.items == [AMELIE, DatasetItem("2", "unknown", ())]
 
 
 def test_later_movielens_are_read_as_they_are_unpacked(tmp_path):
