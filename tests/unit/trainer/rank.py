@@ -1,10 +1,12 @@
-"""One rank of `test_parallel`: `python -m tests.unit.trainer.rank train DIRECTORY | die STEP | differ _`."""
+"""One rank of `test_parallel`: `python -m tests.unit.trainer.rank train DIRECTORY`, or `judge DIRECTORY`, `die STEP` or
+`differ _`."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,13 @@ def _train(ranks: Ranks, directory: str) -> None:
         np.savez(file, vectors=model.item_vectors, losses=losses, drawn=drawn[-1])
 
 
+def _judge(ranks: Ranks, directory: str) -> None:
+    """The first rank finds every pass better than the one before, others find it worse."""
+    found = (np.full(1, number if ranks.first else -number) for number in count(1.0))
+    model = train(EVENTS, PLANS["exact"], judge=lambda _: next(found))
+    np.savez(Path(directory) / f"judged-{ranks.rank}.npz", vectors=model.item_vectors, passes=model.passes)
+
+
 def _die(ranks: Ranks, _: str) -> None:
     def on_progress(_: Progress) -> None:
         if ranks.rank == 1:
@@ -42,4 +51,4 @@ def _differ(ranks: Ranks, _: str) -> None:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     with process_group(60.0) as ranks:
-        {"train": _train, "die": _die, "differ": _differ}[sys.argv[1]](ranks, sys.argv[2])
+        {"train": _train, "judge": _judge, "die": _die, "differ": _differ}[sys.argv[1]](ranks, sys.argv[2])

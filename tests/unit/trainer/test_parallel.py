@@ -94,6 +94,13 @@ def test_each_rank_drops_out_for_itself(together):
     assert together["dropout", 0]["drawn"] != together["dropout", 1]["drawn"]
 
 
+def test_the_answers_that_the_first_rank_finds_count_for_all(tmp_path):
+    assert [code for code, _ in ends(ranks("judge", str(tmp_path)))] == [0, 0]
+    first, second = (np.load(tmp_path / f"judged-{rank}.npz") for rank in range(2))
+    assert first["passes"] == second["passes"] == PLANS["exact"].epochs
+    assert first["vectors"].tobytes() == second["vectors"].tobytes()
+
+
 def test_a_rank_that_dies_ends_the_others():
     codes = [code for code, _ in ends(ranks("die", "0"))]
     assert codes[1] == -signal.SIGKILL

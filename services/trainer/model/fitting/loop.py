@@ -65,10 +65,14 @@ class Fit:
         steady = judge is not None or plan.steady
         kind = SteadySchedule if steady else CosineSchedule
         self._schedule: Schedule = kind(self._course.steps, plan.max_minutes * 60.0)
-        self._plateau = Plateau(self._averaged(), judge) if steady else None
+        self._plateau = Plateau(self._averaged(), judge and self._by_first(judge)) if steady else None
         self.pass_seconds = 0.0
         self._step, self._examples, self._losses = 0, 0, list[float]()
         self.seconds, self._started = 0.0, 0.0
+
+    def _by_first(self, judge: JudgeNow) -> JudgeNow:
+        """The first rank's answers count for all: another machine may round otherwise, and all must end together."""
+        return lambda: self._ranks.of_first(judge() if self._ranks.first else None)
 
     @property
     def capped(self) -> bool:

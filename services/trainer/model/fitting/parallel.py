@@ -91,7 +91,7 @@ class Ranks:
         return float(held)
 
     def of_first(self, value: Any) -> Any:
-        """What the first rank gave; for plain values and tensors on the CPU."""
+        """What the first rank gave; for plain values, arrays and tensors on the CPU."""
         if self.alone:
             return value
         held = [value]
