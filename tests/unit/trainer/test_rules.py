@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -103,6 +105,29 @@ def test_of_many_items_ease_is_the_same_in_single_precision(monkeypatch):
     rounded = ease_rules(log, np.unique(log.item_key), EVERY)
     every = np.arange(20)[:, None]
     assert rounded.scores(every) == pytest.approx(exact.scores(every), rel=1e-3, abs=1e-5)
+
+
+def test_ease_is_the_same_however_many_rows_are_gone_through_at_once(monkeypatch):
+    log = walks(n_items=20, length=6)
+    whole, weights = ease_rules(log, np.unique(log.item_key), EVERY, followers=3), learn_ease(log)._weights
+    monkeypatch.setattr("services.trainer.model.mixing.ease._ROWS_AT_ONCE", 7)
+    parts = ease_rules(log, np.unique(log.item_key), EVERY, followers=3)
+    assert np.array_equal(learn_ease(log)._weights, weights)
+    assert (parts.follower.tobytes(), parts.count.tobytes()) == (
+        whole.follower.tobytes(),
+        whole.count.tobytes(),
+    )
+
+
+def test_ease_of_many_items_takes_hardly_more_memory_than_one_matrix_of_them(monkeypatch):
+    monkeypatch.setattr("services.trainer.model.mixing.ease.EXACT_UP_TO", 1)
+    log = walks(n_users=1_500, n_items=1_500, length=2)
+    vocabulary = np.unique(log.item_key)
+    tracemalloc.start()
+    ease_rules(log, vocabulary, EVERY, followers=10)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * 4 * len(vocabulary) ** 2
 
 
 def test_ease_of_nothing_scores_nothing():
