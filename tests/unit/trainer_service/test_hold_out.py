@@ -34,6 +34,13 @@ def test_the_share_does_not_grow_above_a_fifth():
     assert held_rows(walks(n_users=50, length=20), RULE._replace(min_users=10_000)) == 200
 
 
+def test_of_a_large_catalogue_fewer_users_are_asked_but_as_many_as_a_verdict_needs(monkeypatch):
+    log = walks(n_users=50, n_items=20, length=20)
+    monkeypatch.setattr("services.trainer.reading.hold_out.JUDGED_SCORES", 7 * 20)
+    asked = [len(hold_out(log, RULE._replace(min_users=least), CaseOptions()).cases) for least in (1, 9)]
+    assert asked == [7, 9]
+
+
 def test_a_share_chosen_above_a_fifth_is_kept():
     assert held_rows(walks(n_users=50, length=20), RULE._replace(share=0.5, min_users=10_000)) == 500
 
