@@ -12,13 +12,17 @@ from urllib.parse import unquote, urlsplit
 import nats.errors
 import structlog
 from nats.aio.client import Client
+from nats.protocol.parser import PERMISSIONS_ERR, STALE_CONNECTION
 
 _log = structlog.get_logger("nats")
 TELL_AGAIN_SECONDS = 30.0
 
 
 class SturdyClient(Client):
-    """A client that no stored message can bring down.
+    """A client that neither a stored message nor an error that the server tells can bring down for good.
+
+    Decision: nats-py 2.16 never connects again after most errors of the server: that connections are too many, that
+    users have changed, that a message is too large with its headers. Here these are a lost connection like any other.
 
     Decision: publishers write headers as they like, and nats-py 2.16 loses its connection over a header block without
     a version line, and takes a stored message with a `Status` header for word from the server, so that it would come
@@ -26,6 +30,13 @@ class SturdyClient(Client):
     """
 
     _stored = False
+
+    async def _process_err(self, err_msg: str) -> None:
+        if PERMISSIONS_ERR in err_msg or STALE_CONNECTION in err_msg:
+            return await super()._process_err(err_msg)
+        error = nats.errors.Error(f"nats: {err_msg}")
+        await self._error_cb(error)
+        await self._process_op_err(error)
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         self._stored = bytes(reply or b"").startswith(b"$JS.ACK.")

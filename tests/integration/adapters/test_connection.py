@@ -1,4 +1,4 @@
-"""What is told of a NATS server that is away."""
+"""What becomes of a connection, and what is told, while a NATS server is away or ends it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from shared.adapters.jetstream.connection import nats_connection
+from shared.adapters.jetstream.streams import api
 from tests.conditions import eventually
 
 
@@ -33,6 +34,17 @@ async def test_a_connection_that_is_closed_in_good_order_is_not_told_of_as_lost(
     with capture_logs() as logs:
         await connect(brokers.nats_url)
     assert [log["event"] for log in logs] == []
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_connection_that_the_server_ended_with_an_error_comes_back(brokers):
+    with capture_logs() as logs:
+        async with nats_connection(brokers.nats_url, "test") as nats:
+            await nats.publish("any", b"x" * nats.max_payload, headers={"beyond": "the largest message"})
+            await eventually(lambda: any(log["event"] == "nats connection lost" for log in logs))
+            await eventually(lambda: nats.is_connected)
+            assert "error" not in await api(nats, "INFO")
+    assert "maximum payload violation" in next(log["error"] for log in logs if log["event"] == "nats error")
 
 
 async def connect(url: str) -> None:
