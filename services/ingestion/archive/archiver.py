@@ -18,7 +18,8 @@ from services.ingestion.archive.archived_ids import ArchivedIds
 from shared.adapters.jetstream.log_range import read_range
 from shared.adapters.jetstream.log_reader import LogRecord
 from shared.adapters.jetstream.streams import Names, StreamError, log_end
-from shared.adapters.postgres.archive import Archive, ArchiveBatch
+from shared.adapters.postgres.archive import Archive, ArchiveSetBackError
+from shared.adapters.postgres.archive_batch import ArchiveBatch
 from shared.adapters.postgres.database import DEFECTS, UNAVAILABLE
 from shared.domain.stream_settings import UnfitSettingError
 
@@ -54,11 +55,12 @@ class Archiver:
         self._archive = archive
         self._archived = archived
         self._batch_events = batch_events
+        self._written = 0
 
     async def run(self) -> None:
         """Archive what arrives until cancelled; while PostgreSQL is away, wait for it. Raises UnfitSettingError where
         the archive is that of another log."""
-        position = await _until_done(self._archive.position)
+        position = self._written = await _until_done(self._archive.position)
         await self._check_log(position)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_until_done(self._archived.load))
@@ -86,12 +88,26 @@ class Archiver:
         feed = self._source.feed
         await feed.begun()
         while True:
-            if not feed.covers(position):
-                position = await self._catch_up(position)
-            messages = await feed.take(position)
-            position = await self._store_all(messages, position)
+            try:
+                if not feed.covers(position):
+                    position = await self._catch_up(position)
+                messages = await feed.take(position)
+                position = await self._store_all(messages, position)
+            except ArchiveSetBackError as error:
+                position = await self._refill(error)
+                continue
             if len(messages) < self._batch_events:
                 await asyncio.sleep(GATHER_SECONDS)
+
+    async def _refill(self, set_back: ArchiveSetBackError) -> int:
+        """Store again what PostgreSQL has lost, which the feed holds no more; the position after that."""
+        while True:
+            _log.error("archive is filled again from the log", reason=str(set_back), written=self._written)
+            self._written = set_back.position
+            try:
+                return await self._catch_up(set_back.position)
+            except ArchiveSetBackError as error:
+                set_back = error
 
     async def _catch_up(self, position: int) -> int:
         """Read the log itself up to where the feed has come; the position of that."""
@@ -113,7 +129,8 @@ class Archiver:
     async def _store(self, records: Sequence[LogRecord]) -> None:
         self._archived.note([event_id for each in records if (event_id := each.message_id)])
         batch = self._decode(records)
-        await _until_done(lambda: self._archive.write(batch))
+        await _until_done(lambda: self._archive.write(batch, self._written))
+        self._written = batch.position
         ARCHIVED_POSITION.set(batch.position)
 
     def _decode(self, records: Sequence[LogRecord]) -> ArchiveBatch:

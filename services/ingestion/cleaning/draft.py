@@ -10,7 +10,7 @@ from freshet.event.v1.event_pb2 import UserEvent
 from services.ingestion.writing.event_writer import ReadyEvent
 from shared.adapters.codecs.keys import signed
 from shared.adapters.jetstream.log_writer import LogUnavailableError
-from shared.adapters.postgres.archive import DecodedEvent
+from shared.adapters.postgres.archive_batch import DecodedEvent
 from shared.domain.events.event import EVENT_CODE_BY_WORD
 from shared.domain.violation import Violation
 

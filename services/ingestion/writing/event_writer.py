@@ -18,7 +18,7 @@ from services.ingestion.archive.archived_ids import ArchivedIds
 from services.ingestion.writing.log_tail import LogTail
 from shared.adapters.jetstream.log_writer import Appended, LogUnavailableError, LogWriter, Record
 from shared.adapters.jetstream.streams import Names
-from shared.adapters.postgres.archive import DecodedEvent
+from shared.adapters.postgres.archive_batch import DecodedEvent
 
 EVENTS_WRITTEN = Counter("freshet_events_written_total", "Events by outcome.", ["outcome"])
 _OUTCOMES = {False: "accepted", True: "duplicate", None: "unavailable"}

@@ -13,7 +13,8 @@ from freshet.event.v1.event_pb2 import EventItem, UserEvent
 from shared.adapters.codecs.event_codec import time_ms
 from shared.adapters.codecs.keys import item_key, user_key
 from shared.adapters.jetstream.log_reader import LogRecord
-from shared.adapters.postgres.archive import Archive, ArchiveBatch
+from shared.adapters.postgres.archive import Archive
+from shared.adapters.postgres.archive_batch import ArchiveBatch
 from shared.adapters.postgres.database import ensure_tables, schema_name
 from shared.adapters.postgres.erasure_store import ErasureStore
 from shared.adapters.postgres.tables import items

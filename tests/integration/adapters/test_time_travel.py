@@ -15,7 +15,8 @@ from services.feature.time_travel import Past, PastUser
 from shared.adapters.codecs.keys import user_key
 from shared.adapters.jetstream.log_reader import LogMessage, LogRecord
 from shared.adapters.jetstream.log_writer import Record
-from shared.adapters.postgres.archive import Archive, ArchiveBatch
+from shared.adapters.postgres.archive import Archive
+from shared.adapters.postgres.archive_batch import ArchiveBatch
 from tests.builders import message, state
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

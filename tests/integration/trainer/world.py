@@ -26,7 +26,8 @@ from shared.adapters.jetstream.bundle_store import NatsBundleStore
 from shared.adapters.jetstream.connection import nats_connection
 from shared.adapters.jetstream.log_reader import LogRecord
 from shared.adapters.jetstream.streams import Names, ensure_streams, last_position
-from shared.adapters.postgres.archive import Archive, ArchiveBatch
+from shared.adapters.postgres.archive import Archive
+from shared.adapters.postgres.archive_batch import ArchiveBatch
 from shared.adapters.postgres.database import database_engine, ensure_tables
 from shared.adapters.postgres.model_erasures import ModelErasures
 from shared.adapters.postgres.registry import ENDED, Registry
