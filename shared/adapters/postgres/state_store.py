@@ -38,6 +38,11 @@ class OwnershipLostError(RuntimeError):
     """Another instance has taken the partitions over; what this one folds is of no use any more."""
 
 
+class StateSetBackError(RuntimeError):
+    """What is stored is older than what was stored here before: PostgreSQL was restored from a backup, or a replica
+    took over that had not received everything. What this process would add does not fit; it is to be loaded anew."""
+
+
 class StoredUser(NamedTuple):
     """A user as stored."""
 
@@ -58,6 +63,7 @@ class StateStore:
         self._engine = engine
         self._fold = fold
         self._owner = uuid.uuid4().hex
+        self._stored: dict[int, int] = {}
 
     async def load(self, state: State, users_in_memory: int) -> None:
         """Take the partitions of an empty `state` over and fill it: the users stored last come into memory, the others
@@ -71,6 +77,7 @@ class StateStore:
                 _log.error("stored state is damaged; the log is folded anew", partitions=sorted(damaged))
                 state.begin_anew(damaged)
                 await self._take_over(connection, state)
+        self._stored = dict(state.positions)
 
     async def newest_position(self, state: State) -> int:
         """The newest position that what is stored of the state's partitions reflects; 0 for nothing."""
@@ -105,32 +112,31 @@ class StateStore:
         await _upsert(connection, checkpoints, rows)
 
     async def save(self, state: State, snapshot: Snapshot) -> None:
-        """Store a snapshot and the checkpoint of the state's partitions in one transaction. Raises
-        OwnershipLostError when another instance has taken one of them over: then nothing is stored."""
+        """Store a snapshot and the checkpoint of the state's partitions in one transaction. Raises like `check_owner`:
+        then nothing is stored."""
         partitions = state.settings.partitions
         async with self._engine.begin() as connection:
-            await self._move_checkpoint(connection, state, snapshot)
+            await self._lock_mine(connection, state)
+            await _move_checkpoint(connection, state, snapshot)
             await _forget(connection, snapshot)
             await _upsert(connection, user_states, await _user_rows(snapshot, partitions))
             await _upsert(connection, item_counters, await _item_rows(snapshot))
-
-    async def _move_checkpoint(self, connection: AsyncConnection, state: State, snapshot: Snapshot) -> None:
-        # A partition that was taken over further ahead than the others keeps its position: its rows reflect that.
-        further = sa.func.greatest(checkpoints.c.position, snapshot.position)
-        branches = {_NO_PARTITION: 0, **snapshot.to_refold}
-        to_refold = sa.case(branches, value=checkpoints.c.partition, else_=0)
-        await self._update_mine(connection, state, position=further, refold_position=to_refold)
-
-    async def _update_mine(self, connection: AsyncConnection, state: State, **values: object) -> None:
-        mine = _of_partitions(state) & (checkpoints.c.owner == self._owner)
-        updated = await connection.execute(sa.update(checkpoints).where(mine).values(**values))
-        if updated.rowcount < len(state.positions):
-            raise OwnershipLostError("another instance has taken over a partition of this one")
+        self._stored = {each: max(position, snapshot.position) for each, position in self._stored.items()}
 
     async def check_owner(self, state: State) -> None:
-        """Raises OwnershipLostError when another instance has taken over a partition of the state."""
+        """Raises OwnershipLostError when another instance has taken over a partition of the state, StateSetBackError
+        when what is stored of one is older than what was stored here."""
         async with self._engine.begin() as connection:
-            await self._update_mine(connection, state, owner=self._owner)
+            await self._lock_mine(connection, state)
+
+    async def _lock_mine(self, connection: AsyncConnection, state: State) -> None:
+        """Nobody else takes the partitions over before this transaction ends."""
+        mine = sa.select(checkpoints).where(_of_partitions(state)).with_for_update()
+        rows = {row.partition: row for row in await connection.execute(mine)}
+        if any(row.owner != self._owner for row in rows.values()):
+            raise OwnershipLostError("another instance has taken over a partition of this one")
+        if any(each not in rows or rows[each].position < at for each, at in self._stored.items()):
+            raise StateSetBackError("PostgreSQL holds an older state than was stored there")
 
     async def read_users(self, user_keys: Sequence[int]) -> list[StoredUser]:
         """The stored users among keys."""
@@ -139,6 +145,15 @@ class StateStore:
         async with self._engine.connect() as connection:
             rows = await connection.execute(query)
             return [StoredUser(unsigned(row.user_key), row.record, row.departed) for row in rows]
+
+
+async def _move_checkpoint(connection: AsyncConnection, state: State, snapshot: Snapshot) -> None:
+    # A partition that was taken over further ahead than the others keeps its position: its rows reflect that.
+    further = sa.func.greatest(checkpoints.c.position, snapshot.position)
+    branches = {_NO_PARTITION: 0, **snapshot.to_refold}
+    to_refold = sa.case(branches, value=checkpoints.c.partition, else_=0)
+    moved = sa.update(checkpoints).where(_of_partitions(state))
+    await connection.execute(moved.values(position=further, refold_position=to_refold))
 
 
 def _of_partitions(state: State) -> sa.ColumnElement[bool]:

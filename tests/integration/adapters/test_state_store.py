@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from shared.adapters.postgres import state_store
 from shared.adapters.postgres.database import ensure_tables, schema_name
-from shared.adapters.postgres.state_store import OwnershipLostError, StateStore
+from shared.adapters.postgres.state_store import OwnershipLostError, StateSetBackError, StateStore
 from shared.adapters.postgres.tables import checkpoints, item_counters, user_states
 from shared.domain.events.event import EventType
 from shared.domain.fold.snapshot import take_snapshot
@@ -139,6 +139,21 @@ async def test_who_lost_a_partition_can_store_nothing_any_more(space):
     async with space.engine.connect() as connection:
         rows = (await connection.execute(sa.select(checkpoints.c.position))).scalars().all()
     assert set(rows) == {300}
+
+
+@pytest.mark.parametrize("lost", [1, 300])
+async def test_on_top_of_an_older_state_than_was_stored_nothing_is_stored(space, lost):
+    """PostgreSQL was restored from a backup, or a replica took over that had not received everything."""
+    folded = fold_events(state(), LOG[:300])
+    store = await saved(space, folded, 300)
+    async with space.engine.begin() as connection:
+        await connection.execute(sa.update(checkpoints).values(position=300 - lost))
+    fold_events(folded, LOG)
+    with pytest.raises(StateSetBackError):
+        await store.save(folded, take_snapshot(folded, 600))
+    with pytest.raises(StateSetBackError):
+        await store.check_owner(folded)
+    assert set((await loaded(space)).positions.values()) == {300 - lost}
 
 
 async def test_users_beyond_the_limit_stay_away_and_count_in_the_digest(space):
