@@ -9,7 +9,7 @@ import structlog
 from prometheus_client import Gauge, Histogram
 
 from services.feature.projection import Projection
-from shared.adapters.postgres.database import DEFECTS, UNAVAILABLE
+from shared.adapters.postgres.database import DEFECTS, UNAVAILABLE, within
 from shared.adapters.postgres.state_store import StateStore
 from shared.domain.fold.snapshot import give_back, take_snapshot
 
@@ -17,6 +17,7 @@ _log = structlog.get_logger("checkpoints")
 CHECKPOINT_SECONDS = Histogram("freshet_checkpoint_seconds", "Time to write a checkpoint.")
 LEAVING_AT_ONCE = 1_000
 """Users who leave memory in one go, which takes a few milliseconds."""
+DRAIN_SECONDS = 8.0
 USERS = Gauge("freshet_users", "Users by where their state is.", ["where"])
 
 
@@ -51,6 +52,13 @@ class Checkpoints:
             raise
         except UNAVAILABLE as error:
             _log.warning("checkpoint not written", reason=str(error).splitlines()[:1])
+
+    async def drain(self) -> None:
+        """Write a last checkpoint, unless that takes too long, as while PostgreSQL is frozen."""
+        try:
+            await within(DRAIN_SECONDS, self.write_if_possible())
+        except TimeoutError as error:
+            _log.warning("checkpoint not written", reason=str(error))
 
     async def write(self) -> None:
         """Store what changed, one checkpoint at a time: an older one that ended last would undo a newer one. What a

@@ -113,6 +113,11 @@ class Workers:
         await self._loaded.wait()
         await self.checkpoints.run()
 
+    async def drain(self) -> None:
+        """Write behind what was folded, once the state is loaded: before, there is nothing to write."""
+        if self._loaded.is_set():
+            await self.checkpoints.drain()
+
     async def ready(self) -> None:
         """Load the state, and wait until what the log holds now is folded."""
         settings, names, nats = self._tools.settings, self._tools.names, self._tools.nats
@@ -148,7 +153,7 @@ def _service(tools: Tools, workers: Workers) -> Service:
         ],
         ready=workers.ready,
         notice=workers.projection.watchers.end,
-        drain=workers.checkpoints.write_if_possible,
+        drain=workers.drain,
     )
 
 
