@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import nats.errors
 import structlog
@@ -29,7 +29,7 @@ from services.ingestion.writing.recent_ids import MOST_EVENTS, RECENT_EVENTS, Re
 from shared.adapters.jetstream.log_append import Answer, Record
 from shared.adapters.jetstream.log_reader import LogReader, LogRecord, LogSource
 from shared.adapters.jetstream.log_writer import LogUnavailableError, LogWriter
-from shared.adapters.jetstream.streams import Names, StreamError, last_position_of
+from shared.adapters.jetstream.streams import Names, StreamError, last_position_of, log_end, set_back
 from shared.adapters.postgres.archive import Archive
 from shared.adapters.postgres.database import UNAVAILABLE
 
@@ -64,18 +64,25 @@ class LogTail:
         self._archive = archive
         self._window_seconds = window_seconds
         self._position = -1
+        self._written = 0
         self._moved = asyncio.Event()
         self._enough_until = 0.0
         self._checking: asyncio.Task[None] | None = None
         self._ask_archive_from = 0.0
 
     def wrote(self, records: Sequence[Record], answers: Sequence[Answer]) -> None:
-        """What became of records that this instance wrote; to be told before those who sent them."""
-        self._remember(self._own.note(records, answers, self._position))
+        """What became of records that this instance wrote; to be told before those who sent them. Raises
+        UnfitSettingError where the log has put them before what it held: nobody would read them there."""
+        written = self._own.note(records, answers, self._position)
+        if written and written[0].position <= self._written:
+            raise set_back(self._names.events, written[0].position - 1, self._written)
+        self._written = written[-1].position if written else self._written
+        self._remember(written)
 
     async def follow(self, writer: LogWriter | None = None) -> None:
         """Follow until cancelled, from the newest RECENT_EVENTS on and from what may not be archived yet. writer: of
-        this instance, which tells `wrote`; None for none."""
+        this instance, which tells `wrote`; None for none. Raises UnfitSettingError for a log that ends before what was
+        read of it."""
         start = await self._start()
         self.feed.begin(start - 1)
         self._move(start - 1)
@@ -111,6 +118,15 @@ class LogTail:
             if not arrived:
                 # It may hold what was written here and is not acknowledged yet: judged when nothing is under way.
                 last = await self._last_position(self._names.subject(">"))
+                await self._check_end(last)
+
+    async def _check_end(self, last: int) -> None:
+        """A newest message that lies before what was read may follow deleted ones, or the log was set back."""
+        if last >= self._position:
+            return
+        with suppress(*NATS_AWAY):  # asked again soon
+            if (end := await log_end(self._connection, self._names, self._position)) < self._position:
+                raise set_back(self._names.events, end, self._position)
 
     def _remember(self, records: Sequence[LogRecord]) -> None:
         events, remember = self._names.subject("events."), self.ids.remember

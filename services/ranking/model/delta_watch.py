@@ -54,7 +54,8 @@ class DeltaWatch:
                 await _end(waits)
 
     async def _follow(self, connection: Client, names: Names, version: str) -> None:
-        source = LogSource(delta_stream(names), [delta_subject(names, version)], max_pending=DELTAS_AHEAD)
+        subjects = [delta_subject(names, version)]
+        source = LogSource(delta_stream(names), subjects, max_pending=DELTAS_AHEAD, again=True)
         chain = Chain(version)
         async for batch in LogReader(connection, source).batches():
             await self.apply(chain, batch)

@@ -94,7 +94,8 @@ class ModelWatch:
             await self.slot.refresh()
 
     async def _announcements(self, connection: Client, names: Names) -> AsyncIterator[None]:
-        source = LogSource(names.stream("MODELS"), [names.subject(_PROMOTED)], last_per_subject=True)
+        subjects = [names.subject(_PROMOTED)]
+        source = LogSource(names.stream("MODELS"), subjects, last_per_subject=True, again=True)
         async for batch in LogReader(connection, source).batches():
             self._note(batch[-1])
             yield

@@ -105,7 +105,7 @@ class Catalogue:
 
     async def follow(self, connection: Client, names: Names) -> None:
         """Keep up with the log until cancelled."""
-        source = LogSource(names.events, [names.subject("items.v1.*")], last_per_subject=True)
+        source = LogSource(names.events, [names.subject("items.v1.*")], last_per_subject=True, again=True)
         async for batch in LogReader(connection, source).batches():
             for message in batch:
                 try:

@@ -39,7 +39,7 @@ async def follow_erasures(
     connection: Client, names: Names, start: int = 1
 ) -> AsyncIterator[list[ErasureStep]]:
     """Steps of all erasures in log order from position `start` on, at least one at a time, without end."""
-    source = LogSource(names.events, [names.subject(_ALL)], start=start)
+    source = LogSource(names.events, [names.subject(_ALL)], start=start, again=start == 1)
     async for batch in LogReader(connection, source).batches():
         if steps := [step for message in batch if (step := decode_step(message)) is not None]:
             yield steps

@@ -21,7 +21,7 @@ from nats.aio.client import Client
 from shared.adapters.jetstream.nats_frames import Message, header
 from shared.adapters.jetstream.nats_servers import open_wire
 from shared.adapters.jetstream.nats_wire import NoRespondersError, Wire
-from shared.adapters.jetstream.streams import SECOND_NS
+from shared.adapters.jetstream.streams import LOOK_AGAIN_SECONDS, LOOKS, SECOND_NS, set_back
 
 _log = structlog.get_logger("log_reader")
 _HEARTBEAT_SECONDS = 1.0
@@ -72,13 +72,15 @@ class ConsumerLostError(RuntimeError):
 @dataclass(frozen=True, slots=True)
 class LogSource:
     """What to read. subjects: none means all. start: the first position wanted. last_per_subject: only the newest
-    message of each subject up to now, then all new ones."""
+    message of each subject up to now, then all new ones. again: read a stream that ends before what was read of it, as
+    one that was made anew, from the start; by default that is an error, for what was made of it does not fit it."""
 
     stream: str
     subjects: Sequence[str]
     start: int = 1
     last_per_subject: bool = False
     max_pending: int = MAX_PENDING
+    again: bool = False
 
 
 @dataclass(slots=True)
@@ -103,12 +105,14 @@ class LogReader:
         self._started = False
 
     async def batches(self) -> AsyncGenerator[list[LogMessage], None]:
-        """Batches of messages in log order, without end. A batch holds what has arrived, at least one message."""
+        """Batches of messages in log order, without end. A batch holds what has arrived, at least one message. Raises
+        UnfitSettingError for a stream that ends before `position`, unless it is to be read again."""
         pause = _PAUSE_SECONDS
         while True:
             wire = consumer = None
             try:
                 wire = await open_wire(self._connection)
+                await self._check_end(wire)
                 consumer = await self._open(wire)
                 pause = _PAUSE_SECONDS
                 async for batch in self._read(consumer):
@@ -128,12 +132,25 @@ class LogReader:
         log = _log.debug if again else _log.warning
         log("log consumer is made anew", stream=self._source.stream, reason=repr(error))
 
+    async def _check_end(self, wire: Wire) -> None:
+        """NATS may have lost the stream or its end: everything up to `position` would be passed over. One end below is
+        looked at again for a while: a server that has just become leader may lag."""
+        for pause in (*[LOOK_AGAIN_SECONDS] * LOOKS, 0.0):
+            answer = (
+                await _call(wire, f"STREAM.INFO.{self._source.stream}", {}) if self.position > 0 else None
+            )
+            if answer is None or (end := int(answer["state"]["last_seq"])) >= self.position:
+                return
+            await asyncio.sleep(pause)
+        if not self._source.again:
+            raise set_back(self._source.stream, end, self.position)
+        _log.error(
+            "stream is read again from its start", stream=self._source.stream, end=end, read=self.position
+        )
+        self.position, self._started = self._source.start - 1, False
+
     async def _open(self, wire: Wire) -> _Consumer:
-        subject = f"$JS.API.CONSUMER.CREATE.{self._source.stream}"
-        request = json.dumps(self._request()).encode()
-        answer = json.loads((await wire.request(subject, request, _API_SECONDS)).payload)
-        if "error" in answer:
-            raise ConsumerLostError(answer["error"]["description"])
+        answer = await _call(wire, f"CONSUMER.CREATE.{self._source.stream}", self._request())
         consumer = _Consumer(wire, answer["name"], f"{wire.inbox}.log.1")
         # Two words behind the inbox, so that replies to requests, which have one, stay apart.
         wire.subscribe(consumer.inbox, consumer.waiting.append)
@@ -180,6 +197,15 @@ class LogReader:
 
     def _subject(self, call: str, consumer: _Consumer) -> str:
         return f"$JS.API.CONSUMER.{call}.{self._source.stream}.{consumer.name}"
+
+
+async def _call(wire: Wire, call: str, request: dict[str, object]) -> dict:
+    """The answer to a call of the JetStream API. Raises ConsumerLostError when it is an error."""
+    message = await wire.request(f"$JS.API.{call}", json.dumps(request).encode(), _API_SECONDS)
+    answer = json.loads(message.payload)
+    if "error" in answer:
+        raise ConsumerLostError(answer["error"]["description"])
+    return answer
 
 
 async def _arrival(consumer: _Consumer) -> None:

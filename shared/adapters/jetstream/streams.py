@@ -187,7 +187,8 @@ async def _patiently(connection: Client, call: str, request: dict[str, Any]) -> 
         await asyncio.sleep(LEADER_PAUSE_SECONDS)
 
 
-_LOOKS, _LOOK_AGAIN_SECONDS = 5, 0.5
+LOOKS, LOOK_AGAIN_SECONDS = 5, 0.5
+"""How often, and after what pause, an end of a stream is looked at again that lies before where it was."""
 _PARTITIONS = "freshet.partitions"
 """Key in the log's metadata."""
 _ALREADY_THERE = 10058
@@ -230,11 +231,19 @@ async def log_partitions(connection: Client, names: Names) -> int | None:
 async def log_end(connection: Client, names: Names, expected: int) -> int:
     """The last sequence of the log. One below `expected` is looked at again for a while: a server that has just become
     leader may lag. Raises like `log_bounds`."""
-    for _ in range(_LOOKS):
+    for _ in range(LOOKS):
         if (end := (await log_bounds(connection, names)).last) >= expected:
             break
-        await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+        await asyncio.sleep(LOOK_AGAIN_SECONDS)
     return end
+
+
+def set_back(stream: str, end: int, position: int) -> UnfitSettingError:
+    """The error of a stream that ends before a position that it has held."""
+    return UnfitSettingError(
+        f"FRESHET_NATS_URL: stream {stream} ends at {end}, and held {position}: it was made anew, or restored from a "
+        "backup. Restore it as it was, or start again to begin from what is there"
+    )
 
 
 async def last_position(connection: Client, names: Names) -> int:

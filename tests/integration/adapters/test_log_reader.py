@@ -11,8 +11,10 @@ from structlog.testing import capture_logs
 
 from shared.adapters.jetstream.log_reader import LogMessage, LogReader, LogSource
 from shared.adapters.jetstream.log_writer import Record
-from shared.adapters.jetstream.streams import api
+from shared.adapters.jetstream.streams import api, ensure_streams
+from shared.domain.stream_settings import StreamSettings, UnfitSettingError
 from tests.conditions import eventually
+from tests.integration.namespaces import SMALL
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -90,6 +92,34 @@ async def test_a_consumer_that_is_deleted_is_made_anew_and_nothing_is_missed_or_
             await api(space.nats, f"CONSUMER.DELETE.{space.names.events}.{name}")
         await write(space, writer, 31, 60)
         await eventually(lambda: seen == numbered(1, 60))
+
+
+async def made_anew(space) -> None:
+    """The log, with nothing in it."""
+    await space.nats.jetstream().delete_stream(space.names.events)
+    await ensure_streams(space.nats, space.names, StreamSettings(retention=SMALL))
+
+
+async def test_a_log_that_was_made_anew_is_not_passed_over_but_told_of(space, writer):
+    await write(space, writer, 1, 30)
+    source = LogSource(space.names.events, [space.names.subject("events.v1.*.*")])
+    async with contextlib.aclosing(LogReader(space.nats, source).batches()) as batches:
+        assert [message.position async for message in first(30, batches)][-1] == 30
+        await made_anew(space)
+        await write(space, writer, 1, 3)
+        with pytest.raises(
+            UnfitSettingError, match=f"FRESHET_NATS_URL.*{space.names.events} ends at 3.*held 30"
+        ):
+            await anext(batches)
+
+
+async def test_a_stream_that_was_made_anew_is_read_again_by_who_asks_for_that(space, writer):
+    await write(space, writer, 1, 30)
+    async with reading(space, again=True) as seen:
+        await eventually(lambda: len(seen) == 30)
+        await made_anew(space)
+        await write(space, writer, 1, 3)
+        await eventually(lambda: seen[30:] == numbered(1, 3))
 
 
 async def test_messages_deleted_from_the_log_are_passed_over(space, writer):
