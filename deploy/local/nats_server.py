@@ -70,7 +70,7 @@ class NatsServer(Server):
         path = self._directory / "nats.conf"
         path.write_text(self._configuration())
         log = self._directory.parent / "logs" / "nats.log"
-        return Launch(self.name, [_binary(), "--config", str(path)], log, cwd=self._directory)
+        return Launch(self.name, [binary(), "--config", str(path)], log, cwd=self._directory)
 
     async def probe(self) -> bool:
         """True once the server greets clients; it does so only after JetStream has recovered its streams."""
@@ -108,7 +108,8 @@ async def local_nats(
             await server.stop()
 
 
-def _binary() -> str:
+def binary() -> str:
+    """Where nats-server is. Raises StartFailed."""
     beside_python = Path(sysconfig.get_path("scripts"), BINARY)
     found = str(beside_python) if beside_python.exists() else shutil.which(BINARY)
     if found is None:

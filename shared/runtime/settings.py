@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -14,6 +15,9 @@ from shared.domain.retention import Limit, Retention
 from shared.domain.stream_settings import StreamSettings
 
 PREFIX = "FRESHET_"
+LEAST_AGE_SECONDS, MOST_SECONDS, MOST_BYTES = 0.1, 1e9, 1 << 60
+"""What NATS takes, with room to spare."""
+_PASSWORD = re.compile(r"(//[^/:@\s]*:)[^\s]*@")
 
 
 class ServiceSettings(BaseSettings):
@@ -42,31 +46,43 @@ class ServiceSettings(BaseSettings):
     partitions: int = Field(
         DEFAULT_PARTITIONS, ge=1, le=65535, description="partitions of the log, fixed at its creation"
     )
-    duplicate_window_seconds: float = Field(120.0, ge=0.1, description="how long NATS itself knows event ids")
+    duplicate_window_seconds: float = Field(
+        120.0, ge=0.1, le=MOST_SECONDS, description="how long NATS itself knows event ids"
+    )
     rejected_max_bytes: int = Field(
         Retention().rejected.max_bytes,
         ge=0,
+        le=MOST_BYTES,
         description="bytes of dead letters kept, 0: no limit; the oldest go",
     )
     rejected_max_age_seconds: float = Field(
-        Retention().rejected.max_age_seconds, ge=0, description="how long dead letters are kept, 0: for ever"
+        Retention().rejected.max_age_seconds,
+        ge=0,
+        le=MOST_SECONDS,
+        description="how long dead letters are kept, 0: for ever",
     )
     exposures_max_bytes: int = Field(
         Retention().exposures.max_bytes,
         ge=0,
+        le=MOST_BYTES,
         description="bytes of exposures kept, 0: no limit; the oldest go",
     )
     exposures_max_age_seconds: float = Field(
-        Retention().exposures.max_age_seconds, ge=0, description="how long exposures are kept, 0: for ever"
+        Retention().exposures.max_age_seconds,
+        ge=0,
+        le=MOST_SECONDS,
+        description="how long exposures are kept, 0: for ever",
     )
     deltas_max_bytes: int = Field(
         Retention().deltas.max_bytes,
         ge=0,
+        le=MOST_BYTES,
         description="bytes of deltas of models kept, 0: no limit; the oldest go",
     )
     deltas_max_age_seconds: float = Field(
         Retention().deltas.max_age_seconds,
         ge=0,
+        le=MOST_SECONDS,
         description="how long deltas of models are kept, 0: for ever",
     )
     drain_notice_seconds: float = Field(0.5, ge=0, description="from NOT_SERVING to refusing calls")
@@ -91,9 +107,19 @@ class ServiceSettings(BaseSettings):
 
     @field_validator("database_url")
     @classmethod
-    def _database_scheme(cls, value: str) -> str:
-        if not value.startswith(("postgresql://", "postgresql+asyncpg://")):
-            raise ValueError("must start with postgresql://")
+    def _database_location(cls, value: str) -> str:
+        if not _is_url(value, ("postgresql", "postgresql+asyncpg")):
+            raise ValueError(
+                "must be postgresql://user:password@host:port/database; a special character of the password is "
+                "written as in %40 for @"
+            )
+        return value
+
+    @field_validator("rejected_max_age_seconds", "exposures_max_age_seconds", "deltas_max_age_seconds")
+    @classmethod
+    def _age(cls, value: float) -> float:
+        if 0 < value < LEAST_AGE_SECONDS:
+            raise ValueError(f"must be 0, or at least {LEAST_AGE_SECONDS}")
         return value
 
     @property
@@ -113,9 +139,13 @@ class ServiceSettings(BaseSettings):
 
 
 def _is_nats_url(url: str) -> bool:
+    return _is_url(url, ("nats", "tls")) and bool(urlsplit(url).hostname)
+
+
+def _is_url(url: str, schemes: tuple[str, ...]) -> bool:
     parts = urlsplit(url)
     try:
-        return parts.scheme in ("nats", "tls") and bool(parts.hostname) and parts.port != 0
+        return parts.scheme in schemes and parts.port != 0
     except ValueError:  # the port is no number, or too large
         return False
 
@@ -132,5 +162,5 @@ def read_settings(kind: type[Settings]) -> Settings:
             variable = PREFIX + ".".join(str(part) for part in problem["loc"]).upper()
             # A rule about several variables has no place, and names them itself.
             place = f"{variable}={problem['input']!r}: " if problem["loc"] else ""
-            print(f"{place}{problem['msg']}", file=sys.stderr)
+            print(_PASSWORD.sub(r"\1***@", f"{place}{problem['msg']}"), file=sys.stderr)
         raise SystemExit(2) from None

@@ -88,8 +88,9 @@ async def ensure_streams(connection: Client, names: Names, wanted: StreamSetting
     """Create the streams and the bucket of bundles that are missing.
 
     What is there already is brought up to date, but never loses replicas, and the log keeps its number of partitions:
-    with another one, a user's events would lie in two places. Raises UnfitSettingError for another number, StreamError
-    when a stream cannot be made, or is there with settings that do not fit.
+    with another one, a user's events would lie in two places. Raises UnfitSettingError for another number, and where
+    the server has no room, no JetStream or no cluster for what the settings say; StreamError when a stream cannot be
+    made otherwise, or is there with settings that do not fit.
     """
     wanted = wanted or StreamSettings()
     window_ns, kept = int(wanted.duplicate_window_seconds * SECOND_NS), wanted.retention
@@ -156,8 +157,10 @@ async def _ensure(connection: Client, stream: str, subjects: list[str], settings
             config = _kept(answer["config"], config)
             answer = await _patiently(connection, f"STREAM.UPDATE.{stream}", config)
     if "error" in answer:
-        advice = "; lower its FRESHET_..._MAX_BYTES" if answer["error"].get("err_code") == _NO_ROOM else ""
-        raise StreamError(f"stream {stream}: {answer['error']['description']}{advice}")
+        told = f"stream {stream}: {answer['error']['description']}"
+        if (advice := _ADVICE.get(answer["error"].get("err_code", 0))) is not None:
+            raise UnfitSettingError(f"{told}; {advice}")
+        raise StreamError(told)
 
 
 def _kept(present: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
@@ -180,7 +183,11 @@ async def _patiently(connection: Client, call: str, request: dict[str, Any]) -> 
     while True:
         try:
             answer = await api(connection, call, request)
-        except (NoRespondersError, TimeoutError) as error:
+        except NoRespondersError:
+            answer = {
+                "error": {"code": 503, "err_code": _NO_JETSTREAM, "description": "no JetStream answers"}
+            }
+        except TimeoutError as error:
             answer = {"error": {"code": 503, "description": repr(error)}}
         if answer.get("error", {}).get("code") != 503 or loop.time() > deadline:
             return answer
@@ -192,7 +199,14 @@ LOOKS, LOOK_AGAIN_SECONDS = 5, 0.5
 _PARTITIONS = "freshet.partitions"
 """Key in the log's metadata."""
 _ALREADY_THERE = 10058
-_NO_ROOM = 10047
+_NO_JETSTREAM = 10076
+_ADVICE = {
+    10047: "lower its FRESHET_..._MAX_BYTES, or give NATS more room (max_file_store)",
+    10074: "set FRESHET_REPLICAS to 1, or FRESHET_NATS_URL to a cluster",
+    _NO_JETSTREAM: "set FRESHET_NATS_URL to a server with JetStream (nats-server --jetstream)",
+    10039: "set FRESHET_NATS_URL to an account that may use JetStream",
+}
+"""What to do where a setting does not fit the server, by the code of its error."""
 _NO_MESSAGE = 10037
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import socket
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
 
+import asyncpg
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
@@ -16,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.schema import CreateColumn
 
 from shared.adapters.postgres.tables import events, metadata
+from shared.domain.stream_settings import UnfitSettingError
 
 T = TypeVar("T")
 _log = structlog.get_logger("database")
@@ -53,9 +56,10 @@ def schema_name(namespace: str) -> str:
 
 @asynccontextmanager
 async def database_engine(url: str, namespace: str, application: str) -> AsyncIterator[AsyncEngine]:
-    """An engine whose tables live in the namespace's schema. Nothing is connected until the first use."""
+    """An engine whose tables live in the namespace's schema. Nothing is connected until the first use. url: as libpq
+    takes it. Raises UnfitSettingError for one with parameters that are not known."""
     engine = create_async_engine(
-        url.replace("postgresql://", "postgresql+asyncpg://", 1),
+        _for_asyncpg(url),
         pool_size=4,
         max_overflow=4,
         pool_timeout=5,
@@ -70,6 +74,18 @@ async def database_engine(url: str, namespace: str, application: str) -> AsyncIt
     finally:
         with suppress(TimeoutError):  # while PostgreSQL is frozen, the process is to end all the same
             await within(_CLOSE_SECONDS, engine.dispose())
+
+
+def _for_asyncpg(url: str) -> sa.URL:
+    """SQLAlchemy hands the parameters of a URL on to asyncpg, which calls libpq's `sslmode` `ssl`."""
+    location = sa.make_url(url).set(drivername="postgresql+asyncpg")
+    words = {"ssl" if word == "sslmode" else word: value for word, value in location.query.items()}
+    known = {*inspect.signature(asyncpg.connect).parameters, "prepared_statement_cache_size"}
+    if unknown := ", ".join(sorted(words.keys() - known)):
+        raise UnfitSettingError(
+            f"FRESHET_DATABASE_URL: no connection has the parameter {unknown}; leave it out"
+        )
+    return location.set(query=words)
 
 
 def _keep_alive(connection: sa.engine.interfaces.DBAPIConnection, _: Any) -> None:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from structlog.testing import capture_logs
 
 from shared.adapters.postgres.database import UNAVAILABLE, database_engine, ensure_tables, schema_name
+from shared.domain.stream_settings import UnfitSettingError
 from tests.conditions import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -56,3 +57,18 @@ async def test_an_engine_is_closed_also_while_postgres_is_frozen(brokers):
             brokers.postgres.pause()
     finally:
         brokers.postgres.resume()
+
+
+async def test_whether_a_connection_is_encrypted_is_said_as_libpq_says_it(brokers):
+    open_to_all, encrypted = (f"{brokers.database_url}?sslmode={word}" for word in ("disable", "require"))
+    async with database_engine(open_to_all, "", "test") as engine, engine.connect() as connection:
+        assert await connection.scalar(sa.text("SELECT 1")) == 1
+    async with database_engine(encrypted, "", "test") as engine:
+        with pytest.raises(ConnectionError, match="SSL"):  # this server offers none
+            await engine.connect()
+
+
+async def test_a_parameter_that_no_connection_has_is_refused_by_name(brokers):
+    with pytest.raises(UnfitSettingError, match=r"FRESHET_DATABASE_URL: .*bogus"):
+        async with database_engine(brokers.database_url + "?bogus=1", "", "test"):
+            pass

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 
+from deploy.local import nats_server
+from deploy.local.ports import free_ports
+from shared.adapters.jetstream import streams
+from shared.adapters.jetstream.connection import nats_connection
 from shared.adapters.jetstream.streams import Names, StreamError, api, ensure_streams, log_partitions
 from shared.domain.retention import MIB, Limit, Retention
 from shared.domain.stream_settings import StreamSettings, UnfitSettingError
+from tests.integration.namespaces import SMALL
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -65,3 +71,28 @@ async def test_services_that_start_together_agree(space):
         *[ensure_streams(space.nats, space.names, StreamSettings(partitions=4)) for _ in range(4)]
     )
     assert await metadata(space) == {"freshet.partitions": "4"}
+
+
+@pytest.mark.parametrize(
+    "unfit, advice",
+    [
+        (StreamSettings(replicas=3), "FRESHET_REPLICAS to 1"),
+        (StreamSettings(retention=SMALL._replace(exposures=Limit(1 << 60, 0))), "FRESHET_..._MAX_BYTES"),
+    ],
+)
+async def test_what_the_server_has_not_is_refused_with_what_to_set(space, unfit, advice):
+    with pytest.raises(UnfitSettingError, match=f"unfit_E.*{re.escape(advice)}"):
+        await ensure_streams(space.nats, Names("unfit"), unfit)
+
+
+async def test_a_server_without_jetstream_is_refused_with_what_to_set(monkeypatch):
+    monkeypatch.setattr(streams, "LEADER_SECONDS", 0.0)
+    port = str(free_ports(1)[0])
+    server = await asyncio.create_subprocess_exec(nats_server.binary(), "--addr", "127.0.0.1", "--port", port)
+    try:
+        async with nats_connection(f"nats://127.0.0.1:{port}", "test") as nats:
+            with pytest.raises(UnfitSettingError, match="FRESHET_NATS_URL to a server with JetStream"):
+                await ensure_streams(nats, Names())
+    finally:
+        server.kill()
+        await server.wait()

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from shared.runtime.metrics import metrics_endpoint
-from shared.runtime.settings import ServiceSettings
+from shared.runtime.settings import ServiceSettings, read_settings
 
 
 def test_several_nats_servers_are_separated_by_commas():
@@ -21,6 +21,39 @@ def test_several_nats_servers_are_separated_by_commas():
 def test_of_several_nats_servers_the_bad_one_is_named(bad):
     with pytest.raises(ValidationError, match=f"'{bad}' must be"):
         ServiceSettings(nats_url=f"nats://a:4222,{bad}")
+
+
+@pytest.mark.parametrize(
+    "bad", ["postgres://u@h/d", "postgresql://u@h:port/d", "postgresql://u:one/two@h:5432/d", ""]
+)
+def test_a_database_url_that_cannot_be_read_is_refused_with_what_it_must_be(bad):
+    with pytest.raises(ValidationError, match="must be postgresql://user:password@host:port/database"):
+        ServiceSettings(database_url=bad)
+
+
+@pytest.mark.parametrize("url", ["postgres://ann:se%40cret/1@h", "postgresql://ann:secret@h:port/d"])
+def test_a_url_that_is_refused_is_told_without_its_password(monkeypatch, capsys, url):
+    monkeypatch.setenv("FRESHET_DATABASE_URL", url)
+    with pytest.raises(SystemExit):
+        read_settings(ServiceSettings)
+    told = capsys.readouterr().err
+    assert "FRESHET_DATABASE_URL='postgres" in told and "ann:***@h" in told
+    assert "cret" not in told
+
+
+@pytest.mark.parametrize(
+    "name, bad",
+    [
+        ("duplicate_window_seconds", "inf"),
+        ("duplicate_window_seconds", "1e12"),
+        ("rejected_max_age_seconds", "0.01"),
+        ("exposures_max_age_seconds", "1e12"),
+        ("deltas_max_bytes", str(10**30)),
+    ],
+)
+def test_what_no_stream_can_keep_is_refused(name, bad):
+    with pytest.raises(ValidationError, match=name):
+        ServiceSettings(**{name: bad})
 
 
 @pytest.mark.parametrize("number", [0, 6])
