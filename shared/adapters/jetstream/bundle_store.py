@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import Protocol
 
 from nats.aio.client import Client
+from nats.js.api import ObjectInfo
 from nats.js.errors import NotFoundError, ObjectNotFoundError
 from nats.js.object_store import ObjectStore
 
-from shared.adapters.jetstream.log_reader import LogReader, LogSource
-from shared.adapters.jetstream.streams import Names
+from shared.adapters.jetstream.log_range import read_stream
+from shared.adapters.jetstream.streams import Names, StreamError
 from shared.domain.retention import DAY_SECONDS
 
 CHUNKS_AHEAD = 32
-SILENCE_SECONDS = 10.0
 LEFT_SECONDS = DAY_SECONDS
 """What is so old and not finished, nobody writes any more, however long his process was frozen."""
 
 
 class BundleNotFoundError(LookupError):
-    """There is no bundle of that digest."""
+    """There is no bundle of that digest, or not all of it."""
 
 
 class BundleStore(Protocol):
@@ -59,11 +59,22 @@ class NatsBundleStore:
         await (await self._open()).put(digest, packed)
 
     async def get(self, digest: str) -> bytes:
+        """Raises TimeoutError while NATS is away."""
+        info = await self._info(digest)
+        packed = await self._content(info.nuid or "")
+        if len(packed) < (size := info.size or 0):
+            if (
+                await self._info(digest)
+            ).nuid != info.nuid:  # it was stored again meanwhile, in another place
+                return await self.get(digest)
+            raise BundleNotFoundError(f"{digest}: {size - len(packed)} of its {size} bytes are gone")
+        return packed
+
+    async def _info(self, digest: str) -> ObjectInfo:
         try:
-            info = await (await self._open()).get_info(digest)
+            return await (await self._open()).get_info(digest)
         except (ObjectNotFoundError, NotFoundError) as error:
             raise BundleNotFoundError(digest) from error
-        return await self._content(info.nuid or "", info.size or 0)
 
     async def digests(self) -> list[str]:
         """Decision: from the subjects that the stream has, one question; to list objects waits without an end."""
@@ -105,17 +116,15 @@ class NatsBundleStore:
         if last.time is not None and last.time.timestamp() <= latest:
             await jetstream.purge_stream(self._stream, subject=subject)
 
-    async def _content(self, object_id: str, size: int) -> bytes:
+    async def _content(self, object_id: str) -> bytes:
         """Decision: chunks are read as the log is. By itself nats-py goes to a thread for each of them, twice the work.
-        Its digest is not looked at: a bundle has its own. Raises TimeoutError when nothing comes any more."""
+        Its digest is not looked at: a bundle has its own."""
         chunks, received = f"$O.{self._bucket}.C.{object_id}", list[bytes]()
-        source = LogSource(self._stream, [chunks], max_pending=CHUNKS_AHEAD)
-        async with contextlib.aclosing(LogReader(self._connection, source).batches()) as batches:
-            while size > 0:
-                async with asyncio.timeout(SILENCE_SECONDS):
-                    batch = await anext(batches)
+        try:
+            async for batch in read_stream(self._connection, self._stream, chunks, max_pending=CHUNKS_AHEAD):
                 received += (message.payload for message in batch)
-                size -= sum(len(message.payload) for message in batch)
+        except StreamError as error:
+            raise TimeoutError(str(error)) from error
         return b"".join(received)
 
     async def _open(self) -> ObjectStore:

@@ -36,6 +36,16 @@ async def test_a_bundle_that_is_not_there_is_not_found(store):
         await store.get("ab" * 32)
 
 
+@pytest.mark.parametrize("lost", [1, 3, 8])
+async def test_a_bundle_of_which_nats_has_lost_a_part_is_told_of_at_once(space, lost):
+    store = bundle_store("nats", space.nats, space.names)
+    await store.put("ab" * 32, bytes(1_000_000))
+    await space.nats.jetstream().delete_msg(f"OBJ_{space.names.bundles}", lost)
+    with pytest.raises(BundleNotFoundError, match="of its 1000000 bytes are gone"):
+        async with asyncio.timeout(5):
+            await store.get("ab" * 32)
+
+
 async def test_storing_the_same_bundle_again_changes_nothing(store):
     await store.put("ab" * 32, b"content")
     await store.put("ab" * 32, b"content")
