@@ -256,7 +256,7 @@ def set_back(stream: str, end: int, position: int) -> UnfitSettingError:
     """The error of a stream that ends before a position that it has held."""
     return UnfitSettingError(
         f"FRESHET_NATS_URL: stream {stream} ends at {end}, and held {position}: it was made anew, or restored from a "
-        "backup. Restore it as it was, or start again to begin from what is there"
+        "backup. Restore it as it was, or set another FRESHET_NAMESPACE to begin anew"
     )
 
 
