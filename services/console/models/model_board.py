@@ -33,6 +33,8 @@ def board_of(answer: EvaluateModelResponse, protocol: str) -> dict[str, Any]:
         "standings": [_standing(each) for each in answer.standings],
         "gains": [_gain(each) for each in answer.gains],
         "verdicts": [answer.verdict],
+        "prompted_events": answer.prompted_event_count,
+        "prompted_asked": answer.prompted_asked,
     }
 
 
@@ -42,9 +44,21 @@ def lines_of(board: dict[str, Any]) -> list[str]:
         f"{board['questions']:,} questions to {board['users']:,} users, {board['catalogue_items']:,} items",
         f"learned up to position {board['learned_to_position']:,}, judged by what follows up to "
         f"{board['judged_to_position']:,}",
+        *_prompted(board),
         *(f"{name}: {meaning}" for name, meaning in board["segment_meanings"].items()),
         *board["verdicts"],
     ]
+
+
+def _prompted(board: dict[str, Any]) -> list[str]:
+    if not board["prompted_events"]:
+        return []
+    events = f"{board['prompted_events']:,} events that a recommendation may have prompted are"
+    if board["prompted_asked"]:
+        return [
+            f"{events} asked for, too, which favours the model that recommended: there are too few others"
+        ]
+    return [f"{events} not asked for"]
 
 
 def _standing(standing: Standing) -> dict[str, Any]:

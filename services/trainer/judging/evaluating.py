@@ -10,12 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from services.trainer.judging.champion import champion_scorer
-from services.trainer.model.answering.evaluation import CaseOptions, HoldOut, leave_one_out, make_cases
+from services.trainer.model.answering.evaluation import CaseOptions, HoldOut, leave_one_out
 from services.trainer.model.contest.contestant_names import encoders_named
 from services.trainer.model.contest.contestants import baselines, encoder_config, encoders
 from services.trainer.model.fitting.plan import OnProgress, Progress, TrainingPlan
-from services.trainer.model.mixing.learners import Unchanging
 from services.trainer.model.protocols.held_out import LEAVE_ONE_OUT, TEMPORAL, Cut, judge_held_out, temporal
 from services.trainer.model.protocols.outcome import Contestant, OnAsked, Outcome
 from services.trainer.model.protocols.prequential import (
@@ -26,14 +24,15 @@ from services.trainer.model.protocols.prequential import (
 )
 from services.trainer.model.protocols.scoreboard import Scoreboard, scoreboard
 from services.trainer.model.protocols.segments import MEANING
-from services.trainer.processes.evaluation_jobs import DataJob, Judged, ModelJob, Went
+from services.trainer.processes.evaluation_jobs import DataJob, Judged, Went
 from services.trainer.roles import roles_of
 from shared.adapters.presets import load_preset
 from shared.domain.events.event_columns import EventColumns
 
 PROTOCOLS = (LEAVE_ONE_OUT, TEMPORAL, PREQUENTIAL)
 _REPORT_SECONDS = 0.25
-_EVERYBODY = 1 << 60
+EVERYBODY = 1 << 60
+"""More users than there are."""
 _CONTINUATIONS = 10
 Tell = Callable[[Went], None]
 
@@ -49,25 +48,10 @@ def judge_data(job: DataJob, tell: Tell) -> Judged:
     if job.protocol != LEAVE_ONE_OUT:
         columns = in_random_order_of_ties(columns, job.seed)
     outcome = _DataJudge(job, tell).outcome(columns)
-    board = scoreboard(_asked(outcome), seed=job.seed)
+    board = scoreboard(asked(outcome), seed=job.seed)
     if job.plots:
         _draw(board, Path(job.plots))
     return Judged(document(board))
-
-
-def judge_model(columns: EventColumns, job: ModelJob, tell: Tell) -> Judged:
-    """Judges a registered model on the log. Raises NothingToJudge, CorruptBundleError, OSError."""
-    options = CaseOptions(roles_of(load_preset(job.domain)), job.history_length, _EVERYBODY, True, job.seed)
-    scorer = Unchanging(champion_scorer(Path(job.bundle), job.threads))
-    contestants = [*baselines(options.roles), Contestant(job.model_version, lambda: scorer)]
-    on_asked = _telling_asked(tell)
-    if job.protocol == PREQUENTIAL:
-        way = PrequentialOptions(_learned_rows(columns, job), case=options)
-        outcome = prequential(columns, contestants, way, on_asked)
-    else:
-        split = _split_of_log(columns, job, options)
-        outcome = judge_held_out(job.protocol, split, contestants, options, on_asked)
-    return Judged(document(scoreboard(_asked(outcome), seed=job.seed)))
 
 
 def read_columns(file: Path) -> EventColumns:
@@ -81,19 +65,8 @@ def document(board: Scoreboard) -> dict[str, Any]:
     return {**asdict(board), "segment_meanings": MEANING}
 
 
-def _split_of_log(columns: EventColumns, job: ModelJob, options: CaseOptions) -> HoldOut:
-    if job.protocol == LEAVE_ONE_OUT:
-        return leave_one_out(columns, options, job.learned_to)
-    learned = _learned_rows(columns, job)
-    before, later = columns.take(slice(0, learned)), columns.take(slice(learned, None))
-    return HoldOut(before, later, make_cases(before, later, options))
-
-
-def _learned_rows(columns: EventColumns, job: ModelJob) -> int:
-    return int(np.searchsorted(columns.position, job.learned_to, side="right"))
-
-
-def _asked(outcome: Outcome) -> Outcome:
+def asked(outcome: Outcome) -> Outcome:
+    """The outcome. Raises NothingToJudge for one without questions."""
     _check_asked(len(outcome.user_keys))
     return outcome
 
@@ -118,10 +91,10 @@ class _DataJudge:
     def __init__(self, job: DataJob, tell: Tell) -> None:
         self._job, self._tell = job, tell
         self._roles = roles_of(load_preset(job.domain))
-        self._options = CaseOptions(self._roles, job.history_length, _EVERYBODY, True, job.seed)
+        self._options = CaseOptions(self._roles, job.history_length, EVERYBODY, True, job.seed)
 
     def outcome(self, columns: EventColumns) -> Outcome:
-        on_asked = _telling_asked(self._tell)
+        on_asked = telling_asked(self._tell)
         if self._job.protocol == PREQUENTIAL:
             return self._prequential(columns, on_asked)
         contestants = self._contestants(len(columns), 1, 0)
@@ -175,7 +148,8 @@ class _DataJudge:
         return on_progress
 
 
-def _telling_asked(tell: Tell) -> OnAsked:
+def telling_asked(tell: Tell) -> OnAsked:
+    """Tells of questions that were answered."""
     seldom = _seldom(tell)
     return lambda name, done, total: seldom(Went(f"{name}: answering", done, total))
 

@@ -6,7 +6,8 @@ import asyncio
 
 import structlog
 
-from services.trainer.judging.evaluating import NothingToJudge, Tell, judge_data, judge_model
+from services.trainer.judging.evaluating import NothingToJudge, Tell, judge_data
+from services.trainer.judging.model_judging import judge_model
 from services.trainer.judging.pair_judging import judge_pair
 from services.trainer.model.fitting.plan import TrainingError
 from services.trainer.patience import StillAwayError, first_line

@@ -40,12 +40,14 @@ class ModelJob(NamedTuple):
     """A registered model to be judged on the log.
 
     bundle: its file. learned_to: position of the log that it has learned up to. to_position: last position of
-    the log to judge by.
+    the log to judge by. directory: where what was served is kept. min_users: of whose own events are asked for alone.
     """
 
     database_url: str
     namespace: str
     domain: str
+    directory: str
+    min_users: int
     protocol: str
     model_version: str
     bundle: str

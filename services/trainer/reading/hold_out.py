@@ -18,7 +18,7 @@ import numpy as np
 
 from services.trainer.model.answering.answers import Cases
 from services.trainer.model.answering.evaluation import CaseOptions, HoldOut, make_cases
-from services.trainer.model.sequences import has_type
+from services.trainer.model.sequences import EventRoles, has_type
 from services.trainer.reading.prompting import NOTHING_SERVED, Served, prompted
 from shared.domain.events.event_columns import EventColumns
 
@@ -67,6 +67,26 @@ def hold_out(
             asked = of_their_own if enough else _all_asked(before, later, of_their_own, options)
             return HoldOut(before, later, *asked)
         share = min(2.0 * share, LARGEST_SHARE)
+
+
+class Askable(NamedTuple):
+    """rows: ``(N,) bool``, those that may be asked for. The others as those of `Questions`."""
+
+    rows: np.ndarray
+    prompted_events: int
+    prompted_asked: bool
+
+
+def askable(
+    columns: EventColumns, later: np.ndarray, roles: EventRoles, served: Served, min_users: int
+) -> Askable:
+    """Of the rows ``later (N,) bool`` the targets that no recommendation had prompted; where these are of fewer than
+    ``min_users`` users, all targets."""
+    targets = later & has_type(columns.event_type, roles.target)
+    of_answers = targets & prompted(columns, served)
+    own = targets & ~of_answers
+    too_few = len(np.unique(columns.user_key[own])) < min_users and bool(of_answers.any())
+    return Askable(targets if too_few else own, int(of_answers.sum()), too_few)
 
 
 def questions(

@@ -45,6 +45,8 @@ def as_response(
         standings=[_standing(each) for each in board["standings"]],
         gains=[_gain(each) for each in board["gains"]],
         verdict=" ".join(board["verdicts"]),
+        prompted_event_count=board["prompted_events"],
+        prompted_asked=board["prompted_asked"],
     )
 
 
@@ -64,7 +66,9 @@ def not_judged(error: Exception) -> Refusal:
             retry = error_details_pb2.RetryInfo(retry_delay=Duration(seconds=_RETRY_SECONDS))
             return Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "ALREADY_JUDGING", text, (retry,))
         case StillAwayError():
-            return unavailable("BUNDLE_STORE_UNAVAILABLE", f"the model's bundle cannot be fetched: {text}")
+            return unavailable(
+                "NATS_UNAVAILABLE", f"the model's bundle, or what was served, cannot be fetched: {text}"
+            )
     return Refusal(grpc.StatusCode.INTERNAL, "JUDGING_FAILED", text)
 
 

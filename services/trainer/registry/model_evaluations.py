@@ -9,6 +9,7 @@ from pathlib import Path
 
 from services.trainer.processes.evaluation_jobs import Judged, ModelJob
 from services.trainer.processes.worker_process import judged
+from services.trainer.reading.exposure_reading import keep_exposures
 from services.trainer.registry.stored_models import NotStoredError, packed_bundle
 from services.trainer.runs.training_run import Tools
 from services.trainer.settings import TrainerSettings
@@ -54,7 +55,7 @@ class ModelEvaluations:
                     f"there is no traffic later than the training of {model.model_version}"
                 )
             with _directory() as directory:
-                job = await self._job(model, protocol, directory / "model.bundle")
+                job = await self._job(model, protocol, directory)
                 return job, await _judged(job)
 
     async def _model(self, model_version: str) -> RegisteredModel:
@@ -67,22 +68,27 @@ class ModelEvaluations:
             raise UnknownModelError(f"there is no model {model_version[:64]!r}")
         return model
 
-    async def _job(self, model: RegisteredModel, protocol: str, bundle: Path) -> ModelJob:
-        settings = self._settings
+    async def _job(self, model: RegisteredModel, protocol: str, directory: Path) -> ModelJob:
+        settings, bundle = self._settings, directory / "model.bundle"
         content = await self._bundle(model)
         try:
             await asyncio.to_thread(bundle.write_bytes, content)
         except OSError as error:
             raise JudgingError(f"{bundle} cannot be written: {error.strerror}") from error
+        # Before the exposures: of what happens behind them nobody could say what had prompted it.
+        to_position = await self._tools.archive.position()
+        await keep_exposures(self._tools.connection, self._tools.names, directory)
         return ModelJob(
             database_url=settings.database_url,
             namespace=settings.namespace,
             domain=settings.domain,
+            directory=str(directory),
+            min_users=settings.train_min_judged_users,
             protocol=protocol,
             model_version=model.model_version,
             bundle=str(bundle),
             learned_to=model.trained_to_position,
-            to_position=await self._tools.archive.position(),
+            to_position=to_position,
             history_length=settings.history_length,
             seed=settings.train_seed,
             threads=settings.train_threads,

@@ -263,3 +263,10 @@ def test_the_lines_below_an_evaluation_tell_what_it_stands_on():
         "40 questions to 40 users, 60 items",
         "learned up to position 640, judged by what follows up to 1,280",
     ]
+
+
+@pytest.mark.parametrize("asked, end", [(False, "are not asked for"), (True, "there are too few others")])
+def test_the_lines_below_an_evaluation_tell_what_became_of_prompted_events(asked, end):
+    prompted = api.EvaluateModelResponse(prompted_event_count=1_200, prompted_asked=asked)
+    (told,) = [line for line in lines_of(board_of(prompted, "temporal")) if "prompted" in line]
+    assert told.startswith("1,200 events that a recommendation may have prompted") and told.endswith(end)

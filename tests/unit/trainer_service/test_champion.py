@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from services.trainer.judging.champion import champion_scorer
-from services.trainer.judging.evaluating import judge_model
 from services.trainer.judging.judging import judge_candidate
+from services.trainer.judging.model_judging import judge_model
 from services.trainer.learning.packing import About, Packed, pack_model
 from services.trainer.model.answering.evaluation import CaseOptions, leave_one_out
 from services.trainer.model.encoders.registry import config_of
@@ -19,6 +19,7 @@ from services.trainer.processes.evaluation_jobs import ModelJob
 from services.trainer.processes.reports import Job
 from shared.adapters.codecs.bundle import unpack
 from shared.domain.events.event import EventType
+from shared.domain.events.event_columns import EventColumns
 from shared.domain.models.mixture import Mixture
 from tests.unit.trainer.builders import VIEW, random_model, walks
 from tests.unit.trainer_service.builders import JOB
@@ -123,13 +124,56 @@ def test_without_questions_there_is_no_verdict(as_champion):
     assert verdict.evidence.users == 0
 
 
+LOG = walks(n_users=30, length=6)
+LOG.event_type[:] = EventType.RATE
+PROTOCOLS = ["leave-one-out", "temporal", "prequential"]
+
+
+def registered(packed: Packed, protocol: str, **fields) -> ModelJob:
+    """To judge the model, which has learned the first two thirds of LOG."""
+    job = ModelJob(
+        "", "", "video", "/none", 0, protocol, "abc", str(packed.file), 120, 180, 8, 0, 1, 0, "info"
+    )
+    return job._replace(**fields)
+
+
+def judged(log: EventColumns, job: ModelJob) -> dict:
+    """The table."""
+    return judge_model(log, job, lambda report: None).document
+
+
+def keep(served: EventColumns, directory: Path) -> None:
+    """What was served, as the service leaves it for the process that judges."""
+    columns = {each: getattr(served, each) for each in EventColumns.__slots__}
+    np.savez(directory / "exposures.npz", **columns, known_from=0)
+
+
 @pytest.mark.parametrize(
     "protocol, questions", [("leave-one-out", 30), ("temporal", 30), ("prequential", 60)]
 )
 def test_a_registered_model_is_asked_for_nothing_it_has_learned(packed, protocol, questions):
-    log = walks(n_users=30, length=6)
-    log.event_type[:] = EventType.RATE
-    job = ModelJob("", "", "video", protocol, "abc", str(packed.file), 120, 180, 8, 0, 1, 0, "info")
-    board = judge_model(log, job, lambda report: None).document
+    board = judged(LOG, registered(packed, protocol))
     assert board["questions"] == questions
     assert {each["name"] for each in board["standings"] if not each["baseline"]} == {"abc"}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_registered_model_is_asked_for_nothing_that_a_recommendation_had_prompted(
+    packed, protocol, tmp_path
+):
+    shown = LOG.take(LOG.position > 120)
+    keep(shown.take(np.isin(shown.user_key, shown.user_key[:10])), tmp_path)
+    board = judged(LOG, registered(packed, protocol, directory=str(tmp_path), min_users=20))
+    of_all = judged(LOG, registered(packed, protocol))
+    assert (board["users"], of_all["users"]) == (20, 30)
+    assert (board["prompted_events"], board["prompted_asked"]) == (20, False)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_where_too_few_chose_on_their_own_a_registered_model_is_asked_for_everything_and_that_is_told(
+    packed, protocol, tmp_path
+):
+    keep(LOG.take(LOG.position > 120), tmp_path)
+    board = judged(LOG, registered(packed, protocol, directory=str(tmp_path), min_users=1))
+    assert board["questions"] == judged(LOG, registered(packed, protocol))["questions"]
+    assert (board["prompted_events"], board["prompted_asked"]) == (60, True)

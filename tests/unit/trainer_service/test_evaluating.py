@@ -25,7 +25,7 @@ from tests.unit.trainer.builders import events, walks
 
 IMPRESSION, RATE = 1, 6
 MODEL_JOB = ModelJob(
-    "postgresql://there", "", "video", "temporal", "abc", "/there", 3, 9, 50, 0, 1, 0, "info"
+    "postgresql://there", "", "video", "/there", 5, "temporal", "abc", "/there", 3, 9, 50, 0, 1, 0, "info"
 )
 
 

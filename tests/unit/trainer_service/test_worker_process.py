@@ -13,7 +13,21 @@ from tests.conditions import eventually
 from tests.unit.trainer_service.builders import JOB as LESSON
 
 JOB = ModelJob(
-    "postgresql://127.0.0.1:1/none", "", "video", "temporal", "abc", "/none", 3, 9, 50, 0, 1, 0, "error"
+    "postgresql://127.0.0.1:1/none",
+    "",
+    "video",
+    "/none",
+    5,
+    "temporal",
+    "abc",
+    "/none",
+    3,
+    9,
+    50,
+    0,
+    1,
+    0,
+    "error",
 )
 
 

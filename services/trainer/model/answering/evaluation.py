@@ -63,18 +63,20 @@ class HoldOut:
     prompted_asked: bool = False
 
 
-def leave_one_out(columns: EventColumns, options: CaseOptions | None = None, later_than: int = 0) -> HoldOut:
+def leave_one_out(
+    columns: EventColumns,
+    options: CaseOptions | None = None,
+    later_than: int = 0,
+    askable: np.ndarray | None = None,
+) -> HoldOut:
     """Holds out every user's last event, all its rows, of those that are behind position ``later_than``: a model that
-    has learned the log up to there is asked for nothing it has learned."""
+    has learned the log up to there is asked for nothing it has learned. askable: ``(N,) bool``, as `make_cases`."""
     _, from_end, user = np.unique(columns.user_key[::-1], return_index=True, return_inverse=True)
     last = columns.position[len(columns) - 1 - from_end]
     held = (columns.position == last[user[::-1]]) & (columns.position > later_than)
-    return _hold_out(columns, held, options or CaseOptions())
-
-
-def _hold_out(columns: EventColumns, held: np.ndarray, options: CaseOptions) -> HoldOut:
     train, held_out = columns.take(~held), columns.take(held)
-    return HoldOut(train, held_out, make_cases(train, held_out, options))
+    of_held = None if askable is None else askable[held]
+    return HoldOut(train, held_out, make_cases(train, held_out, options or CaseOptions(), of_held))
 
 
 def make_cases(

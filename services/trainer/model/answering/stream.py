@@ -25,8 +25,15 @@ class Stream:
         asked: ``(Q,) int64``, ascending: the rows that are asked for, targets that their user has not seen.
     """
 
-    def __init__(self, columns: EventColumns, warm_up_events: int, options: CaseOptions) -> None:
-        """warm_up_events: rows before the first question; a last event's rows stay together."""
+    def __init__(
+        self,
+        columns: EventColumns,
+        warm_up_events: int,
+        options: CaseOptions,
+        askable: np.ndarray | None = None,
+    ) -> None:
+        """warm_up_events: rows before the first question; a last event's rows stay together. askable: ``(N,) bool``,
+        rows that may be asked for; the others are facts all the same. None for all."""
         self._columns, self._length = columns, options.history_length
         self._moments = moments_of(columns.position)
         roles = options.roles
@@ -39,6 +46,8 @@ class Stream:
         self.catalogue = np.unique(columns.item_key)
         is_target = has_type(columns.event_type, roles.target) & ~self._already_seen(roles.seen)
         is_target[: self._begin] = False
+        if askable is not None:
+            is_target &= askable
         self.asked = np.flatnonzero(is_target)
 
     def chunks(self, events: int) -> list[tuple[int, int]]:

@@ -87,9 +87,8 @@ def chosen_anew(
             it was mixed by would seem right. None for none.
     """
     learned = int(np.searchsorted(columns.position, learned_to, side="right"))
-    stream = Stream(columns, learned, options)
-    asked = stream.asked if prompted is None else stream.asked[~prompted[stream.asked]]
-    asked = asked[-most_questions(len(stream.catalogue)) :]
+    stream = Stream(columns, learned, options, None if prompted is None else ~prompted)
+    asked = stream.asked[-most_questions(len(stream.catalogue)) :]
     if len(asked) < ENOUGH_TO_CHOOSE:
         return mixed.mixture
     weighing, experts = Weighing(options.roles.target or frozenset()), mixed.experts

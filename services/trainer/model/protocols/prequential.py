@@ -67,6 +67,7 @@ def prequential(
     contestants: Sequence[Contestant],
     options: PrequentialOptions,
     on_asked: OnAsked = ignore_asked,
+    askable: np.ndarray | None = None,
 ) -> Outcome:
     """All contestants' answers to every event after the warm-up.
 
@@ -76,8 +77,9 @@ def prequential(
         contestants: learners; what is `Unchanging` has no continual answers.
         options: warm-up, chunks and roles.
         on_asked: told after every chunk.
+        askable: ``(N,) bool``, rows that may be asked for; the others are learned all the same. None for all.
     """
-    stream = Stream(columns, options.warm_up_events, options.case)
+    stream = Stream(columns, options.warm_up_events, options.case, askable)
     entries = [_gone_through(stream, each, options, on_asked) for each in contestants]
     lengths, ages = stream.history_lengths(stream.asked), stream.item_ages(stream.asked)
     segments = segments_of(lengths, ages, options.case.history_length)

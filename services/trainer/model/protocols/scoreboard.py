@@ -95,6 +95,8 @@ class Scoreboard:
         standings: the rows.
         gains: paired differences.
         verdicts: a sentence for each model, whether it beats the best baseline.
+        prompted_events: how many events that could be asked for a recommendation may have prompted.
+        prompted_asked: whether these are among what was asked for.
     """
 
     protocol: str
@@ -107,6 +109,8 @@ class Scoreboard:
     standings: list[Standing]
     gains: list[Gain]
     verdicts: list[str]
+    prompted_events: int = 0
+    prompted_asked: bool = False
 
 
 def scoreboard(outcome: Outcome, k: int = 10, confidence: float = 0.95, seed: int = 0) -> Scoreboard:
