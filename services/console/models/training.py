@@ -73,9 +73,11 @@ def _draw(progress: Progress, bar: TaskID, run: TrainingRun) -> None:
 
 
 def _detail(run: TrainingRun) -> str:
-    resumed = f"  resumed {_times(run.resumed_count)}" if run.resumed_count else ""
+    """Until the first steps are told nothing is known of loss, speed and time."""
     speed = f"{run.examples_per_second:,.0f} examples/s"
-    return f"loss {run.loss:.4f}  {speed}  {run.eta_seconds:,.0f} s to go{resumed}"
+    learned = f"loss {run.loss:.4f}  {speed}  {run.eta_seconds:,.0f} s to go" if run.step else ""
+    resumed = f"resumed {_times(run.resumed_count)}" if run.resumed_count else ""
+    return "  ".join(filter(None, (learned, resumed)))
 
 
 def document(run: TrainingRun) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from freshet.trainer.v1.trainer_pb2 import (
     TrainingRun,
     WatchTrainingRunResponse,
 )
+from services.console import progress_lines
 from services.console.models import training
 from services.console.models.training import document, draw_to_end, summary
 from services.console.output import Output
@@ -63,6 +64,25 @@ async def test_following_says_that_it_waits_before_it_has_waited(capsys):
     with pytest.raises(Unavailable):
         await draw_to_end(trainer(AWAY, AWAY), "r1", Output(True), 1e-9)
     assert capsys.readouterr().err.count("waiting: ") == 1
+
+
+@pytest.mark.parametrize(
+    ("run", "told"),
+    [
+        (TrainingRun(), "training: 0 steps"),
+        (TrainingRun(resumed_count=1), "training: 0 steps  resumed once"),
+        (
+            TrainingRun(step=20, total_steps=80, loss=1.5, examples_per_second=900, eta_seconds=3),
+            "training: 20 of 80 steps  loss 1.5000  900 examples/s  3 s to go",
+        ),
+    ],
+)
+async def test_following_tells_loss_speed_and_time_once_they_are_known(run, told, capsys, monkeypatch):
+    monkeypatch.setattr(progress_lines, "SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr(training, "RESUME_SECONDS", 0.0)
+    run.state = TRAINING_STATE_TRAINING
+    await draw_to_end(trainer(run, ENDS), "r1", Output(True), 60)
+    assert told in capsys.readouterr().err.splitlines()
 
 
 @pytest.mark.parametrize(
