@@ -63,6 +63,12 @@ class DeltaLearner:
                 firsts.setdefault(user, position)
         return firsts
 
+    @property
+    def recalled_from(self) -> int:
+        """Up to where the archive must hold the log for a recall: a user who was let go may have come up to here. 0
+        while there is room for all, since who is unknown then has not come since the bundle."""
+        return self.position if self._following.full else 0
+
     def recall(self, columns: EventColumns) -> None:
         """Take in earlier events of users; what they teach is known."""
         rows = zip(

@@ -51,6 +51,7 @@ _log = structlog.get_logger("deltas")
 _PAUSE_SECONDS = 2.0
 _LOOK_SECONDS = 2.0
 _UNREADABLE_SECONDS = 60.0
+_ARCHIVE_POLL_SECONDS = 0.1
 _RECALLED_TOGETHER = 50
 """Users; a hundred events of each take a twentieth of a second, in which no call is answered."""
 _QUIET_SHARE = 0.25
@@ -208,11 +209,18 @@ class DeltaWorker:
         """Fold events; earlier ones of users who are new here come from the archive, for which this waits."""
         events = decode_batch((message.position, message.payload) for message in stretch).batch
         unknown = list(learner.unknown_users(events).items())
+        if unknown:
+            await self._archived(learner.recalled_from)
         for start in range(0, len(unknown), _RECALLED_TOGETHER):
             some = dict(unknown[start : start + _RECALLED_TOGETHER])
             recall = partial(self._tools.archive.events_before, some)
             learner.recall(await patiently(recall, UNAVAILABLE, math.inf))
         learner.fold(events)
+
+    async def _archived(self, position: int) -> None:
+        """Wait until the archive holds the log up to a position."""
+        while position and await patiently(self._tools.archive.position, UNAVAILABLE, math.inf) < position:
+            await asyncio.sleep(_ARCHIVE_POLL_SECONDS)
 
     async def _tell(self, champion: _Champion) -> None:
         """Publish all that is there to tell, and now and then that there is nothing."""

@@ -54,6 +54,12 @@ class Following:
         self._plan = plan or RulePlan()
         self._weights = [self._plan.distance_decay**step for step in range(self._plan.window)]
         self._windows: LeastRecentlyUsed[int, _Window] = LeastRecentlyUsed(users)
+        self._users = users
+
+    @property
+    def full(self) -> bool:
+        """Whether there are as many windows as there may be: users may have been let go."""
+        return len(self._windows) >= self._users
 
     def knows(self, user_key: int) -> bool:
         """Whether the user's window is there; if so, it is forgotten last from now on."""
