@@ -11,7 +11,7 @@ import asyncio
 import math
 import time
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -33,7 +33,7 @@ SAME_WAIT_SECONDS, SAME_WAIT_RATIO, SHORTEST_WAIT_SECONDS = 0.25, 1.25, 0.01
 """Calls whose waits are further apart than one of the first two wait apart: a group gives up when the first of it must,
 which is no more than a fifth too early for anybody."""
 SAME_POSITIONS = 10_000
-"""Tokens further apart wait apart: one that is never reached, from another log, must not hold up the others."""
+"""Tokens further apart wait apart: each time one of a group is reached, the states of all who still wait are read."""
 THREAD_FROM_SCORES = 200_000
 """From this many scores on a batch is scored in a thread, so that the event loop stays free."""
 WAITING_CALLS = Gauge("freshet_recommend_waiting_calls", "Calls that wait for others, or for a position.")
@@ -147,39 +147,67 @@ class Recommender:
         self._arrived.set()
 
     def _answer_apart(self, batch: Sequence[_Waiting]) -> None:
-        """Let calls wait together that may wait about as long, and for about the same, so that none gives up early or
-        waits longer for another's sake."""
-        groups: dict[tuple[int, ...], list[_Waiting]] = defaultdict(list)
+        """Let calls wait together that may wait about as long, for about the same, and for one instance of the feature
+        service, so that none gives up early or waits longer for another's sake."""
+        groups: dict[Hashable, list[_Waiting]] = defaultdict(list)
         for each in batch:
-            groups[_kind(each.call)].append(each)
+            groups[self._kind(each.call)].append(each)
         for group in groups.values():
             self._calls_apart += len(group)
             task = asyncio.create_task(self._answer_waiting(group))
             self._apart.add(task)
             task.add_done_callback(self._apart.discard)
 
+    def _kind(self, call: Call) -> Hashable:
+        """Equal for calls that may wait together."""
+        wait = max(call.wait_seconds, SHORTEST_WAIT_SECONDS)
+        ratio = math.floor(math.log(wait, SAME_WAIT_RATIO))
+        owner = self._states.owner_of(call.user_key)
+        return owner, int(wait / SAME_WAIT_SECONDS), ratio, call.min_position // SAME_POSITIONS
+
     async def _answer_waiting(self, group: Sequence[_Waiting]) -> None:
+        """Answer each as soon as its position is reached: what another asks for may never be."""
+        wait_seconds = min(each.call.wait_seconds for each in group)
+        until = time.monotonic() + wait_seconds
         try:
-            await self._answer(group, min(each.call.wait_seconds for each in group))
+            while group:
+                await self._answer(group, wait_seconds)
+                left = [each for each in group if not each.done.done()]
+                self._calls_apart -= len(group) - len(left)
+                group, wait_seconds = left, max(0.0, until - time.monotonic())
         finally:
             self._calls_apart -= len(group)
 
     async def _answer(self, batch: Sequence[_Waiting], wait_seconds: float) -> None:
         try:
-            served = await self._serve([each.call for each in batch], wait_seconds)
+            ready = await self._ready(batch, wait_seconds)
+            served = await self._serve([each.call for each, _ in ready], [state for _, state in ready])
         except Exception as error:  # whatever it is belongs to the callers, not to the loop
             for each in batch:
                 if not each.done.done():
                     each.done.set_exception(error)
             return
-        for each, one in zip(batch, served, strict=True):
+        for (each, _), one in zip(ready, served, strict=True):
             if not each.done.done():
                 each.done.set_result(one)
 
-    async def _serve(self, calls: Sequence[Call], wait_seconds: float) -> list[Served]:
+    async def _ready(
+        self, batch: Sequence[_Waiting], wait_seconds: float
+    ) -> list[tuple[_Waiting, UserState]]:
+        """Those of a batch that need not go on waiting, with the states of their users: the lowest position that one of
+        them asks for is waited for, and those who ask for more than is reached then go on; nobody when it is not."""
+        lowest = min(each.call.min_position for each in batch)
+        keys = [each.call.user_key for each in batch]
+        states = await self._states.read(keys, [lowest] * len(batch), wait_seconds)
+        pairs = zip(batch, states, strict=True)
+        return [
+            (each, state)
+            for each, state in pairs
+            if not (wait_seconds and _goes_on(each.call, state, lowest))
+        ]
+
+    async def _serve(self, calls: Sequence[Call], states: Sequence[UserState]) -> list[Served]:
         BATCH_CALLS.observe(len(calls))
-        positions = [call.min_position for call in calls]
-        states = await self._states.read([call.user_key for call in calls], positions, wait_seconds)
         model, time_ms = self._slot.current, time.time_ns() // 1_000_000
         fallback = Fallback(self._trending.item_keys, self._trending.scores, self._catalogue)
         wishes = [call.wish for call in calls]
@@ -191,8 +219,5 @@ class Recommender:
         return [Served(answer, state, model, time_ms) for answer, state in zip(found, states, strict=True)]
 
 
-def _kind(call: Call) -> tuple[int, ...]:
-    """Equal for calls that may wait together."""
-    wait = max(call.wait_seconds, SHORTEST_WAIT_SECONDS)
-    ratio = math.floor(math.log(wait, SAME_WAIT_RATIO))
-    return int(wait / SAME_WAIT_SECONDS), ratio, call.min_position // SAME_POSITIONS
+def _goes_on(call: Call, state: UserState, lowest: int) -> bool:
+    return not state.stale and lowest <= state.position < call.min_position

@@ -35,6 +35,10 @@ class UserStates:
         self._last: OrderedDict[int, UserState] = OrderedDict()
         self._listening: dict[FeatureInstance, asyncio.Task[None]] = {}
 
+    def owner_of(self, user_key: int) -> str:
+        """The address of the instance that owns the user."""
+        return self._instances.of(user_key).address
+
     def reflects(self, user_key: int, position: int) -> bool:
         """Whether the instance that owns the user has been seen at `position` or further."""
         return position <= self._instances.of(user_key).position

@@ -25,7 +25,7 @@ from services.console.suite.health import health_of_all
 from shared.adapters.codecs.keys import user_key
 from shared.client import Addresses, FreshetClient
 from shared.client.errors import InvalidArgument, Unavailable
-from shared.domain.consistency import decode_token
+from shared.domain.consistency import decode_token, encode_token
 from shared.domain.fold.state import FoldSettings, State
 from shared.domain.fold.state_digest import digests
 from shared.runtime.taken_over import TAKEN_OVER
@@ -164,6 +164,37 @@ async def test_ranking_finds_the_owner_and_an_instance_that_is_away_degrades_its
     stale = {user: [*(await client.recommend(user)).degraded] for user in USERS}
     away = DegradedReason.DEGRADED_REASON_FEATURES_UNAVAILABLE
     assert {away in degraded for degraded in stale.values()} == {True, False}
+
+
+async def test_a_token_of_a_frozen_instances_user_does_not_hold_up_those_of_the_others(instances):
+    suite = await instances.start("ingestion", "feature", "ranking")
+    client = await instances.client(ingestion=suite.address("ingestion"), ranking=suite.address("ranking"))
+    later = 1 + max(decode_token(await written(client, 3)).values())
+    patient = client.with_options(timeout_seconds=10)
+    frozen = suite.service("feature-1")
+    frozen.pause()
+    try:
+        calls = [
+            asyncio.create_task(patient.recommend(user, min_consistency_token=token_of(user, later)))
+            for _ in range(20)
+            for user in (owned_by(0)[0], owned_by(1)[0])
+        ]
+        await asyncio.wait(calls, timeout=0.2)  # all of them wait
+        await client.write_user_event(message("rate", user_id=owned_by(0)[0]))
+        done, _ = await asyncio.wait(calls, timeout=2.0)
+    finally:
+        frozen.resume()
+    assert done == set(calls[::2])
+    await asyncio.gather(*calls, return_exceptions=True)
+
+
+def owned_by(number: int) -> list[str]:
+    """The users of one of two instances."""
+    return [user for user in USERS if 2 * (user_key(user) % PARTITIONS) // PARTITIONS == number]
+
+
+def token_of(user: str, position: int) -> str:
+    return encode_token({user_key(user) % PARTITIONS: position})
 
 
 async def test_the_status_tells_what_each_instance_owns_and_how_far_it_is(instances, monkeypatch):

@@ -23,13 +23,17 @@ BATCH, WAITING = 2, 4
 
 
 class _Held:
-    """States of position 9 that are told once they are let go. asked: users of each read; waits: how long it may take,
-    by user."""
+    """States of position 9, or what was asked for up to `position`, that are told once they are let go. asked: users of
+    each read; waits: how long it may take, by user. Users from 100 on are another instance's."""
 
     def __init__(self) -> None:
         self.go = asyncio.Event()
+        self.position = 9
         self.asked: list[list[int]] = []
         self.waits: dict[int, float] = {}
+
+    def owner_of(self, user_key: int) -> str:
+        return f"instance {user_key // 100}"
 
     def reflects(self, user_key: int, position: int) -> bool:
         return position <= 9
@@ -40,7 +44,8 @@ class _Held:
         self.asked.append(list(user_keys))
         self.waits |= dict.fromkeys(user_keys, wait_seconds)
         await self.go.wait()
-        return [state() for _ in user_keys]
+        told = max(9, min(self.position, max(min_positions)))
+        return [state()._replace(position=told) for _ in user_keys]
 
 
 @pytest_asyncio.fixture
@@ -113,3 +118,22 @@ async def test_calls_that_may_wait_about_as_long_wait_together(held):
     states.go.set()
     await asyncio.gather(*calls)
     assert states.asked[-1] == [4, 5]
+
+
+async def test_a_call_is_answered_as_soon_as_its_position_is_reached_whatever_others_ask_for(held):
+    recommender, states = held
+    states.position = 11
+    calls = [call(recommender, 4, 12, 1.98), call(recommender, 5, 11, 1.98)]
+    await asyncio.sleep(0)
+    states.go.set()
+    assert [served.state.position for served in await asyncio.gather(*calls)] == [11, 11]
+    assert states.asked[-2:] == [[4, 5], [4]]
+
+
+async def test_calls_of_two_instances_users_wait_apart(held):
+    recommender, states = held
+    calls = [call(recommender, user, 10, 1.98) for user in (4, 104)]
+    await asyncio.sleep(0)
+    states.go.set()
+    await asyncio.gather(*calls)
+    assert sorted(states.asked[-2:]) == [[4], [104]]
