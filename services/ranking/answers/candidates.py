@@ -113,8 +113,7 @@ def _of_known(judged: Judged) -> np.ndarray | None:
 
 def _trending(asked: Candidates, fallback: Fallback) -> tuple[np.ndarray, list[str]]:
     """Scores (n,) and sources by what is trending."""
-    score_of = dict(zip(fallback.item_keys.tolist(), fallback.scores.tolist(), strict=True))
-    keys = asked.item_keys.tolist()
+    score_of, keys = fallback.trending, asked.item_keys.tolist()
     sources = [TRENDING if key in score_of else _unscored(key, fallback) for key in keys]
     return np.array([score_of.get(key, 0.0) for key in keys], np.float32), sources
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -45,10 +45,9 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class Fallback:
-    """What can be shown without a model: trending keys (n,) and scores (n,), then the catalogue."""
+    """What can be shown without a model: what is trending, scores by key, the highest first, then the catalogue."""
 
-    item_keys: np.ndarray
-    scores: np.ndarray
+    trending: Mapping[int, float]
     catalogue: Catalogue
 
 
@@ -116,7 +115,7 @@ def _filled(chosen: list[Ranked], wish: Wish, state: UserState, fallback: Fallba
     """What was chosen, and behind it what is trending, then anything, up to the size of the page."""
     hidden = {*state.consumed.tolist(), *wish.excluded.tolist(), *(each.item_key for each in chosen)}
     items = list(chosen)
-    for key, score in zip(fallback.item_keys.tolist(), fallback.scores.tolist(), strict=True):
+    for key, score in fallback.trending.items():
         if len(items) == wish.page_size:
             return items
         item_id = fallback.catalogue.id_of(key)

@@ -209,7 +209,7 @@ class Recommender:
     async def _serve(self, calls: Sequence[Call], states: Sequence[UserState]) -> list[Served]:
         BATCH_CALLS.observe(len(calls))
         model, time_ms = self._slot.current, time.time_ns() // 1_000_000
-        fallback = Fallback(self._trending.item_keys, self._trending.scores, self._catalogue)
+        fallback = Fallback(self._trending.scores, self._catalogue)
         wishes = [call.wish for call in calls]
         arguments = (wishes, states, model, fallback)
         if model is not None and cost(wishes, len(model.withheld)) > THREAD_FROM_SCORES:

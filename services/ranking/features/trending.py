@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 import grpc
 import numpy as np
@@ -16,16 +17,15 @@ TIMEOUT_SECONDS = 5.0
 
 
 class Trending:
-    """item_keys (n,) uint64 and scores (n,) float32, the first one most. The last answer of an instance stays while it
-    is away.
+    """scores: by item key, the highest first; another mapping after each read, since who holds one may be in another
+    thread. The last answer of an instance stays while it is away.
 
     Each instance knows its own partitions: scores of one item are summed. All answer as of the newest event time that
     any of them has told before.
     """
 
     def __init__(self, instances: FeatureInstances, refresh_seconds: float) -> None:
-        self.item_keys = np.empty(0, np.uint64)
-        self.scores = np.empty(0, np.float32)
+        self.scores: Mapping[int, float] = {}
         self._instances = instances
         self._refresh_seconds = refresh_seconds
         self._answers: dict[str, ListTrendingItemsResponse] = {}
@@ -34,7 +34,7 @@ class Trending:
         """Refresh until cancelled."""
         while True:
             await asyncio.gather(*[self._ask(instance) for instance in self._instances.all])
-            self.item_keys, self.scores = merged(list(self._answers.values()))
+            self.scores = merged(list(self._answers.values()))
             await asyncio.sleep(self._refresh_seconds)
 
     async def _ask(self, instance: FeatureInstance) -> None:
@@ -48,8 +48,8 @@ class Trending:
         self._answers[instance.address] = answer
 
 
-def merged(answers: list[ListTrendingItemsResponse]) -> tuple[np.ndarray, np.ndarray]:
-    """Keys (n,) uint64 and summed scores (n,) float32 of several answers, the highest first, ties by key."""
+def merged(answers: list[ListTrendingItemsResponse]) -> dict[int, float]:
+    """Summed scores of several answers by key, the highest first, ties by key."""
     keys = np.concatenate(
         [np.empty(0, np.uint64), *(np.frombuffer(each.item_key, np.uint64) for each in answers)]
     )
@@ -57,4 +57,4 @@ def merged(answers: list[ListTrendingItemsResponse]) -> tuple[np.ndarray, np.nda
     items, at = np.unique(keys, return_inverse=True)
     summed = np.bincount(at, weights=scores, minlength=len(items))
     order = np.lexsort((items, -summed))
-    return items[order], summed[order].astype(np.float32)
+    return dict(zip(items[order].tolist(), summed[order].tolist(), strict=True))

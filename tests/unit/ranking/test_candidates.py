@@ -28,8 +28,8 @@ def model():
 
 
 def trending(*item_ids: str, known=ITEMS) -> Fallback:
-    scores = np.arange(len(item_ids), 0, -1).astype(np.float32)
-    return Fallback(item_keys(item_ids), scores, catalogue(known))
+    scores = range(len(item_ids), 0, -1)
+    return Fallback(dict(zip(item_keys(item_ids).tolist(), scores, strict=True)), catalogue(known))
 
 
 def asked(*item_ids: str) -> Candidates:
