@@ -118,7 +118,8 @@ class ModelSlot:
         MODELS_REFUSED.inc()
 
     async def refresh(self) -> None:
-        """Take in what the catalogue has learned since."""
+        """Take in what the catalogue has learned since, and what can be had by now."""
+        self._catalogue.admit(int(time.time() * 1000))
         current = self.current
         if current is None or current.catalogue_version == self._catalogue.version:
             return

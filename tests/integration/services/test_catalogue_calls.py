@@ -18,6 +18,7 @@ from tests.integration.services.conftest import Running, services, words
 from tests.integration.services.test_swaps import model, promote, sees_features
 from tests.unit.ranking.model import ITEMS
 
+YEAR_2100 = 4_102_444_800
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
@@ -156,6 +157,24 @@ async def test_with_a_model_a_deleted_item_leaves_recommendations_until_it_is_wr
 
     await eventually(serves)
     await leaves_and_comes_back(running, ITEMS[1])
+
+
+async def test_an_item_that_cannot_be_had_yet_is_not_recommended_until_it_can(running):
+    later = catalogue_item("later", available_time=Timestamp(seconds=YEAR_2100))
+    await running.client.upsert_items([later])
+    await running.client.upsert_items([catalogue_item("behind it")])
+
+    async def shown() -> set[str]:
+        return {"later", "behind it"} & await recommended(running)
+
+    assert await eventually(shown) == {"behind it"}
+    await running.client.upsert_items([catalogue_item("later", available_time=Timestamp(seconds=1))])
+
+    async def both() -> bool:
+        return len(await shown()) == 2
+
+    await eventually(both)
+    await running.client.delete_items(["later", "behind it"])
 
 
 async def test_histories_still_name_a_deleted_item(running):

@@ -9,6 +9,7 @@ from shared.adapters.jetstream.catalogue import Catalogue
 from tests.builders import catalogue_item
 
 DELETED = Timestamp(seconds=1)
+LATER = Timestamp(seconds=4_102_444_800)
 
 
 def catalogue(*items) -> Catalogue:
@@ -29,6 +30,23 @@ def test_an_item_that_is_written_again_is_recommended_again():
     made = catalogue(catalogue_item("a"), catalogue_item("a", delete_time=DELETED), catalogue_item("a"))
     assert made.may_be_recommended(item_key("a"))
     assert [item_id for _, item_id in made.entries()] == ["a"]
+
+
+def test_an_item_is_recommended_from_when_it_can_be_had():
+    made = catalogue(catalogue_item("a", available_time=LATER), catalogue_item("b", available_time=DELETED))
+    assert [item_id for _, item_id in made.entries()] == ["b"]
+    version = made.version
+    made.admit(LATER.seconds * 1000 - 1)
+    assert (made.may_be_recommended(item_key("a")), made.version) == (False, version)
+    made.admit(LATER.seconds * 1000)
+    assert (made.may_be_recommended(item_key("a")), made.version) == (True, version + 1)
+
+
+def test_an_item_that_was_deleted_before_it_could_be_had_stays_so():
+    made = catalogue(catalogue_item("a", available_time=LATER))
+    made.put(catalogue_item("a", available_time=LATER, delete_time=DELETED).SerializeToString(), 2)
+    made.admit(LATER.seconds * 1000)
+    assert not made.may_be_recommended(item_key("a"))
 
 
 def test_what_was_never_written_is_not_recommended():

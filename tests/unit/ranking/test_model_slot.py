@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 import weakref
 from datetime import UTC, datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.ranking.model import model_slot
 from services.ranking.model.model_slot import REFUSED_KEPT, ModelSlot
@@ -48,6 +51,17 @@ async def test_an_item_becomes_recommendable_when_the_catalogue_learns_of_it():
     await slot.swap(Scorer(sum_bundle()), WHEN)
     known.put(catalogue_item("b").SerializeToString(), 2)
     assert slot.current.recommendable == 1
+    await slot.refresh()
+    assert slot.current.recommendable == 2
+
+
+async def test_an_item_becomes_recommendable_when_its_time_has_come(monkeypatch):
+    known, later = catalogue(("a",)), Timestamp(seconds=4_102_444_800)
+    known.put(catalogue_item("b", available_time=later).SerializeToString(), 2)
+    slot = ModelSlot(known)
+    await slot.swap(Scorer(sum_bundle()), WHEN)
+    assert slot.current.recommendable == 1
+    monkeypatch.setattr(time, "time", lambda: later.seconds)
     await slot.refresh()
     assert slot.current.recommendable == 2
 
