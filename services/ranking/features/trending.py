@@ -31,10 +31,14 @@ class Trending:
         self._answers: dict[str, ListTrendingItemsResponse] = {}
 
     async def follow(self) -> None:
-        """Refresh until cancelled."""
+        """Refresh until cancelled, of each instance on its own: one that is frozen holds up no other."""
+        async with asyncio.TaskGroup() as group:
+            for instance in self._instances.all:
+                group.create_task(self._follow(instance))
+
+    async def _follow(self, instance: FeatureInstance) -> None:
         while True:
-            await asyncio.gather(*[self._ask(instance) for instance in self._instances.all])
-            self.scores = merged(list(self._answers.values()))
+            await self._ask(instance)
             await asyncio.sleep(self._refresh_seconds)
 
     async def _ask(self, instance: FeatureInstance) -> None:
@@ -46,6 +50,7 @@ class Trending:
             _log.debug("trending items not refreshed", address=instance.address, code=error.code().name)
             return
         self._answers[instance.address] = answer
+        self.scores = merged(list(self._answers.values()))
 
 
 def merged(answers: list[ListTrendingItemsResponse]) -> dict[int, float]:
