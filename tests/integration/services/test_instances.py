@@ -170,8 +170,7 @@ async def test_a_token_of_a_frozen_instances_user_does_not_hold_up_those_of_the_
     suite = await instances.start("ingestion", "feature", "ranking")
     client = await instances.client(ingestion=suite.address("ingestion"), ranking=suite.address("ranking"))
     later = 1 + max(decode_token(await written(client, 3)).values())
-    patient = client.with_options(timeout_seconds=10)
-    frozen = suite.service("feature-1")
+    patient, frozen = client.with_options(timeout_seconds=10), suite.service("feature-1")
     frozen.pause()
     try:
         calls = [
