@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from tests.bench.result import Result, say
 from tests.bench.swaps import FULL_SWAPS, SECONDS_AT_REST, WARM_SWAPS, target, two_models
 from tests.bench.witness import calls_by_code, witness
 from tests.bench.world import World, running_world
+from tests.beside import beside
 
 SWAPS_COUNTED = 100
 MOST_RATIO = 1.05
@@ -27,7 +27,7 @@ async def measure_swap_memory(directory: Path, swaps: int) -> list[Result]:
     """The row of so many swaps, in a world of its own. Raises BenchError when a call fails."""
     async with running_world(directory, LOAD_SHARE) as world:
         rows = await two_models(world)
-        async with witness(world), _calls(world):
+        async with witness(world), beside(_call(world)):
             resident = [await _swapped(world, islice(rows, WARM_SWAPS))]
             for start in range(0, swaps, _TOLD_EVERY):
                 resident.append(await _swapped(world, islice(rows, min(_TOLD_EVERY, swaps - start))))
@@ -42,17 +42,6 @@ async def _swapped(world: World, rows: Iterable[RegisteredModel]) -> int:
         await world.promote(row)
     await asyncio.sleep(SECONDS_AT_REST)
     return resident_bytes(world.suite.service("ranking").pid)
-
-
-@asynccontextmanager
-async def _calls(world: World) -> AsyncIterator[None]:
-    calling = asyncio.create_task(_call(world))
-    try:
-        yield
-    finally:
-        calling.cancel()
-        with suppress(asyncio.CancelledError):
-            await calling
 
 
 async def _call(world: World) -> None:

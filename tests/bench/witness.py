@@ -6,10 +6,11 @@ import asyncio
 import re
 import urllib.request
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from tests.bench.result import BenchError
 from tests.bench.world import World, users
+from tests.beside import beside
 
 SAMPLES_PER_SECOND = 10
 _COUNT = re.compile(r'freshet_rpc_total\{code="(\w+)",method="Recommend"\} ([0-9.e+]+)')
@@ -20,13 +21,8 @@ async def witness(world: World) -> AsyncIterator[None]:
     """Raises BenchError at the end if any Recommend did not end with OK, or a sampled answer was not a whole
     page by the model."""
     before = await _failures(world)
-    sampling = asyncio.create_task(_sample(world))
-    try:
+    async with beside(_sample(world)):
         yield
-    finally:
-        sampling.cancel()
-        with suppress(asyncio.CancelledError):
-            await sampling
     failures = await _failures(world) - before
     if failures:
         raise BenchError(f"{failures:.0f} calls of Recommend ended with another status than OK")

@@ -94,20 +94,12 @@ class Archiver:
                 messages = await feed.take(position)
                 position = await self._store_all(messages, position)
             except ArchiveSetBackError as error:
-                position = await self._refill(error)
+                _log.error("archive is filled again from the log", reason=str(error), written=self._written)
+                position = self._written = error.position
+                feed.begin(feed.position)  # what lies before that was handed on already, and is lost
                 continue
             if len(messages) < self._batch_events:
                 await asyncio.sleep(GATHER_SECONDS)
-
-    async def _refill(self, set_back: ArchiveSetBackError) -> int:
-        """Store again what PostgreSQL has lost, which the feed holds no more; the position after that."""
-        while True:
-            _log.error("archive is filled again from the log", reason=str(set_back), written=self._written)
-            self._written = set_back.position
-            try:
-                return await self._catch_up(set_back.position)
-            except ArchiveSetBackError as error:
-                set_back = error
 
     async def _catch_up(self, position: int) -> int:
         """Read the log itself up to where the feed has come; the position of that."""

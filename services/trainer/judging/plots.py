@@ -39,7 +39,7 @@ def _comparison(board: Scoreboard) -> Figure:
     rows = sorted(board.standings, key=lambda each: each.overall.ndcg.value)
     figure, (axes,) = _figure(f"{board.protocol}: {board.questions:,} questions", _height(len(rows)))
     _bars(axes, rows, [each.overall for each in rows])
-    axes.set_xlabel(f"NDCG@{board.k}, {board.confidence:.0%} interval over users; grey: baselines")
+    axes.set_xlabel(_axis(board))
     return figure
 
 
@@ -55,10 +55,12 @@ def _segments(board: Scoreboard) -> Figure:
         found = [each.segments[name] for each in rows]
         _bars(axes, rows, found)
         axes.set_title(f"{name}: {found[0].questions:,} questions", fontsize="medium")
-    figure.supxlabel(
-        f"NDCG@{board.k}, {board.confidence:.0%} interval over users; grey: baselines", fontsize="medium"
-    )
+    figure.supxlabel(_axis(board), fontsize="medium")
     return figure
+
+
+def _axis(board: Scoreboard) -> str:
+    return f"NDCG@{board.k}, {board.confidence:.0%} interval over users; grey: baselines"
 
 
 def _bars(axes: Axes, rows: Sequence[Standing], found: Sequence[Figures]) -> None:

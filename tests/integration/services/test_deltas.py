@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -25,6 +24,7 @@ from shared.domain.events.event import EventType
 from shared.domain.models.delta import Delta
 from shared.domain.models.item_rules import ItemRules
 from shared.domain.models.mixture import Experts, Mixture
+from tests.beside import beside
 from tests.builders import catalogue_item, message
 from tests.conditions import eventually
 from tests.integration.services.conftest import Running, services
@@ -66,13 +66,8 @@ async def trainer(
         embedding=text_embedding(embedding),
         kept_seconds=kept_seconds,
     )
-    task = asyncio.create_task(DeltaWorker(tools).run(EVERY_SECONDS))
-    try:
+    async with beside(DeltaWorker(tools).run(EVERY_SECONDS)):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 def model(number: int, log_to: int) -> Bundle:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +19,7 @@ from shared.adapters.jetstream.log_range import read_stream
 from shared.adapters.postgres.archive_batch import ArchiveBatch
 from shared.domain.models.item_rules import ItemRules
 from shared.domain.models.mixture import Experts, Mixture
+from tests.beside import beside
 from tests.integration.trainer.deltas import NEW, describe_new_item, told_up_to
 from tests.integration.trainer.favourites import favouring, registered
 from tests.integration.trainer.world import ITEMS, World, eventually
@@ -28,20 +27,13 @@ from tests.integration.trainer.world import ITEMS, World, eventually
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@asynccontextmanager
-async def deltas_that_know(world: World, users: int) -> AsyncIterator[None]:
+def deltas_that_know(world: World, users: int) -> AbstractAsyncContextManager[None]:
     """Deltas of the champion, with the newest events of so many users at hand."""
     store = NatsBundleStore(world.nats, world.names)
     tools = DeltaTools(
         world.nats, world.names, world.archive, world.registry, store, teaching("video"), users
     )
-    task = asyncio.create_task(DeltaWorker(tools).run(0.05))
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+    return beside(DeltaWorker(tools).run(0.05))
 
 
 def ruled() -> Bundle:
